@@ -1,0 +1,168 @@
+"""What can be learnt from the pictures at all: the same ViT trained on the labels, AUROC a concept.
+
+A dual encoder sees the labels only through reports, so its zero-shot and probe figures stay below these. Trains on
+simulated pairs made on the fly and evaluates on held-out ones of another seed at several numbers of samples seen.
+
+    python benchmarks/supervised_ceiling.py --image-size 128 --samples 60000
+
+Writes `results/ceiling/<size>px.json` (read by `RunSummary(ceiling=…)`) and a table, and plots all sizes found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from torchmetrics.functional.classification import multilabel_auroc
+
+from datamodules.batch import IMAGE
+from lightning_modules import ViTEncoder
+from synthesis.cases import BalancedCaseSampler
+from synthesis.images.simulator import Simulator
+from synthesis.seeding import pair_seed
+
+RESULTS = Path(__file__).parent.parent / "results" / "ceiling"
+
+
+class LabelledPictures(Dataset[tuple[Tensor, Tensor]]):
+    """Pictures with labels of what they show; no reports."""
+
+    def __init__(self, image_size: int, count: int, split: str, seed: int) -> None:
+        self.simulator, self.sampler = Simulator(image_size), BalancedCaseSampler()
+        self.count, self.split, self.seed = count, split, seed
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Tensor, Tensor]]:
+        """Render a whole batch in one call."""
+        cases = [self.sampler.sample(self.seed, self.split, i) for i in indices]
+        made = self.simulator.make(cases, None, [pair_seed(self.seed, self.split, i) for i in indices])
+        labels = np.stack([case.labels(self.sampler.catalog) for case in made.cases])
+        return list(zip((made.images * 255).round().byte(), torch.from_numpy(labels), strict=True))
+
+
+def auroc(model: nn.Module, held_out: list[tuple[Tensor, Tensor]]) -> Tensor:
+    """Return the AUROC of each concept, NaN where held-out pictures are all alike."""
+    model.eval()
+    with torch.inference_mode():
+        scores = torch.cat([model(images.float() / 255) for images, _ in held_out])
+    labels = torch.cat([labels for _, labels in held_out]).int()
+    values = multilabel_auroc(scores, labels, num_labels=labels.shape[1], average=None)
+    return values.masked_fill((labels.sum(0) == 0) | (labels.sum(0) == len(labels)), torch.nan)
+
+
+class Classifier(nn.Module):
+    """The laptop recipe's image tower with one logit a concept."""
+
+    def __init__(self, image_size: int, concepts: int, patch_drop: float) -> None:
+        super().__init__()
+        self.tower = ViTEncoder(image_size=image_size, stem_channels=[16, 32, 64, 96], patch_drop=patch_drop)
+        self.head = nn.Linear(self.tower.width, concepts)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits (batch, concept)."""
+        return self.head(self.tower({IMAGE: images}).pooled)
+
+
+def train(args: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """Train once through `--samples` pictures; return {samples seen: {concept: AUROC}}."""
+    torch.manual_seed(args.seed)
+    data = LabelledPictures(args.image_size, args.samples, "train", args.seed)
+    names = list(data.sampler.catalog.names)
+    held_out = list(DataLoader(LabelledPictures(args.image_size, args.held_out, "test", args.seed + 1), 100, num_workers=2))
+    model = Classifier(args.image_size, len(names), args.patch_drop)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=args.learning_rate, weight_decay=0.05)
+    steps = args.samples // args.batch_size
+    warm = max(1, steps // 20)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer,
+        lambda s: min((s + 1) / warm, 0.5 * (1 + math.cos(math.pi * min(1.0, s / steps)))),
+    )
+    marks = {round(steps * share) for share in (0.125, 0.25, 0.5, 1.0)}
+    curve: dict[str, dict[str, float]] = {}
+    loader = DataLoader(data, args.batch_size, num_workers=args.workers, drop_last=True, persistent_workers=True)
+    seen = 0
+    for step, (images, labels) in enumerate(track(loader, f"{args.image_size} px", total=steps), 1):
+        model.train()
+        with torch.autocast("cpu", torch.bfloat16, enabled=args.bf16):
+            logits = model(images.float() / 255)
+        loss = nn.functional.binary_cross_entropy_with_logits(logits.float(), labels)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        seen += len(images)
+        if step in marks:
+            values = auroc(model, held_out)
+            curve[str(seen)] = {n: float(v) for n, v in zip(names, values, strict=True) if not math.isnan(v)}
+            print(f"{seen} samples: loss {loss.item():.3f}, macro AUROC {float(values.nanmean()):.3f}", flush=True)
+    return curve
+
+
+def show(results: Path) -> None:
+    """Print and write the table of all sizes found and plot macro AUROC against samples seen."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    found = {path.stem: json.loads(path.read_text()) for path in sorted(results.glob("*px.json"))}
+    table = Table("concept", *found, title="Supervised ceiling: AUROC on held-out simulated radiographs")
+    last = {size: list(run["curve"].values())[-1] for size, run in found.items()}
+    lines = ["| concept | " + " | ".join(found) + " |", "|---|" + "---:|" * len(found)]
+    concepts = list(next(iter(last.values())))
+    for name in [*concepts, "macro"]:
+        cells = [
+            f"{np.mean(list(v.values())) if name == 'macro' else v.get(name, math.nan):.3f}" for v in last.values()
+        ]
+        table.add_row(name, *cells)
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    Console().print(table)
+    (results / "table.md").write_text("\n".join(lines) + "\n")
+    figure, axis = plt.subplots(figsize=(5, 3.5))
+    for size, run in found.items():
+        seen = [int(n) for n in run["curve"]]
+        axis.plot(seen, [np.mean(list(v.values())) for v in run["curve"].values()], marker="o", label=size)
+    axis.set(xlabel="samples seen", ylabel="macro AUROC", xscale="log")
+    axis.legend()
+    figure.savefig(results / "ceiling.png", dpi=120, bbox_inches="tight")
+
+
+def main() -> None:
+    """Read the command line, train, write and show."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--image-size", type=int, default=128)
+    parser.add_argument("--samples", type=int, default=60_000)
+    parser.add_argument("--held-out", type=int, default=1500)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--patch-drop", type=float, default=0.25)
+    parser.add_argument("--bf16", action="store_true", help="bfloat16 autocast, on CPUs that have it")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    args = parser.parse_args()
+    args.results.mkdir(parents=True, exist_ok=True)
+    start = time.perf_counter()
+    curve = train(args)
+    run = {"image_size": args.image_size, "seconds": round(time.perf_counter() - start), "seed": args.seed, "curve": curve}
+    run["auroc"] = list(curve.values())[-1]
+    (args.results / f"{args.image_size}px.json").write_text(json.dumps(run, indent=1) + "\n")
+    show(args.results)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Image makers: what turns a case (and its report) into a radiograph."""

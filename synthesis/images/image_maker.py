@@ -1,0 +1,63 @@
+"""The seam between a case and its picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Tensor
+
+from synthesis.case import Case
+from synthesis.reports.report import Report
+
+
+@dataclass
+class MadeImages:
+    """Images, where their findings are, and what they show.
+
+    Attributes:
+        images: float32 ``(batch, 1, height, width)`` in [0, 1], air dark, the patient's right on the viewer's
+            left.
+        masks: For each image a bool tensor ``(finding, height, width)``, in the order of the findings of its
+            entry in ``cases``; None if the maker knows no masks.
+        cases: What each image shows: the case asked for, less the findings that could not be made visible.
+    """
+
+    images: Tensor
+    masks: list[Tensor] | None
+    cases: tuple[Case, ...]
+
+
+@runtime_checkable
+class ImageMaker(Protocol):
+    """Draws cases.
+
+    A maker is a pure function of its configuration, the case, the report and the seed: an image does not
+    depend on the batch it is made in (bit for bit where the maker is deterministic, else within a tolerance
+    that it states), on what was made before, or on any global random state.
+
+    Attributes:
+        image_size: Height and width of the images, in pixels.
+    """
+
+    image_size: int
+
+    def make(
+        self, cases: Sequence[Case], reports: Sequence[Report] | None, seeds: Sequence[int]
+    ) -> MadeImages:
+        """Draw one image a case.
+
+        Args:
+            cases: What to show.
+            reports: The report of each case, for makers that are conditioned on text; None if there is none.
+            seeds: The pair seed of each case (see `synthesis.seeding.pair_seed`), as many as ``cases``.
+
+        Returns:
+            The images in the order of ``cases``.
+        """
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Everything the image depends on, as a JSON-able dict: it enters the fingerprint of a corpus."""
+        ...

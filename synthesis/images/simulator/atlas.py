@@ -1,0 +1,136 @@
+"""The atlas: line-integral maps of the structures of a chest, from one CT at several poses."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+ATLAS_PATH = Path(__file__).with_name("atlas.npz")
+
+MAP_NAMES = (
+    "lobe_left_upper",
+    "lobe_left_lower",
+    "lobe_right_upper",
+    "lobe_right_middle",
+    "lobe_right_lower",
+    "vessels",
+    "heart",
+    "aorta",
+    "trachea",
+    "ribs_posterior",
+    "ribs_anterior",
+    "sternum",
+    "spine",
+)
+"""Maps of an atlas in order. Lobes, heart, aorta and trachea are path lengths in mm; vessels and bones are
+excess over their surroundings in mm of water."""
+
+
+@dataclass(frozen=True)
+class Pose:
+    """One projection of one subject.
+
+    Attributes:
+        view: "PA" or "AP".
+        maps: (map, row, column) float32, in the order of `MAP_NAMES`, patient's right first, top first.
+        lung_rows: (2 sides, 2) first and last lung row of the right and the left lung, in mm from the centre.
+        lung_columns: (2 sides, row, 2) medial and lateral lung edge of every row, in mm from the midline.
+        midline: Mean column of the spine, in mm from the centre.
+    """
+
+    view: str
+    maps: Tensor
+    lung_rows: Tensor
+    lung_columns: Tensor
+    midline: float
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """All poses at one resolution.
+
+    Attributes:
+        poses: The projections.
+        spacing: mm per atlas pixel.
+        sha256: Hash of the file, for fingerprints.
+    """
+
+    poses: tuple[Pose, ...]
+    spacing: float
+    sha256: str
+
+    def of_view(self, view: str) -> list[int]:
+        """Return the numbers of the poses of a view ("PA" or "AP")."""
+        return [i for i, pose in enumerate(self.poses) if pose.view == view]
+
+
+def encode_atlas(path: Path, maps: np.ndarray, meta: str) -> None:
+    """Write maps (pose, map, row, column) as 8-bit row differences, deflated.
+
+    Smooth maps lose nothing visible to 8 bits (0.8 mm of lung at most), and differences of rows deflate to
+    about half of what the values do.
+    """
+    scales = maps.max(axis=(0, 2, 3))
+    levels = np.rint(maps / scales[None, :, None, None] * 255).astype(np.uint8)
+    differences = np.diff(levels, axis=2, prepend=np.uint8(0))
+    np.savez_compressed(path, differences=differences, scales=scales, meta=np.array(meta))
+
+
+@functools.lru_cache(maxsize=4)
+def load_atlas(path: Path = ATLAS_PATH, target_spacing: float = 1.5) -> Atlas:
+    """Read an atlas file, averaged down to about the output's pixel size so that sampling does not alias.
+
+    Args:
+        path: File written by `scripts/build_atlas.py`.
+        target_spacing: Wanted mm per atlas pixel; never finer than the file.
+
+    Raises:
+        FileNotFoundError: No such file; says how to build one.
+        ValueError: The file has other maps than this code.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"atlas {path} is missing: run `make atlas`, or name another file")
+    with np.load(path) as file:
+        differences, scales, meta = file["differences"], file["scales"], json.loads(str(file["meta"]))
+    if differences.shape[1] != len(MAP_NAMES):
+        raise ValueError(f"atlas {path} holds {differences.shape[1]} maps, this code knows {len(MAP_NAMES)}: rebuild it")
+    levels = np.cumsum(differences, axis=2, dtype=np.uint8)
+    maps = torch.from_numpy(levels.astype(np.float32) / 255 * scales[None, :, None, None])
+    spacing = float(meta["spacing_mm"])
+    if target_spacing > spacing:
+        size = [max(8, round(n * spacing / target_spacing)) for n in maps.shape[2:]]
+        rows = maps.shape[2]
+        maps = F.interpolate(maps, size=size, mode="area")
+        spacing = spacing * rows / size[0]
+    poses = tuple(_pose(str(p["view"]), m, spacing) for p, m in zip(meta["poses"], maps, strict=True))
+    return Atlas(poses, spacing, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def _pose(view: str, maps: Tensor, spacing: float) -> Pose:
+    named = dict(zip(MAP_NAMES, maps, strict=True))
+    rows, columns = maps.shape[1:]
+    y = (torch.arange(rows) - rows / 2 + 0.5) * spacing
+    x = (torch.arange(columns) - columns / 2 + 0.5) * spacing
+    midline = float((named["spine"].sum(0) * x).sum() / named["spine"].sum())
+    right = named["lobe_right_upper"] + named["lobe_right_middle"] + named["lobe_right_lower"]
+    left = named["lobe_left_upper"] + named["lobe_left_lower"]
+    lung_rows, lung_columns = [], []
+    for lung, sign in ((right, -1.0), (left, 1.0)):
+        inside = lung > 8.0
+        filled = inside.any(dim=1).nonzero()[:, 0]
+        lung_rows.append(torch.stack([y[filled[0]], y[filled[-1]]]))
+        offset = (x - midline) * sign
+        medial = torch.where(inside, offset, torch.inf).amin(dim=1)
+        lateral = torch.where(inside, offset, -torch.inf).amax(dim=1)
+        # Rows above and below the lung take the nearest row that has lung.
+        nearest = torch.arange(rows).clamp(int(filled[0]), int(filled[-1]))
+        lung_columns.append(torch.stack([medial[nearest], lateral[nearest]], dim=1))
+    return Pose(view, maps, torch.stack(lung_rows), torch.stack(lung_columns), midline)

@@ -1,0 +1,152 @@
+"""From line integrals to grey values: exposure, scatter, noise and the processing that vendors apply.
+
+Everything that looks beyond one pixel (scatter, windowing, local contrast, edge enhancement) is computed from the
+healthy patient and then held fixed. A finding therefore changes the picture only where it changes the line
+integral: counterfactual twins differ inside the mask and nowhere else, and no finding leaks into the exposure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+ATTENUATION = 0.0185  # per mm of water at the effective energy of a chest exposure (about 70 keV)
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """How one radiograph was exposed and processed.
+
+    Attributes:
+        scatter: Scattered over primary signal at the detector, 0.1 (grid, air gap) to 0.6 (bedside).
+        noise: Quantum and electronic noise, relative to the signal behind the mediastinum.
+        low, high: Percentiles of the healthy picture that become black and white.
+        latitude: How far below the darkest part of the body black lies, as a share of the body's range.
+        gamma: Below 1 brightens the lungs.
+        knee: Steepness of the S-shaped characteristic curve (0 linear).
+        equalise: Share of the local mean that is taken out (CLAHE-like multi-frequency processing).
+        edge: Gain of unsharp masking.
+        blur: Detector and motion blur in pixels of a 128 px image.
+        seed: Of the noise.
+    """
+
+    scatter: float
+    noise: float
+    low: float
+    high: float
+    latitude: float
+    gamma: float
+    knee: float
+    equalise: float
+    edge: float
+    blur: float
+    floor: float
+    ceiling: float
+    seed: int
+
+
+def draw_exposure(rng: np.random.Generator, portable: bool) -> Exposure:
+    """Draw an exposure: diagnostic quality mostly, one in twelve from the poor tail."""
+    poor = rng.random() < 0.08
+    tail = 1.8 if poor else 1.0
+    return Exposure(
+        scatter=float(rng.uniform(0.2, 0.6) if portable else rng.uniform(0.08, 0.35)),
+        noise=float(rng.uniform(0.006, 0.03) * tail),
+        low=float(rng.uniform(0.5, 4)),
+        high=float(rng.uniform(89, 99)),
+        latitude=float(rng.uniform(0.05, 0.3)),
+        gamma=float(np.exp(rng.normal(0.0, 0.13 * tail))),
+        knee=float(rng.uniform(0.0, 1.6)),
+        equalise=float(rng.uniform(0.0, 0.38)),
+        edge=float(rng.choice([0.0, rng.uniform(0.2, 0.9)], p=[0.35, 0.65])),
+        blur=float(rng.uniform(0.0, 0.3) * tail),
+        floor=float(rng.uniform(0.0, 0.08)),
+        ceiling=float(rng.uniform(0.9, 1.0)),
+        seed=int(rng.integers(2**62)),
+    )
+
+
+def blurred(image: Tensor, radius: float) -> Tensor:
+    """Return a wide blur of (batch, height, width) by pooling down and interpolating up.
+
+    Large kernels would cost most of the rendering time; this costs little and is as smooth.
+    """
+    size = image.shape[1:]
+    small = [max(3, round(n / radius)) for n in size]
+    pooled = F.adaptive_avg_pool2d(image[:, None], small)
+    # Bilinear is enough where a cell is a few pixels; wide blurs would show its facets.
+    mode = "bicubic" if radius > 5 else "bilinear"
+    return F.interpolate(pooled, size=size, mode=mode, align_corners=False)[:, 0]
+
+
+class Detector:
+    """Develops line integrals of a batch under fixed exposures and healthy pictures.
+
+    Args:
+        healthy: Line integrals without findings, (batch, height, width), mm of water.
+        exposures: One an image.
+    """
+
+    def __init__(self, healthy: Tensor, exposures: Sequence[Exposure]) -> None:
+        self.exposures = exposures
+        self.parameters = {
+            name: torch.tensor([getattr(e, name) for e in exposures], device=healthy.device)[:, None, None]
+            for name in ("scatter", "latitude", "equalise", "knee", "gamma", "blur", "edge", "floor", "ceiling")
+        }
+        scale = healthy.shape[-1] / 128
+        transmitted = torch.exp(-ATTENUATION * healthy)
+        self.scattered = self.parameters["scatter"] * blurred(transmitted, 14 * scale).clamp(min=1e-4)
+        log_signal = self._log_signal(healthy)
+        self.noise = self._noise(log_signal)
+        inner = log_signal[:, ::3, ::3].flatten(1)
+        body = inner.masked_fill(healthy[:, ::3, ::3].flatten(1) < 15, torch.nan)
+        low, high = (
+            torch.stack(
+                [torch.nanquantile(row, getattr(e, name) / 100) for row, e in zip(body, exposures, strict=True)]
+            )[:, None, None]
+            for name in ("low", "high")
+        )
+        margin = self.parameters["latitude"] * (high - low)
+        self.low, self.range = low - margin, (high - low + margin).clamp(min=0.4)
+        window = self._window(log_signal)
+        self.local_mean = self.parameters["equalise"] * (blurred(window, 22 * scale) - 0.5)
+        toned = self._tone(window)
+        self.toned = toned
+        # Blur and edges of the healthy picture are added as one fixed field: a finding itself stays pointwise.
+        blur = self.parameters["blur"] * (blurred(toned, 1.6 * scale) - toned)
+        self.fixed = blur + 0.8 * self.parameters["edge"] * (toned - blurred(toned, 2.6 * scale))
+
+    def _log_signal(self, integral: Tensor) -> Tensor:
+        return -torch.log(torch.exp(-ATTENUATION * integral) + self.scattered)
+
+    def _noise(self, log_signal: Tensor) -> Tensor:
+        fields = []
+        for exposure, signal in zip(self.exposures, log_signal, strict=True):
+            rng = np.random.default_rng(exposure.seed)
+            white = torch.from_numpy(rng.standard_normal(signal.shape, dtype=np.float32)).to(signal.device)
+            # Relative noise grows as the square root of the attenuation (Poisson), from a signal of exp(-3).
+            fields.append(exposure.noise * white * torch.exp(0.5 * (signal - 3.0)).clamp(max=2.5))
+        return torch.stack(fields)
+
+    def _window(self, log_signal: Tensor) -> Tensor:
+        return ((log_signal - self.low) / self.range).clamp(-0.2, 1.6)
+
+    def _tone(self, window: Tensor) -> Tensor:
+        """Local equalisation, S-curve, gamma: pointwise once the local mean is known."""
+        level = (window - self.local_mean).clamp(min=1e-4)
+        # A shoulder instead of a cut: dense parts run into white slowly, as film and vendors' curves do.
+        shoulder = torch.where(level > 0.75, 0.75 + 0.25 * torch.tanh((level - 0.75) / 0.25), level)
+        curved = shoulder + self.parameters["knee"] * (shoulder - 0.5) * shoulder * (1 - shoulder)
+        return curved.clamp(1e-4, 1.0) ** self.parameters["gamma"]
+
+    def develop(self, integral: Tensor) -> Tensor:
+        """Return grey values in [0, 1], (batch, height, width), of line integrals of the same patients."""
+        toned = self._tone(self._window(self._log_signal(integral) + self.noise))
+        toned = toned + self.fixed
+        low, high = self.parameters["floor"], self.parameters["ceiling"]
+        return (low + (high - low) * toned).clamp(0, 1)

@@ -1,0 +1,46 @@
+"""How each concept of the catalogue looks: one painter a concept.
+
+To add a concept: write its painter (`Painter` in `change.py`) and name it in `PAINTERS`.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from synthesis.images.simulator.findings import devices, focal, mediastinum, opacities, pleura
+from synthesis.images.simulator.findings.change import Change, Painter
+
+PAINTERS: Mapping[str, Painter] = MappingProxyType(
+    {
+        painter.__name__: painter
+        for painter in (
+            mediastinum.enlarged_cardiomediastinum,
+            mediastinum.cardiomegaly,
+            opacities.lung_opacity,
+            opacities.edema,
+            opacities.consolidation,
+            opacities.pneumonia,
+            opacities.atelectasis,
+            pleura.pneumothorax,
+            pleura.pleural_effusion,
+            mediastinum.fracture,
+            opacities.infiltration,
+            focal.mass,
+            focal.nodule,
+            focal.emphysema,
+            focal.fibrosis,
+            pleura.pleural_thickening,
+            mediastinum.hernia,
+            opacities.ground_glass_opacity,
+            focal.tuberculosis,
+            focal.hyperinflation,
+            mediastinum.scoliosis,
+            devices.endotracheal_tube,
+            devices.central_venous_catheter,
+            devices.nasogastric_tube,
+            devices.pacemaker,
+            devices.chest_drain,
+        )
+    }
+)
+
+__all__ = ["PAINTERS", "Change", "Painter"]

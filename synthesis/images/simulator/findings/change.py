@@ -1,0 +1,82 @@
+"""What a finding does to the line integrals of a chest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from synthesis.cases import Finding
+from synthesis.images.simulator.anatomy import Anatomy
+
+NEGLIGIBLE = 0.4  # mm of water: a change below this is none (under half a grey level of 256)
+
+
+@dataclass(frozen=True)
+class Change:
+    """A finding as a change of line integrals, at strength 1.
+
+    Attributes:
+        fill: Share of each ray's lung path that water replaces, up to 1; negative: path that loses its tissue.
+        add: mm of water added (devices, calcium, displaced organs) or, negative, taken away.
+    """
+
+    fill: Tensor | None = None
+    add: Tensor | None = None
+
+    def integral(self, air: Tensor, strength: float = 1.0) -> Tensor:
+        """Return the change in mm of water, (height, width), zero where negligible.
+
+        Args:
+            air: mm of water that filling the whole lung would add.
+            strength: Multiplies the change; filling stays below 0.97 of the lung.
+        """
+        total = torch.zeros_like(air)
+        if self.fill is not None:
+            total = total + (self.fill * strength).clamp(-0.6, 0.97) * air
+        if self.add is not None:
+            total = total + self.add * strength
+        return torch.where(total.abs() < NEGLIGIBLE, 0.0, total)
+
+
+Painter = Callable[[Anatomy, Finding, float, np.random.Generator], Change]
+"""Draws a finding: anatomy, finding, level (0 mildest to 1 most severe), this finding's random stream."""
+
+
+def step(value: Tensor, width: float) -> Tensor:
+    """Return a smooth step from 0 (value far below 0) to 1, `width` wide."""
+    return torch.sigmoid(value * (4.0 / width))
+
+
+def hump(value: Tensor, width: float) -> Tensor:
+    """Return a Gaussian bump of standard deviation `width` about 0."""
+    return torch.exp(-0.5 * (value / width) ** 2)
+
+
+def zone(anatomy: Anatomy, finding: Finding, rng: np.random.Generator) -> Tensor:
+    """Return soft weights (height, width) of the side and the zone or lobe that a finding names.
+
+    Zones are thirds of the lung's visible height; lobes come from the CT's segmentation.
+    """
+    side = anatomy.side(finding.laterality).float()
+    # Visible lung ends at the dome, about 0.8 of the way to the recess behind it.
+    bands = {"upper zone": 0.14, "mid zone": 0.42, "lower zone": 0.68}
+    if finding.location in bands:
+        centre = bands[finding.location] + float(rng.uniform(-0.03, 0.03))
+        return side * hump(anatomy.v - centre, 0.13)
+    if finding.location == "perihilar":
+        return side * hump(anatomy.u - 0.1, 0.3) * hump(anatomy.v - 0.45, 0.2)
+    lobes = {
+        "upper lobe": (0, 2), "middle lobe": (3,), "lingula": (0,), "lower lobe": (1, 4), "base": (1, 4)
+    }  # fmt: skip
+    if finding.location in lobes:
+        share = sum(anatomy.lobes[k] for k in lobes[finding.location]) / anatomy.lungs.clamp(min=1.0)
+        if finding.location == "lingula":
+            share = share * step(anatomy.v - 0.45, 0.2)
+        if finding.location == "base":
+            share = share * step(anatomy.v - 0.55, 0.2)
+        return side * share
+    return side

@@ -1,0 +1,44 @@
+"""Thin curves (tubes, wires, leads) stamped along splines given in the atlas frame."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from synthesis.images.simulator.anatomy import Anatomy
+
+
+def spline(points: np.ndarray, count: int = 130) -> np.ndarray:
+    """Return (count, 2) points on the Catmull-Rom spline through control points (n, 2)."""
+    padded = np.concatenate([2 * points[:1] - points[1:2], points, 2 * points[-1:] - points[-2:-1]])
+    t = np.linspace(0, len(points) - 1, count)
+    k = np.minimum(t.astype(int), len(points) - 2)
+    s = (t - k)[:, None]
+    a, b, c, d = (padded[k + i] for i in range(4))
+    return 0.5 * (2 * b + (c - a) * s + (2 * a - 5 * b + 4 * c - d) * s**2 + (3 * b - a - 3 * c + d) * s**3)
+
+
+def stamp(anatomy: Anatomy, curve: np.ndarray, width: float) -> Tensor:
+    """Return a map (height, width) that is 1 on a curve and falls off as a Gaussian.
+
+    Args:
+        anatomy: Gives geometry and size.
+        curve: (n, 2) points (x, y) in mm.
+        width: Full width at half maximum in mm; never narrower than 1.3 pixels, or it would vanish.
+    """
+    sigma = max(1.3, width / anatomy.mm) / 2.355
+    size = anatomy.x.shape[0]
+    pixels = torch.from_numpy(anatomy.to_pixels(curve).astype(np.float32))
+    pixels = pixels[((pixels > -3) & (pixels < size + 2)).all(dim=1)]
+    reach = int(np.ceil(2.2 * sigma))
+    offsets = torch.arange(-reach, reach + 1)
+    dr, dc = (o.flatten() for o in torch.meshgrid(offsets, offsets, indexing="ij"))
+    nearest = pixels.round().long()
+    rows, columns = nearest[:, :1] + dr, nearest[:, 1:] + dc
+    squared = (rows - pixels[:, :1]) ** 2 + (columns - pixels[:, 1:]) ** 2
+    inside = (rows >= 0) & (rows < size) & (columns >= 0) & (columns < size)
+    flat = torch.zeros(size * size)
+    values = torch.exp(-squared / (2 * sigma**2))
+    flat.scatter_reduce_(0, (rows * size + columns)[inside], values[inside], "amax")
+    return flat.view(size, size).to(anatomy.x.device)

@@ -1,0 +1,97 @@
+"""Who is on the table: the random numbers that make one patient, one positioning, one build."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+CONTROL_POINTS = 5  # of the smooth warp, each way
+
+
+@dataclass(frozen=True)
+class Patient:
+    """Parameters of one patient as positioned for one exposure; lengths in mm of the atlas frame.
+
+    The ranges are set so that a population covers what real frontal radiographs measure (lung box 0.64 to
+    0.95 of the image wide, 0.84 to 1 as high as wide, cardiothoracic ratio 0.39 to 0.50 without cardiomegaly).
+    """
+
+    pose: int
+    field: float
+    centre: tuple[float, float]
+    rotation: float
+    scale: tuple[float, float]
+    apex_width: float
+    base_width: float
+    diaphragm: tuple[float, float]
+    warp: np.ndarray
+    rib_slope: tuple[float, float]
+    rib_shift: tuple[float, float]
+    rib_spread: float
+    rib_gain: float
+    spine_gain: float
+    heart_scale: tuple[float, float]
+    heart_shift: tuple[float, float]
+    heart_turn: float
+    lung_density: float
+    vessel_gain: float
+    mediastinum: float
+    torso: tuple[float, float]
+    breast: float
+    breast_place: tuple[float, float, float]
+    arm_angle: tuple[float, float]
+    arm_radius: float
+    girdle: int
+    girdle_shift: tuple[float, float]
+    gas: np.ndarray
+
+
+def draw_patient(rng: np.random.Generator, poses: list[int], girdles: int, portable: bool) -> Patient:
+    """Draw a patient: adult man or woman of any build, or (one in twelve) a child.
+
+    Args:
+        rng: The stream of this pair's anatomy.
+        poses: Atlas poses of the wanted view.
+        girdles: Number of shoulder girdles that were drawn.
+        portable: Bedside film: more rotation, less inspiration, worse centring.
+    """
+    child = rng.random() < 0.08
+    female = rng.random() < 0.5
+    build = float(np.clip(rng.normal(0.0, 1.0), -2, 2.5))  # thin to obese
+    age = float(rng.random())  # young to old adult
+    loose = 1.8 if portable else 1.0
+    inspiration = rng.normal(-0.25 if portable else 0.1, 0.55)
+    height = 1.06 + 0.055 * rng.normal() + 0.05 * inspiration - (0.12 if child else 0.0)
+    width = 1.0 + 0.05 * rng.normal() + (0.03 if child else 0.0)
+    warp = rng.normal(0.0, 1.0, (2, CONTROL_POINTS, CONTROL_POINTS)) * np.array([4.5, 5.5])[:, None, None]
+    return Patient(
+        pose=int(rng.choice(poses)),
+        field=float(rng.uniform(285, 410) if not child else rng.uniform(310, 470)),
+        centre=(float(rng.normal(0, 7 * loose)), float(rng.normal(2, 9 * loose))),
+        rotation=float(rng.normal(0, 1.4 * loose)),
+        scale=(float(width), float(np.clip(height, 0.82, 1.22))),
+        apex_width=float(rng.normal(0.0, 0.05)),
+        base_width=float(rng.normal(0.02 * build, 0.04)),
+        diaphragm=(float(22 + 11 * inspiration + rng.normal(0, 6)), float(14 + 11 * inspiration + rng.normal(0, 7))),
+        warp=warp,
+        rib_slope=(float(rng.normal(-0.06 if child else 0.0, 0.07)), float(rng.normal(0, 0.12))),
+        rib_shift=(float(rng.uniform(-14, 14)), float(rng.uniform(-14, 14))),
+        rib_spread=float(rng.normal(1.0, 0.06)),
+        rib_gain=float(rng.uniform(1.8, 4.0) * (0.75 if child else 1.0)),
+        spine_gain=float(rng.uniform(0.7, 1.7) * (0.7 if child else 1.0)),
+        heart_scale=(float(np.clip(rng.normal(0.98 + 0.05 * age, 0.06), 0.85, 1.1)), float(rng.normal(1.0, 0.08))),
+        heart_shift=(float(rng.normal(0, 5)), float(rng.normal(0, 6))),
+        heart_turn=float(rng.normal(0, 9)),
+        lung_density=float(np.clip(rng.normal(0.25 - 0.03 * inspiration, 0.03), 0.16, 0.34)),
+        vessel_gain=float(rng.uniform(1.5, 3.0)),
+        mediastinum=float(np.clip(rng.normal(2 + 2 * build + (4 if child else 0), 4), -4, 13)),
+        torso=(float(163 + 11 * build + rng.normal(0, 5)), float(205 + 18 * build + rng.normal(0, 10))),
+        breast=float(max(0.0, rng.normal(24 + 7 * build, 10))) if female and not child else float(max(0, 6 * build - 5)),
+        breast_place=(float(rng.normal(80, 8)), float(rng.normal(52 + 18 * age, 10)), float(rng.normal(64 + 4 * build, 6))),
+        arm_angle=(float(rng.uniform(0.02, 0.5)), float(rng.uniform(0.02, 0.5))),
+        arm_radius=float(50 + 5 * build + rng.normal(0, 3)),
+        girdle=int(rng.integers(girdles)),
+        girdle_shift=(float(rng.normal(0, 5)), float(rng.normal(0, 9 * loose))),
+        gas=np.concatenate([rng.random(8), rng.normal(0, 1, 8)]),
+    )

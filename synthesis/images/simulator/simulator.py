@@ -1,0 +1,285 @@
+"""The simulator: an image maker that computes radiographs from attenuation."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from synthesis.cases import Case
+from synthesis.concepts import ConceptCatalog
+from synthesis.images.image_maker import MadeImages
+from synthesis.images.simulator.anatomy import Anatomy, AnatomyBuilder
+from synthesis.images.simulator.atlas import ATLAS_PATH, load_atlas
+from synthesis.images.simulator.detector import Detector, blurred, draw_exposure
+from synthesis.images.simulator.findings import PAINTERS, Change
+from synthesis.images.simulator.findings.devices import wire
+from synthesis.images.simulator.girdle import GIRDLES
+from synthesis.images.simulator.overlay import Overlay, draw_overlay
+from synthesis.images.simulator.patient import draw_patient
+from synthesis.reports.report import Report
+from synthesis.seeding import generator
+
+SOFT_THRESHOLD = 0.05  # of a change's peak; fainter tails are cut so that a mask is where a finding is seen
+TYPICAL_FIELD = 320.0  # mm across a picture, for the choice of the atlas resolution
+
+
+@dataclass
+class Drawing:
+    """One radiograph before it is developed: the healthy patient and the changes of every finding.
+
+    Attributes:
+        case: What is shown; findings that could not be made visible are gone.
+        anatomy: The healthy patient.
+        changes: One a finding of `case`, with the strengths it needed to be seen.
+        contrast: Contrast of each finding in this picture, in units of the smallest that counts as visible.
+        developed: The picture, then the picture without each finding, once developed: (1 + findings, height, width).
+    """
+
+    case: Case
+    anatomy: Anatomy
+    healthy: Tensor
+    detector: Detector
+    overlay: Overlay
+    changes: list[Change]
+    strengths: list[float]
+    contrast: list[float] = field(default_factory=list)
+    developed: Tensor | None = None
+
+    def integral(self, without: int | None = None) -> Tensor:
+        """Return the line integral, (height, width) in mm of water, at most one finding left out."""
+        total, air = self.healthy, self.anatomy.air
+        for k, (change, strength) in enumerate(zip(self.changes, self.strengths, strict=True)):
+            if k == without:
+                continue
+            total = total + _softened(change.integral(air, strength))
+            if change.fill is not None and k + 1 < len(self.changes):
+                air = air * (1 - (change.fill * strength).clamp(0, 0.97))
+        return total.clamp(min=0)
+
+    def pictures(self, without: Sequence[int | None] = (None,)) -> Tensor:
+        """Return developed pictures in [0, 1], (len(without), height, width)."""
+        integrals = torch.stack([self.integral(k) for k in without])
+        return self.overlay.apply(self.detector.develop(integrals))
+
+
+def _softened(change: Tensor) -> Tensor:
+    threshold = SOFT_THRESHOLD * change.abs().amax()
+    return torch.sign(change) * (change.abs() - threshold).clamp(min=0)
+
+
+class Simulator:
+    """Image maker: batched attenuation physics on an atlas from one CT (DESIGN §5).
+
+    Every random number of a picture comes from its own seed, in one stream each for patient, exposure, overlay and
+    every finding, so appearance is independent of the findings and a finding can be switched off alone. A finding
+    must keep `visible_contrast` in its picture (mean change over its mask, against the texture there) and change
+    at least `visible_area` pixels of 128×128; else it is drawn up to `strengthen` times stronger, else dropped
+    from the case, so that no report mentions it.
+
+    Args:
+        image_size: Height and width in pixels.
+        catalog: Concept catalogue file; the shipped one by default.
+        atlas: Atlas file; the shipped one by default.
+        visible_contrast: Floor of the contrast-to-noise ratio.
+        visible_change: Floor of the mean change in grey value over the mask.
+        visible_area: Fewest pixels of a 128×128 picture.
+        strengthen: Largest factor by which a faint finding is drawn again.
+        clutter_rate: Mean number of external wires on a portable film (a third of it on others).
+        chunk: Pictures per pass. 1 on a CPU keeps maps in the cache and a picture independent of its
+            neighbours to the last bit; use more on a GPU.
+        device: Where to render.
+
+    Raises:
+        ValueError: A concept of the catalogue is sampled but has no painter.
+    """
+
+    def __init__(
+        self,
+        image_size: int = 128,
+        catalog: str | Path | None = None,
+        atlas: str | Path | None = None,
+        visible_contrast: float = 0.8,
+        visible_change: float = 0.02,
+        visible_area: int = 8,
+        strengthen: float = 2.5,
+        clutter_rate: float = 0.9,
+        chunk: int = 1,
+        device: str = "cpu",
+    ) -> None:
+        self.image_size, self.chunk, self.device = image_size, chunk, torch.device(device)
+        self.visible_contrast, self.visible_change = visible_contrast, visible_change
+        self.visible_area, self.strengthen, self.clutter_rate = visible_area, strengthen, clutter_rate
+        self.catalog = ConceptCatalog(catalog)
+        self.atlas_path = Path(atlas) if atlas is not None else ATLAS_PATH
+        unpainted = [c.name for c in self.catalog if c.sampled and c.name != "no_finding" and c.name not in PAINTERS]
+        if unpainted:
+            raise ValueError(f"the simulator has no painter for {unpainted}: add one, or set sampled: false")
+        self._builder: AnatomyBuilder | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the maps out when a worker process gets a copy: it loads its own."""
+        return self.__dict__ | {"_builder": None}
+
+    @property
+    def builder(self) -> AnatomyBuilder:
+        """The atlas at this resolution, loaded at first use."""
+        if self._builder is None:
+            atlas = load_atlas(self.atlas_path, target_spacing=0.85 * TYPICAL_FIELD / self.image_size)
+            self._builder = AnatomyBuilder(atlas, self.image_size, self.device)
+        return self._builder
+
+    def describe(self) -> dict[str, Any]:
+        """Return what the pictures depend on, for fingerprints."""
+        return {
+            "atlas_sha256": self.builder.atlas.sha256,
+            "image_size": self.image_size,
+            "visible": [self.visible_contrast, self.visible_change, self.visible_area, self.strengthen],
+            "clutter_rate": self.clutter_rate,
+        }
+
+    def make(self, cases: Sequence[Case], reports: Sequence[Report] | None, seeds: Sequence[int]) -> MadeImages:
+        """Render cases; reports are not looked at, the case says it all.
+
+        Args:
+            cases: What to show.
+            reports: Ignored.
+            seeds: One a picture.
+
+        Returns:
+            Pictures, exact masks and the cases shown.
+        """
+        drawings = self.draw(cases, seeds)
+        images, masks = [], []
+        for drawing in drawings:
+            picture, mask = self._develop(drawing)
+            images.append(picture)
+            masks.append(mask)
+        return MadeImages(torch.stack(images)[:, None], masks, tuple(d.case for d in drawings))
+
+    def draw(self, cases: Sequence[Case], seeds: Sequence[int]) -> list[Drawing]:
+        """Return drawings, from which pictures and counterfactual twins develop."""
+        drawings: list[Drawing] = []
+        with torch.inference_mode(), _one_thread(self.device):
+            for start in range(0, len(cases), self.chunk):
+                part = slice(start, start + self.chunk)
+                drawings += self._draw(cases[part], seeds[part])
+        return drawings
+
+    def twins(self, cases: Sequence[Case], seeds: Sequence[int], which: Sequence[int]) -> tuple[MadeImages, Tensor]:
+        """Render cases and their counterfactual twins: the same patient, exposure and noise, one finding off.
+
+        Args:
+            cases: What to show.
+            seeds: One a picture.
+            which: Index of the finding of each case to switch off, counted in the case shown.
+
+        Returns:
+            The pictures as `make` gives them, and the twins (batch, 1, height, width).
+        """
+        drawings = self.draw(cases, seeds)
+        developed = [self._develop(drawing) for drawing in drawings]
+        with torch.inference_mode(), _one_thread(self.device):
+            twins = torch.stack([d.pictures([k]) for d, k in zip(drawings, which, strict=True)])
+        images = torch.stack([picture for picture, _ in developed])[:, None]
+        return MadeImages(images, [mask for _, mask in developed], tuple(d.case for d in drawings)), twins
+
+    def _develop(self, drawing: Drawing) -> tuple[Tensor, Tensor]:
+        with torch.inference_mode(), _one_thread(self.device):
+            pictures = drawing.developed
+            if pictures is None:
+                pictures = drawing.pictures([None, *range(len(drawing.changes))])
+            levels = (255 * pictures).round()
+            # A finding is where leaving it out would change the 8-bit picture, or nearly so (no speckle).
+            masks = (levels[:1] != levels[1:]) | ((pictures[:1] - pictures[1:]).abs() > 0.4 / 255)
+        return pictures[0], masks
+
+    def _draw(self, cases: Sequence[Case], seeds: Sequence[int]) -> list[Drawing]:
+        builder = self.builder
+        patients = []
+        for case, seed in zip(cases, seeds, strict=True):
+            rng = generator(seed, "patient")
+            patients.append(draw_patient(rng, builder.atlas.of_view(case.view), GIRDLES, case.view == "AP"))
+        anatomies = builder.build(patients)
+        healthy = torch.stack(
+            [a.base + self._clutter(a, c, s) for a, c, s in zip(anatomies, cases, seeds, strict=True)]
+        )
+        drawings = []
+        for i, (case, seed) in enumerate(zip(cases, seeds, strict=True)):
+            exposure = draw_exposure(generator(seed, "exposure"), case.view == "AP")
+            overlay = draw_overlay(generator(seed, "overlay"), self.image_size, case.view == "AP")
+            overlay = Overlay(overlay.value.to(self.device), overlay.alpha.to(self.device))
+            detector = Detector(healthy[i : i + 1], [exposure])
+            changes = [
+                PAINTERS[f.concept](anatomies[i], f, self.catalog[f.concept].level(f.severity), generator(seed, f.concept))
+                for f in case.findings
+            ]
+            drawing = Drawing(case, anatomies[i], healthy[i], detector, overlay, changes, [1.0] * len(changes))
+            drawings.append(self._make_visible(drawing))
+        return drawings
+
+    def _clutter(self, anatomy: Anatomy, case: Case, seed: int) -> Tensor:
+        rng = generator(seed, "clutter")
+        rate = self.clutter_rate if case.view == "AP" else self.clutter_rate / 3
+        total = torch.zeros_like(anatomy.x)
+        for _ in range(min(4, int(rng.poisson(rate)))):
+            total = torch.maximum(total, wire(anatomy, rng))
+        return total
+
+    def _make_visible(self, drawing: Drawing) -> Drawing:
+        """Strengthen what is too faint, drop what stays so."""
+        if not drawing.changes:
+            return drawing
+        contrast = self._relative_contrast(drawing)
+        faint = [k for k, c in enumerate(contrast) if c < 1.0]
+        for k in faint:
+            drawing.strengths[k] = float(min(self.strengthen, 1.25 / max(contrast[k], 0.05)))
+        if faint:
+            contrast = self._relative_contrast(drawing)
+        kept = [k for k, c in enumerate(contrast) if c >= 1.0]
+        if len(kept) < len(contrast):
+            case = replace(drawing.case, findings=tuple(drawing.case.findings[k] for k in kept))
+            drawing = replace(
+                drawing,
+                case=case,
+                changes=[drawing.changes[k] for k in kept],
+                strengths=[drawing.strengths[k] for k in kept],
+                developed=None,
+            )
+        drawing.contrast = [contrast[k] for k in kept]
+        return drawing
+
+    def _relative_contrast(self, drawing: Drawing) -> list[float]:
+        """Return each finding's contrast over its floor (below 1: not visible enough)."""
+        drawing.developed = drawing.pictures([None, *range(len(drawing.changes))])
+        change = (drawing.developed[:1] - drawing.developed[1:]).abs()
+        healthy = drawing.detector.toned
+        texture = (healthy - blurred(healthy, 4 * self.image_size / 128)).square()
+        mask = (change > 0.25 * change.amax(dim=(1, 2), keepdim=True)) & (change > 0.5 / 255)
+        count = mask.sum(dim=(1, 2))
+        pixels = count.clamp(min=1)
+        mean = (change * mask).sum(dim=(1, 2)) / pixels
+        noise = ((texture * mask).sum(dim=(1, 2)) / pixels).sqrt() + 0.004
+        area = count / (self.visible_area * (self.image_size / 128) ** 2)
+        floors = torch.stack([mean / noise / self.visible_contrast, mean / self.visible_change, area])
+        return floors.amin(dim=0).tolist()
+
+
+@contextlib.contextmanager
+def _one_thread(device: torch.device) -> Iterator[None]:
+    """Render on one thread: many threads split work at places that depend on their number, bits would differ."""
+    threads = torch.get_num_threads()
+    if device.type != "cpu" or threads == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

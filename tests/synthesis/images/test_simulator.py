@@ -1,0 +1,193 @@
+"""The simulator: purity, twins, visibility, geometry."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from synthesis.cases import BalancedCaseSampler, Case, Finding
+from synthesis.images.simulator import Simulator
+from synthesis.images.simulator.atlas import ATLAS_PATH, load_atlas
+from synthesis.images.simulator.findings import PAINTERS
+from synthesis.seeding import pair_seed
+
+SIMULATOR = Simulator(image_size=96)
+CATALOG = SIMULATOR.catalog
+
+
+def one(concept: str, **given: str | None) -> Case:
+    """A case with one finding at the first place and side of the catalogue, unless given."""
+    entry = CATALOG[concept]
+    side = given.get("laterality", entry.lateralities[0] if entry.lateralities else None)
+    places = list(entry.places(side))
+    place = given.get("location", places[0] if places else None)
+    severity = given.get("severity", entry.severities[-1] if entry.severities else None)
+    return Case((Finding(concept, side, place, severity),), (), "PA" if "PA" in entry.views else "AP")
+
+
+def sampled(count: int) -> tuple[list[Case], list[int]]:
+    sampler = BalancedCaseSampler()
+    cases = [sampler.sample(3, "train", i) for i in range(count)]
+    return cases, [pair_seed(3, "train", i) for i in range(count)]
+
+
+def test_a_picture_does_not_depend_on_its_batch() -> None:
+    cases, seeds = sampled(12)
+    together = SIMULATOR.make(cases, None, seeds)
+    for part in (slice(0, 1), slice(3, 8), slice(11, 12)):
+        alone = SIMULATOR.make(cases[part], None, seeds[part])
+        assert torch.equal(alone.images, together.images[part])
+        for one_mask, all_mask in zip(alone.masks, together.masks[part], strict=True):
+            assert torch.equal(one_mask, all_mask)
+
+
+def test_threads_and_a_fresh_instance_change_nothing() -> None:
+    cases, seeds = sampled(3)
+    expected = SIMULATOR.make(cases, None, seeds).images
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        assert torch.equal(Simulator(image_size=96).make(cases, None, seeds).images, expected)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_a_chunk_of_many_gives_the_same_pictures_to_rounding() -> None:
+    cases, seeds = sampled(7)
+    one_by_one = SIMULATOR.make(cases, None, seeds).images
+    chunked = Simulator(image_size=96, chunk=4).make(cases, None, seeds).images
+    assert (one_by_one - chunked).abs().max() < 2e-3
+
+
+@pytest.mark.parametrize("size", [64, 128, 160, 224])
+def test_pictures_are_grey_values_of_the_wanted_size(size: int) -> None:
+    cases, seeds = sampled(3)
+    made = Simulator(image_size=size).make(cases, None, seeds)
+    assert made.images.shape == (3, 1, size, size)
+    assert made.images.dtype == torch.float32
+    assert 0 <= made.images.min() and made.images.max() <= 1
+    for case, masks, image in zip(made.cases, made.masks, made.images, strict=True):
+        assert masks.shape == (len(case.findings), size, size) and masks.dtype == torch.bool
+        assert 0.1 < image.std() < 0.45
+
+
+def test_twins_differ_only_where_the_mask_says() -> None:
+    cases, seeds = sampled(60)
+    pairs = [(c, s) for c, s in zip(cases, seeds, strict=True) if c.findings]
+    made, twins = SIMULATOR.twins([c for c, _ in pairs], [s for _, s in pairs], [0] * len(pairs))
+    for image, twin, masks, case in zip(made.images, twins, made.masks, made.cases, strict=True):
+        if not case.findings:
+            continue
+        changed = (255 * image).round() != (255 * twin).round()
+        assert changed.any(), case
+        assert not (changed[0] & ~masks[0]).any(), case
+
+
+def test_switching_a_finding_off_leaves_patient_and_exposure() -> None:
+    case, seed = one("pleural_effusion", severity="moderate"), pair_seed(0, "train", 5)
+    made, twins = SIMULATOR.twins([case], [seed], [0])
+    healthy = SIMULATOR.make([replace(case, findings=())], None, [seed])
+    assert torch.equal(twins, healthy.images)
+
+
+@pytest.mark.parametrize("concept", sorted(PAINTERS))
+def test_every_concept_is_visible_at_every_severity_side_and_place(concept: str) -> None:
+    entry = CATALOG[concept]
+    for severity in entry.severities or (None,):
+        cases = []
+        for side in entry.lateralities or (None,):
+            places = list(entry.places(side)) or [None]
+            cases += [one(concept, laterality=side, location=place, severity=severity) for place in places]
+        seeds = [pair_seed(1, concept, k) for k in range(4)]
+        shown = [
+            bool(made_case.findings)
+            for seed in seeds
+            for made_case in SIMULATOR.make(cases, None, [seed + k for k in range(len(cases))]).cases
+        ]
+        assert np.mean(shown) >= 0.7, (concept, severity, np.mean(shown))
+
+
+@pytest.mark.parametrize(
+    ("concept", "location"),
+    [("pleural_effusion", None), ("consolidation", "lower lobe"), ("pneumothorax", "apical"), ("mass", "mid zone")],
+)
+def test_a_finding_is_on_the_side_it_names(concept: str, location: str | None) -> None:
+    for side, on_viewers_left in (("right", True), ("left", False)):
+        given = {"laterality": side} | ({"location": location} if location else {})
+        made = SIMULATOR.make([one(concept, **given)] * 4, None, [pair_seed(2, concept, k) for k in range(4)])
+        for masks in made.masks:
+            columns = torch.nonzero(masks[0])[:, 1].float()
+            assert (columns.mean() < 48) == on_viewers_left
+
+
+def test_upper_findings_are_above_lower_ones() -> None:
+    seeds = [pair_seed(4, "zones", k) for k in range(6)]
+
+    def height(location: str) -> float:
+        made = SIMULATOR.make([one("nodule", laterality="right", location=location)] * 6, None, seeds)
+        return float(np.mean([torch.nonzero(m[0])[:, 0].float().mean() for m in made.masks if len(m)]))
+
+    assert height("upper zone") < height("mid zone") < height("lower zone")
+
+
+def test_severity_grows_the_mask() -> None:
+    seeds = [pair_seed(6, "size", k) for k in range(6)]
+
+    def area(severity: str) -> float:
+        made = SIMULATOR.make([one("pleural_effusion", severity=severity)] * 6, None, seeds)
+        return float(np.mean([m.sum() for m in made.masks if len(m)]))
+
+    assert area("small") < area("moderate") < area("large")
+
+
+def test_effusion_is_bright_and_pneumothorax_dark() -> None:
+    for concept, sign in (("pleural_effusion", 1), ("pneumothorax", -1)):
+        made, twins = SIMULATOR.twins([one(concept)], [pair_seed(8, concept, 0)], [0])
+        change = (made.images - twins)[0, 0][made.masks[0][0]]
+        assert sign * change.mean() > 0.02
+
+
+def test_what_cannot_be_seen_is_dropped_from_the_case() -> None:
+    blind = Simulator(image_size=96, visible_contrast=1e6, strengthen=1.0)
+    case = one("nodule")
+    made = blind.make([case], None, [1])
+    assert made.cases[0].findings == () and made.masks[0].shape == (0, 96, 96)
+    assert torch.equal(made.images, SIMULATOR.make([replace(case, findings=())], None, [1]).images)
+
+
+def test_every_kept_finding_reaches_its_floor() -> None:
+    cases, seeds = sampled(40)
+    for drawing in SIMULATOR.draw(cases, seeds):
+        assert len(drawing.contrast) == len(drawing.case.findings)
+        assert all(value >= 1.0 for value in drawing.contrast)
+
+
+def test_appearance_is_independent_of_findings() -> None:
+    """The same seed with other findings keeps patient, exposure and markers: only the finding may differ."""
+    seed = pair_seed(9, "train", 0)
+    first, second = SIMULATOR.draw([one("nodule"), one("emphysema")], [seed, seed])
+    assert torch.equal(first.healthy, second.healthy)
+    assert torch.equal(first.overlay.alpha, second.overlay.alpha)
+
+
+def test_atlas_has_both_views_and_is_small() -> None:
+    atlas = load_atlas()
+    assert atlas.of_view("PA") and atlas.of_view("AP")
+    assert ATLAS_PATH.stat().st_size <= 12 * 2**20
+
+
+def test_a_missing_atlas_says_how_to_build_one(tmp_path) -> None:  # noqa: ANN001
+    with pytest.raises(FileNotFoundError, match=r"none\.npz is missing: run `make atlas`"):
+        load_atlas(tmp_path / "none.npz")
+
+
+def test_an_unpainted_concept_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "synthesis.images.simulator.simulator.PAINTERS", {k: v for k, v in PAINTERS.items() if k != "hernia"}
+    )
+    with pytest.raises(ValueError, match="hernia"):
+        Simulator(image_size=96)
