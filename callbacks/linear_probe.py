@@ -1,0 +1,95 @@
+"""Linear probe: what a linear classifier can read from frozen image features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from callbacks.concept_evaluation import ConceptEvaluation
+from callbacks.concept_scores import ConceptTable
+from callbacks.evaluation import Occasion, Result
+from callbacks.features import Features
+from callbacks.logistic import folds_of, out_of_fold
+
+
+class LinearProbe(ConceptEvaluation):
+    """Multi-label logistic regression on the pooled features, cross-validated over patients.
+
+    Every sample is scored by a model fitted on other patients; AUROC and average precision are those of the
+    pooled out-of-fold scores. Nothing is trained beforehand and nothing is kept: the fit is convex, so the
+    figure is a function of features and labels alone. Extra feature sets of the `FeatureCollector` (see
+    `ProbeFloors`) are probed in the same way, and the difference in mean AUROC gets an interval from the same
+    resampled patients.
+
+    Figures: ``auroc_macro``, ``ap_macro``, ``auroc/<concept>``, ``ap/<concept>``; ``<extra>/auroc_macro``,
+    ``minus_<extra>`` (difference of mean AUROC); all again under ``<stratum>/``. Scores come from one probe
+    of all samples, also within strata.
+
+    Args:
+        folds: Of the cross-validation, at least 2; a patient's fold is a hash of the patient.
+        penalty: L2 strength, one over scikit-learn's ``C``. 30 was near the best for a random
+            encoder and for pixels alike on 430 radiographs; AUROC changed by less than 0.01 from 10 to 100.
+        components: Feature sets by name that are reduced to so many principal components (learnt on the
+            fitting folds); by default the 2,304 pixels of `ProbeFloors` to 64.
+        name: The callback's part of the metric names.
+        **kwargs: Those of `ConceptEvaluation`.
+
+    Raises:
+        ValueError: If ``folds`` is under 2 or ``penalty`` is not positive.
+    """
+
+    def __init__(
+        self,
+        folds: int = 5,
+        penalty: float = 30.0,
+        components: Mapping[str, int] | None = None,
+        name: str = "probe",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(name, **kwargs)
+        if folds < 2 or penalty <= 0:
+            raise ValueError(f"folds={folds} must be at least 2 and penalty={penalty} above 0")
+        self.folds, self.penalty = folds, penalty
+        self.components = dict({"pixels": 64} if components is None else components)
+
+    def evaluate(self, features: Features, occasion: Occasion) -> Result:
+        """Probes the pooled features and every extra feature set."""
+        if not occasion.concepts:
+            return Result({}, {"note": "no labels: nothing to probe"})
+        fold = folds_of(features.group.numpy(), self.folds)
+        if len(set(fold)) < 2:
+            return Result(
+                {}, {"note": f"all {len(features)} samples are of patients in one fold: too few to probe"}
+            )
+
+        def probe(x: Tensor, components: int | None = None) -> tuple[dict[str, ConceptTable], float]:
+            scored = out_of_fold(x, features.labels, fold, self.penalty, components)
+            return self.tables(scored.scores, features, occasion), scored.gradient
+
+        tables, gradient = probe(features.pooled)
+        result = self.result(tables)
+        result.details.update(
+            folds=self.folds, penalty=self.penalty, dim=features.pooled.shape[1], gradient=gradient
+        )
+        for name, x in features.extra.items():
+            self._add_floor(result, name, tables, probe(x, self.components.get(name))[0])
+        return result
+
+    @staticmethod
+    def _add_floor(
+        result: Result, name: str, tables: Mapping[str, ConceptTable], floors: Mapping[str, ConceptTable]
+    ) -> None:
+        intervals: dict[str, Any] = result.details["intervals"]
+        for prefix, floor in floors.items():
+            table, key = tables[prefix], f"{prefix}minus_{name}"
+            figures = floor.metrics(f"{prefix}{name}/")
+            if not figures:
+                continue
+            result.metrics.update(figures)
+            result.metrics[key] = table.macro("auroc") - floor.macro("auroc")
+            intervals.update(floor.intervals(f"{prefix}{name}/"))
+            if table.bootstrap is not None:
+                difference = table.macro_resampled("auroc") - floor.macro_resampled("auroc")
+                intervals[key] = table.bootstrap.interval(difference)

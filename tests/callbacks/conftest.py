@@ -1,0 +1,191 @@
+"""A tiny data module and model that every callback can run on, and a run of all callbacks over them."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from pathlib import Path
+from types import SimpleNamespace
+
+import lightning as L
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch.loggers import CSVLogger
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+from torch.utils.data import DataLoader
+
+import callbacks
+
+CONCEPTS = ("cardiomegaly", "edema", "fracture", "hernia")
+SIZE = 16
+
+
+class TinyData(L.LightningDataModule):
+    """Noise with a bright patch for each finding; fracture is sometimes unknown, hernia hardly occurs."""
+
+    concept_names = CONCEPTS
+    tokenizer = None
+
+    def __init__(self, n: int = 121, batch: int = 32, text: bool = True) -> None:
+        super().__init__()
+        self.n, self.batch, self.text = n, batch, text
+        prompts = {
+            name: SimpleNamespace(
+                prompts_present=(f"{name} is seen", name), prompts_absent=(f"no {name}", f"without {name}")
+            )
+            for name in CONCEPTS
+        }
+        self.catalog = prompts
+
+    def split_sha256(self, stage: str) -> str:
+        return f"hash of {stage}"
+
+    def samples(self, split: str) -> list[dict]:
+        rng = np.random.default_rng(zlib.crc32(split.encode()))
+        rows = []
+        for i in range(self.n):
+            labels = (rng.random(4) < [0.5, 0.4, 0.3, 0.02]).astype(np.float32)
+            image = 0.4 + 0.12 * rng.standard_normal((SIZE, SIZE)).astype(np.float32)
+            masks = np.zeros((4, SIZE, SIZE), bool)
+            for c in np.flatnonzero(labels):
+                masks[c, 4 * c : 4 * c + 4, 2:9] = True
+            image = np.clip(image + 0.15 * masks.any(0), 0, 1)
+            named = [name for name, present in zip(CONCEPTS, labels, strict=True) if present]
+            text = "FINDINGS: " + (", ".join(named) or "nothing to report") + "."
+            if i % 11 == 0:
+                labels[2] = np.nan
+            rows.append(
+                {
+                    "image": torch.from_numpy(image.astype(np.float32))[None],
+                    "labels": torch.from_numpy(labels),
+                    "index": i,
+                    "group": 1000 + i // 2,
+                    "view": i % 3 - 1,
+                    "report": text,
+                    "masks": torch.from_numpy(masks[labels == 1]),
+                    "mask_concepts": torch.from_numpy(np.flatnonzero(labels == 1)),
+                }
+            )
+        return rows
+
+    def collate(self, rows: list[dict]) -> dict:
+        batch = {
+            "image": torch.stack([row["image"] for row in rows]),
+            "labels": torch.stack([row["labels"] for row in rows]),
+            **{key: torch.tensor([row[key] for row in rows]) for key in ("index", "group", "view")},
+            **{key: [row[key] for row in rows] for key in ("masks", "mask_concepts")},
+        }
+        return batch | ({"report": [row["report"] for row in rows]} if self.text else {})
+
+    def train_dataloader(self) -> DataLoader:
+        return DataLoader(self.samples("train"), 20, collate_fn=self.collate, drop_last=True)
+
+    def val_dataloader(self) -> DataLoader:
+        return DataLoader(self.samples("val"), self.batch, collate_fn=self.collate)
+
+    def test_dataloader(self) -> DataLoader:
+        return DataLoader(self.samples("test"), self.batch, collate_fn=self.collate)
+
+
+class TinyTower(nn.Module):
+    """Pixels to pooled to projected features."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.projection = nn.Linear(SIZE * SIZE, 12), nn.Linear(12, 6)
+
+    def forward(self, batch: dict) -> SimpleNamespace:
+        pooled = self.body(batch["image"].flatten(1)).tanh()
+        return SimpleNamespace(pooled=pooled, projected=normalize(self.projection(pooled), dim=1))
+
+
+class TinyModel(L.LightningModule):
+    """Trained by InfoNCE on bags of words."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.image_encoder = TinyTower()
+        self.words = nn.Embedding(64, 6)
+
+    def encode_text(self, texts: list[str]) -> Tensor:
+        words = [
+            [zlib.crc32(word.strip(".,:").encode()) % 64 for word in text.lower().split()] for text in texts
+        ]
+        bags = [self.words(torch.tensor(bag, device=self.device)).sum(0) for bag in words]
+        return normalize(torch.stack(bags), dim=1)
+
+    def training_step(self, batch: dict, batch_idx: int) -> Tensor:
+        logits = 8 * self.image_encoder(batch).projected @ self.encode_text(batch["report"]).T
+        loss = nn.functional.cross_entropy(logits, torch.arange(len(logits)))
+        self.log("train/loss", loss)
+        return loss
+
+    def validation_step(self, batch: dict, batch_idx: int, dataloader_idx: int = 0) -> dict:
+        out = self.image_encoder(batch)
+        found = {"image": out.projected, "image_pooled": out.pooled}
+        if "report" in batch:
+            found["text"] = self.encode_text(batch["report"])
+        return found | {key: batch[key] for key in ("labels", "index", "group", "view")}
+
+    test_step = validation_step
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.parameters(), 0.01)
+
+
+def everything() -> list[L.Callback]:
+    """Every callback, as a run has them."""
+    return [
+        callbacks.FeatureCollector(),
+        callbacks.LinearProbe(folds=3, min_count=5, resamples=60, components={"pixels": 10}),
+        callbacks.ZeroShot(min_count=5, resamples=60, subsets={"two": ["edema", "fracture"]}),
+        callbacks.Retrieval(candidates=100, resamples=60),
+        callbacks.EmbeddingGeometry(samples=50),
+        callbacks.ProbeFloors(size=8),
+        callbacks.PairGallery(pairs=4, queries=2, found=3, every_n_epochs=2),
+        callbacks.RunSummary(),
+    ]
+
+
+def trainer(directory: Path, **settings: object) -> L.Trainer:
+    """A quiet trainer on the CPU that leaves its files in ``directory``."""
+    defaults: dict = {
+        "accelerator": "cpu",
+        "devices": 1,
+        "callbacks": everything(),
+        "logger": CSVLogger(str(directory), name="", version=""),
+        "max_epochs": 2,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "enable_checkpointing": False,
+        "log_every_n_steps": 1,
+    }
+    return L.Trainer(**(defaults | settings))
+
+
+def evaluate_all(directory: Path, devices: int = 1, batch: int = 32) -> dict:
+    """Tests an untrained model with every callback and returns what the summary says."""
+    settings = {"devices": devices, "strategy": "ddp"} if devices > 1 else {}
+    trainer(directory, **settings).test(TinyModel(), TinyData(batch=batch))
+    return json.loads((directory / "summary.json").read_text())
+
+
+def evaluate_on_two_ranks(directory: Path) -> None:
+    """What `tests/ddp.py` calls."""
+    evaluate_all(directory, devices=2, batch=16)
+
+
+@pytest.fixture(scope="session")
+def tiny() -> SimpleNamespace:
+    """The names of this file, which tests cannot import."""
+    return SimpleNamespace(
+        Data=TinyData,
+        Model=TinyModel,
+        trainer=trainer,
+        evaluate_all=evaluate_all,
+        everything=everything,
+        CONCEPTS=CONCEPTS,
+    )
