@@ -70,15 +70,16 @@ def concept_sheet(simulator: Simulator, concept: Concept, path: Path) -> None:
     _finish(figure, f"{concept.preferred_name}", path)
 
 
-def pair_sheet(synthesizer: PairSynthesizer, path: Path, count: int = 8) -> None:
+def pair_sheet(synthesizer: PairSynthesizer, path: Path, count: int = 6) -> None:
     """Random pairs with their report text."""
     pairs = synthesizer.make(range(count), seed=7, split="gallery")
-    figure, axes = plt.subplots(2, count // 2, figsize=(3.3 * count / 2, 10))
-    for axis, pair in zip(axes.flat, pairs, strict=True):
-        axis.imshow(pair.image[0], cmap="gray", vmin=0, vmax=255)
-        text = f"FINDINGS: {pair.report.findings}\nIMPRESSION: {pair.report.impression}"
-        lines = [line for part in text.split("\n") for line in textwrap.wrap(part, 52)]
-        axis.set_title("\n".join(lines[:16]), fontsize=6.5, loc="left", va="top", y=-0.45)
+    figure, axes = plt.subplots(count // 2, 4, figsize=(13, 3.3 * count / 2), width_ratios=[1, 1, 1, 1])
+    for k, pair in enumerate(pairs):
+        picture, text = axes[k // 2, 2 * (k % 2)], axes[k // 2, 2 * (k % 2) + 1]
+        picture.imshow(pair.image[0], cmap="gray", vmin=0, vmax=255)
+        parts = (f"FINDINGS: {pair.report.findings}", "", f"IMPRESSION: {pair.report.impression}")
+        lines = [line for part in parts for line in (textwrap.wrap(part, 44) or [""])]
+        text.text(0, 1, "\n".join(lines), fontsize=8.5, va="top", transform=text.transAxes)
     _finish(figure, None, path)
 
 

@@ -17,7 +17,7 @@ from synthesis.images.simulator.girdle import girdle_maps
 from synthesis.images.simulator.patient import CONTROL_POINTS, Patient
 
 STILL = ("lobe_left_upper", "lobe_left_lower", "lobe_right_upper", "lobe_right_middle", "lobe_right_lower",
-         "vessels", "trachea", "sternum")  # fmt: skip
+         "vessels", "trachea", "sternum", "heart")  # fmt: skip
 """Maps that share the body's own geometry; ribs, heart, spine and girdle each have one of their own."""
 
 RIGHT, LEFT = 0, 1
@@ -60,6 +60,7 @@ class Anatomy:
     base: Tensor
     mm: float
     builder: AnatomyBuilder = field(repr=False)
+    _inverse: tuple[np.ndarray, np.ndarray] | None = field(default=None, repr=False)
 
     @property
     def air(self) -> Tensor:
@@ -75,8 +76,20 @@ class Anatomy:
         return torch.ones_like(self.left)
 
     def to_pixels(self, points: np.ndarray) -> np.ndarray:
-        """Map points (n, 2) of (x, y) in mm of the atlas frame to (row, column) in pixels."""
-        return self.builder.to_pixels(self.patient, points)
+        """Map points (n, 2) of (x, y) in mm of the atlas frame to (row, column) in pixels.
+
+        Inverts the sampled geometry by fixed-point iteration; beyond the picture it is continued linearly.
+        """
+        if self._inverse is None:
+            self._inverse = torch.stack([self.x, self.y]).cpu().numpy(), np.array(self.patient.scale) / self.mm
+        (x, y), per_mm = self._inverse
+        last = x.shape[0] - 1
+        place = points * per_mm + last / 2  # (column, row)
+        for _ in range(4):
+            column, row = np.clip(np.rint(place), 0, last).astype(int).T
+            here = np.stack([x[row, column], y[row, column]], axis=1)
+            place = np.stack([column, row], axis=1) + (points - here) * per_mm
+        return place[:, ::-1]
 
 
 class AnatomyBuilder:
@@ -112,7 +125,7 @@ class AnatomyBuilder:
         poses = torch.tensor([p.pose for p in patients], device=self.device)
         x, y = self._frame(patients, each)
         still = self._sample(self.poses[poses][:, self.still], x, y)
-        lobes, (vessels, trachea, sternum) = still[:, :5], still[:, 5:].unbind(1)
+        lobes, (vessels, trachea, sternum, before) = still[:, :5], still[:, 5:].unbind(1)
         lungs = lobes.sum(dim=1)
         ribs = self._ribs(poses, x, y, each) * each("rib_gain")
         spine = self.spine(poses, x, y) * each("spine_gain")
@@ -121,7 +134,6 @@ class AnatomyBuilder:
             x - each("girdle_shift", 0) * torch.sign(x),
             y - each("girdle_shift", 1),
         )[:, 0]
-        before = self.heart(poses, x, y, each, 1.0, 1.0)
         heart = self.heart(poses, x, y, each, each("heart_scale", 0), each("heart_scale", 1))
         u, v, left, from_hilum = self._lung_coordinates(poses, x, y)
         kept = self._make_room(lungs, heart - before, from_hilum, each("mediastinum"))
@@ -161,23 +173,6 @@ class AnatomyBuilder:
         leftness = torch.sigmoid(x / 15)
         drop = each("diaphragm", 0) * (1 - leftness) + each("diaphragm", 1) * leftness
         return x, y - drop * below * torch.exp(-(((y - 80) / 110) ** 2))
-
-    def to_pixels(self, patient: Patient, points: np.ndarray) -> np.ndarray:
-        """Invert the geometry for points (n, 2) of (x, y) by fixed-point iteration; (row, column) in pixels."""
-
-        each = parameter_reader([patient], torch.device("cpu"))
-        target = torch.from_numpy(np.asarray(points, dtype=np.float32))
-        warp = torch.tensor(patient.warp, dtype=torch.float32)
-        knots = torch.linspace(-1, 1, CONTROL_POINTS)
-        guess = target / (patient.field / 2)
-        for _ in range(3):
-            weights = torch.exp(-(((guess[:, :, None] - knots) / (2 / (CONTROL_POINTS - 1))) ** 2))
-            weights = weights / weights.sum(dim=2, keepdim=True)
-            displaced = torch.einsum("nr,drc,nc->nd", weights[:, 1], warp, weights[:, 0])
-            x, y = self._rigid(each, guess[:, 0], guess[:, 1])
-            x, y = self._anatomical(each, x + displaced[:, 0], y + displaced[:, 1])
-            guess = guess + (target - torch.stack([x[0, 0], y[0, 0]], dim=1)) / (patient.field / 2) * 0.95
-        return ((guess.flip(1) + 1) / 2 * self.size - 0.5).numpy()
 
     def _sample(self, maps: Tensor, x: Tensor, y: Tensor, spacing: float | None = None) -> Tensor:
         """Sample maps (batch, map, row, column), centred at the origin, at x, y (batch, height, width) in mm."""

@@ -103,14 +103,7 @@ class Detector:
         self.scattered = self.parameters["scatter"] * blurred(transmitted, 14 * scale).clamp(min=1e-4)
         log_signal = self._log_signal(healthy)
         self.noise = self._noise(log_signal)
-        inner = log_signal[:, ::3, ::3].flatten(1)
-        body = inner.masked_fill(healthy[:, ::3, ::3].flatten(1) < 15, torch.nan)
-        low, high = (
-            torch.stack(
-                [torch.nanquantile(row, getattr(e, name) / 100) for row, e in zip(body, exposures, strict=True)]
-            )[:, None, None]
-            for name in ("low", "high")
-        )
+        low, high = self._window_ends(healthy, log_signal)
         margin = self.parameters["latitude"] * (high - low)
         self.low, self.range = low - margin, (high - low + margin).clamp(min=0.4)
         window = self._window(log_signal)
@@ -123,6 +116,16 @@ class Detector:
 
     def _log_signal(self, integral: Tensor) -> Tensor:
         return -torch.log(torch.exp(-ATTENUATION * integral) + self.scattered)
+
+    def _window_ends(self, healthy: Tensor, log_signal: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the percentiles that become black and white, over the body alone (every ninth pixel)."""
+        ends = []
+        for body, signal, exposure in zip(healthy[:, ::3, ::3], log_signal[:, ::3, ::3], self.exposures, strict=True):
+            ordered = signal[body > 15].sort().values
+            last = max(len(ordered) - 1, 0)
+            ends.append(ordered[[round(last * exposure.low / 100), round(last * exposure.high / 100)]])
+        low, high = torch.stack(ends)[:, :, None, None].unbind(1)
+        return low, high
 
     def _noise(self, log_signal: Tensor) -> Tensor:
         fields = []

@@ -1,0 +1,95 @@
+# SynVLP. `make` lists what can be done.
+.DEFAULT_GOAL := help
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+PYTHON := .venv/bin/python
+RECIPE ?= short
+SCALE ?= full
+SWEEP ?= temperature
+REAL ?=
+ARGS ?=
+
+.PHONY: help
+help: ## Show this list
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  \033[1m%-17s\033[0m %s\n", $$1, $$2 }'
+
+# ---------------------------------------------------------------------------------------------------- set-up
+# The stamp is newer than both files only while the environment is what they ask for.
+.venv/.installed: pyproject.toml constraints.txt
+	@test -x .venv/bin/pip || "$$(command -v python3.11 || command -v python3)" -m venv --clear .venv
+	$(PYTHON) -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev,atlas]'
+	@touch $@
+
+.PHONY: install
+install: .venv/.installed ## Set up .venv with the versions of constraints.txt (skipped when up to date)
+
+.PHONY: constraints
+constraints: .venv/.installed ## Rewrite constraints.txt from what .venv holds
+	$(PYTHON) -m scripts.constraints
+
+# ------------------------------------------------------------------------------------------------ the main job
+.PHONY: fit
+fit: install ## Pre-train and evaluate into runs/fit: RECIPE=short|long|smoke, ARGS="--key=value …"
+	@if [ -e runs/fit ]; then \
+	  n=1; while [ -e "runs/fit-$$n" ]; do n=$$((n + 1)); done; \
+	  mv runs/fit "runs/fit-$$n"; echo "the earlier runs/fit is now runs/fit-$$n"; \
+	fi
+	$(PYTHON) main.py fit -c configs/pretrain.yaml -c configs/recipes/$(RECIPE).yaml --run_dir=runs/fit $(ARGS)
+
+.PHONY: reproduce-paper
+reproduce-paper: install ## Every arm of configs/reproduce, two seeds, table and plot in results/paper: SCALE=full|smoke
+	$(PYTHON) -m scripts.reproduce_paper --scale=$(SCALE) $(ARGS)
+
+.PHONY: sweep
+sweep: install ## Register a sweep file (SWEEP=temperature) with Weights & Biases and run one agent (needs an account)
+	@id="$$($(PYTHON) -m wandb sweep --project synvlp configs/sweeps/$(SWEEP).yaml 2>&1 | tee /dev/stderr | awk '/wandb agent/ { print $$NF }')"; \
+	test -n "$$id" && $(PYTHON) -m wandb agent "$$id"
+
+.PHONY: sweep-local
+sweep-local: install ## The same sweep file without a network, table and plot in results/<sweep>
+	$(PYTHON) -m scripts.sweep_local configs/sweeps/$(SWEEP).yaml $(ARGS)
+
+# --------------------------------------------------------------------------------------------------- pictures
+.PHONY: gallery
+gallery: install ## Contact sheets of the simulator in docs/gallery; REAL=folder adds real radiographs beside them
+	$(PYTHON) scripts/gallery.py $(if $(REAL),--real=$(REAL)) $(ARGS)
+
+# ---------------------------------------------------------------------------------------------- measurements
+.PHONY: bench
+bench: install ## Pairs a second, training samples a second, on the fly against cached
+	$(PYTHON) benchmarks/throughput.py $(ARGS)
+
+.PHONY: ceiling
+ceiling: install ## The same ViT trained on the labels: what can be seen at all, per concept
+	$(PYTHON) benchmarks/supervised_ceiling.py $(ARGS)
+
+.PHONY: atlas
+atlas: install ## Rebuild the simulator's atlas from CTs with an organ segmentation: ARGS="--help"
+	$(PYTHON) scripts/build_atlas.py $(ARGS)
+
+# --------------------------------------------------------------------------------------------------- habits
+.PHONY: test
+test: check ## Lint, types and all tests but the slow ones
+	$(PYTHON) -m pytest -m "not slow" $(ARGS)
+
+.PHONY: test-all
+test-all: check ## Every test
+	$(PYTHON) -m pytest $(ARGS)
+
+.PHONY: check
+check: install ## Lint, format and types, changing nothing
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+
+.PHONY: format
+format: install ## Mend what lint and format can mend
+	$(PYTHON) -m ruff check --fix-only .
+	$(PYTHON) -m ruff format .
+
+.PHONY: clean
+clean: ## Remove caches of tools; runs/, cache/ and results/ stay
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
+	find . -path ./.venv -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf

@@ -1,0 +1,18 @@
+"""Turning pairs, made or real, into batches."""
+
+from datamodules.image_reports import ImageReports
+from datamodules.labelled import LabelledImages
+from datamodules.labels import LabelColumns
+from datamodules.synthetic import SyntheticPairs
+from datamodules.table import Columns
+from datamodules.transforms import Augmentation, TextView
+
+__all__ = [
+    "Augmentation",
+    "Columns",
+    "ImageReports",
+    "LabelColumns",
+    "LabelledImages",
+    "SyntheticPairs",
+    "TextView",
+]

@@ -1,0 +1,157 @@
+"""What every data module here shares: the loaders, and the facts that models and callbacks ask for."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import DataLoader
+
+from datamodules.batch import Batch
+from datamodules.dataset import BatchDataset, SampleSource
+from datamodules.epoch_loader import EpochLoader
+from datamodules.samplers import EpochSampler, OrderedSampler
+from datamodules.tokenizer import PADDING_MULTIPLE
+from datamodules.transforms import Augmentation, TextView
+from synthesis.concepts import ConceptCatalog
+
+if TYPE_CHECKING:
+    from transformers import BertTokenizerFast
+
+STAGES = ("train", "val", "test")
+
+
+class BatchDataModule(LightningDataModule):
+    """Loaders over the sources of three splits; a subclass says what the sources are.
+
+    Args:
+        catalog: The concepts, in label order.
+        batch_size: Training samples of one rank in a step.
+        eval_batch_size: Evaluation samples of one rank in a step; None takes ``batch_size``. No result
+            depends on it.
+        epoch_size: Training samples of an epoch over all ranks; None takes all.
+        num_workers: Processes that make batches, a loader; 0 makes them in the training process.
+        seed: Seed of order, augmentation and text views.
+        max_length: Longest text in tokens, a multiple of 8.
+        text_view: What training reads of a report; None reads all of it.
+        augmentation: How training changes images; None leaves them.
+
+    Attributes:
+        tokenizer: A `transformers.BertTokenizerFast` once set up; None for image-only data.
+        catalog: The concepts, in label order.
+    """
+
+    least_samples_in_step = 1
+    """Fewest training samples of all ranks in a step that make sense."""
+
+    def __init__(
+        self,
+        catalog: ConceptCatalog,
+        batch_size: int,
+        eval_batch_size: int | None,
+        epoch_size: int | None,
+        num_workers: int,
+        seed: int,
+        max_length: int,
+        text_view: TextView | None,
+        augmentation: Augmentation | None,
+    ) -> None:
+        super().__init__()
+        if max_length % PADDING_MULTIPLE or max_length < PADDING_MULTIPLE:
+            raise ValueError(
+                f"max_length={max_length}: texts are padded to multiples of 8; give one, e.g. 128."
+            )
+        for name, size in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size)):
+            if size is not None and size < 1:
+                raise ValueError(f"{name}={size}: a batch holds at least one sample; give 1 or more.")
+        self.catalog = catalog
+        self.batch_size = batch_size
+        self.eval_batch_size = batch_size if eval_batch_size is None else eval_batch_size
+        self.epoch_size = epoch_size
+        self.num_workers = num_workers
+        self.seed = seed
+        self.max_length = max_length
+        self.text_view = text_view
+        self.augmentation = augmentation
+        self.tokenizer: BertTokenizerFast | None = None
+
+    @abstractmethod
+    def source(self, split: str) -> SampleSource:
+        """Return the samples of "train", "val" or "test"."""
+
+    @abstractmethod
+    def split_sha256(self, split: str) -> str:
+        """Return the SHA-256 of what a split consists of, to stand beside every figure measured on it."""
+
+    @property
+    def concept_names(self) -> tuple[str, ...]:
+        """Names of the concepts, in label order."""
+        return self.catalog.names
+
+    def train_dataloader(self) -> EpochLoader:
+        """Full batches of the current epoch, the same number on every rank.
+
+        Raises:
+            ValueError: If a step would hold too few samples, or an epoch no step.
+        """
+        rank, world = self._rank_and_world()
+        if self.batch_size * world < self.least_samples_in_step:
+            raise ValueError(
+                f"batch_size={self.batch_size} on {world} rank: a contrastive loss compares each pair with "
+                f"the others of its step; a step of one has none, so nothing would be learnt. Give "
+                f"batch_size={self.least_samples_in_step} or more."
+            )
+        source = self.source("train")
+        sampler = EpochSampler(len(source), self.batch_size, self.seed, self.epoch_size, rank, world)
+        return EpochLoader(
+            self._dataset(source, self.augmentation, self.text_view),
+            batch_size=self.batch_size,
+            sampler=sampler,
+            drop_last=True,
+            collate_fn=_unchanged,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers
+            > 0,  # the epoch comes with each key, so they need not be told
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """The validation split, in order."""
+        return self._eval_dataloader("val")
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """The test split, in order."""
+        return self._eval_dataloader("test")
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        """The test split, in order."""
+        return self._eval_dataloader("test")
+
+    def _eval_dataloader(self, split: str) -> DataLoader[Batch]:
+        source = self.source(split)
+        return DataLoader(
+            self._dataset(source),
+            batch_size=self.eval_batch_size,
+            sampler=OrderedSampler(len(source), *self._rank_and_world()),
+            collate_fn=_unchanged,
+            num_workers=self.num_workers,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def _dataset(
+        self,
+        source: SampleSource,
+        augmentation: Augmentation | None = None,
+        text_view: TextView | None = None,
+    ) -> BatchDataset:
+        return BatchDataset(source, self.tokenizer, self.max_length, self.seed, augmentation, text_view)
+
+    def _rank_and_world(self) -> tuple[int, int]:
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
+
+
+def _unchanged(batch: Any) -> Any:
+    """The dataset has put the batch together."""
+    return batch

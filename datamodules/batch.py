@@ -1,0 +1,58 @@
+"""The batch: a dict with the keys named here, and nothing else that data and models have to agree on.
+
+Image-only data has no ``INPUT_IDS``, ``ATTENTION_MASK`` and ``REPORT``. ``MASKS`` and ``MASK_CONCEPTS`` are
+there only where a data module was asked to keep them.
+"""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from torch import Tensor
+
+IMAGE = "image"
+INPUT_IDS = "input_ids"
+ATTENTION_MASK = "attention_mask"
+LABELS = "labels"
+INDEX = "index"
+GROUP = "group"
+VIEW = "view"
+REPORT = "report"
+MASKS = "masks"
+MASK_CONCEPTS = "mask_concepts"
+
+VIEWS = ("PA", "AP")
+"""Views in the order of their codes: ``VIEW`` holds the position in this tuple."""
+
+UNKNOWN_VIEW = -1
+
+
+class Batch(TypedDict, total=False):
+    """What a loader yields.
+
+    Attributes:
+        image: float32 ``(batch, 1, height, width)`` in [0, 1], air dark, the patient's right on the viewer's
+            left.
+        input_ids: int64 ``(batch, tokens)``, padded to the longest text of the batch, rounded up to a
+            multiple of 8.
+        attention_mask: int64 ``(batch, tokens)``, 1 for tokens, 0 for padding.
+        labels: float32 ``(batch, concept)`` in catalogue order: 1 present, 0 absent, NaN unknown.
+        index: int64 ``(batch,)``, number of the sample in its split.
+        group: int64 ``(batch,)``, the patient; for made pairs the index.
+        view: int64 ``(batch,)``: 0 PA, 1 AP, -1 unknown.
+        report: The texts that ``input_ids`` encode.
+        masks: A bool tensor ``(finding, height, width)`` for each sample.
+        mask_concepts: An int64 tensor ``(finding,)`` for each sample: the concept, in catalogue order, of
+            each mask.
+    """
+
+    image: Tensor
+    input_ids: Tensor
+    attention_mask: Tensor
+    labels: Tensor
+    index: Tensor
+    group: Tensor
+    view: Tensor
+    report: list[str]
+    masks: list[Tensor]
+    mask_concepts: list[Tensor]

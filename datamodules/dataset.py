@@ -1,0 +1,129 @@
+"""From samples to whole batches, made in one call by one worker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from datamodules.batch import Batch
+from datamodules.samplers import Key
+from datamodules.tokenizer import encode
+from datamodules.transforms import Augmentation, TextView, full_text
+from synthesis.reports.report import Report
+from synthesis.seeding import generator, pair_seed
+
+if TYPE_CHECKING:
+    from transformers import BertTokenizerFast
+
+
+@dataclass
+class Sample:
+    """One image and what is known about it, before anything varies.
+
+    Attributes:
+        image: uint8 ``(1, height, width)``.
+        labels: float32 ``(concept,)``: 1 present, 0 absent, NaN unknown.
+        group: Number of the patient.
+        view: 0 PA, 1 AP, -1 unknown.
+        report: The report, or None for image-only data.
+        masks: bool ``(finding, height, width)``, or None.
+        mask_concepts: int64 ``(finding,)``, the concept of each mask, or None.
+    """
+
+    image: Tensor
+    labels: Tensor
+    group: int
+    view: int
+    report: Report | None = None
+    masks: Tensor | None = None
+    mask_concepts: Tensor | None = None
+
+
+class SampleSource(Protocol):
+    """Where samples come from: made, cached or read."""
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        ...
+
+    def samples(self, indices: Sequence[int]) -> list[Sample]:
+        """Return the samples of some indices, in that order."""
+        ...
+
+
+class BatchDataset(Dataset[Batch]):
+    """Turns samples into batches. What varies is a pure function of (seed, epoch, index).
+
+    A key is (epoch, index), or an index alone, which means epoch 0.
+
+    Args:
+        source: Where the samples come from.
+        tokenizer: Encodes the reports; needed where there are any.
+        max_length: Longest text in tokens.
+        seed: Seed of what varies.
+        augmentation: Changes the images; None leaves them.
+        text_view: Chooses what is read of a report; None reads all.
+    """
+
+    def __init__(
+        self,
+        source: SampleSource,
+        tokenizer: BertTokenizerFast | None,
+        max_length: int,
+        seed: int,
+        augmentation: Augmentation | None = None,
+        text_view: TextView | None = None,
+    ) -> None:
+        self.source = source
+        self.tokenizer = tokenizer
+        self.max_length = max_length
+        self.seed = seed
+        self.augmentation = augmentation
+        self.text_view = text_view
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return len(self.source)
+
+    def __getitem__(self, key: Key | int) -> Batch:
+        """Return a batch of one."""
+        return self.__getitems__([key])
+
+    def __getitems__(self, keys: Sequence[Key | int]) -> Batch:
+        """Return the batch of some keys."""
+        pairs = [key if isinstance(key, tuple) else (0, key) for key in keys]
+        samples = self.source.samples([index for _, index in pairs])
+        batch = Batch(
+            image=torch.stack([self._image(s.image, *key) for s, key in zip(samples, pairs, strict=True)]),
+            labels=torch.stack([sample.labels for sample in samples]),
+            index=torch.tensor([index for _, index in pairs]),
+            group=torch.tensor([sample.group for sample in samples]),
+            view=torch.tensor([sample.view for sample in samples]),
+        )
+        if self.tokenizer is not None:
+            texts = [self._text(s.report, *key) for s, key in zip(samples, pairs, strict=True) if s.report]
+            batch["input_ids"], batch["attention_mask"] = encode(self.tokenizer, texts, self.max_length)
+            batch["report"] = texts
+        if samples[0].masks is not None:
+            batch["masks"] = [sample.masks for sample in samples if sample.masks is not None]
+            batch["mask_concepts"] = [s.mask_concepts for s in samples if s.mask_concepts is not None]
+        return batch
+
+    def _image(self, image: Tensor, epoch: int, index: int) -> Tensor:
+        if self.augmentation is None:
+            return image.float().div_(255)
+        return self.augmentation(image, self._rng(epoch, index, "augmentation"))
+
+    def _text(self, report: Report, epoch: int, index: int) -> str:
+        return (
+            self.text_view(report, self._rng(epoch, index, "text")) if self.text_view else full_text(report)
+        )
+
+    def _rng(self, epoch: int, index: int, purpose: str) -> np.random.Generator:
+        return generator(pair_seed(self.seed, f"epoch {epoch}", index), purpose)

@@ -1,0 +1,166 @@
+"""Reading a radiograph from PNG, JPEG, TIFF or DICOM, always the same way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from pydicom import Dataset
+
+Colour = Literal["refuse", "convert"]
+Fit = Literal["crop", "pad"]
+_Pixels = npt.NDArray[Any]
+
+_FORMATS = ("PNG", "JPEG", "JPEG2000", "TIFF", "BMP")
+_TINT = 16  # of 255: less between the channels of a pixel is what compression leaves of a grey image
+_TINTED_SHARE = 0.001  # an image is in colour if more of its pixels than this have a tint
+
+
+class ImageFileError(ValueError):
+    """An image file cannot be used; the message says why and what to do."""
+
+
+def read_radiograph(
+    path: str | Path, image_size: int, fit: Fit = "crop", colour: Colour = "refuse"
+) -> Tensor:
+    """Read one radiograph.
+
+    Grey values: 8-bit files as they are. Deeper ones (16-bit PNG or TIFF, DICOM) are spread over the whole
+    range: DICOM after its modality LUT and through its first window or VOI LUT; without one, and in the other
+        formats, from the
+    lowest to the highest value (DICOM padding left out). MONOCHROME1 is inverted, so that air is dark. Files
+    in colour formats whose channels agree are grey.
+
+    Geometry: resized with antialiasing (bilinear) so that the shorter side is ``image_size``, then the middle
+        square is
+    cut out ("crop"), or so that the longer side is, then bordered with black ("pad"). Never mirrored.
+
+    Args:
+        path: The file.
+        image_size: Height and width of the result, in pixels.
+        fit: How a rectangle becomes a square.
+        colour: Whether a file in colour is refused or converted to its luma (ITU-R 601).
+
+    Returns:
+        uint8 ``(1, image_size, image_size)``, air dark.
+
+    Raises:
+        ImageFileError: If the file is missing, empty, truncated, no image, in colour, of several frames, or
+            blank.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ImageFileError(f"{path}: no such file; correct the image folder or the name in the table.")
+    if path.stat().st_size == 0:
+        raise ImageFileError(f"{path}: the file is empty (0 bytes); fetch it again.")
+    try:
+        grey = _from_dicom(path, colour) if _is_dicom(path) else _from_picture(path, colour)
+    except ImageFileError:
+        raise
+    except Exception as error:  # the decoders raise many kinds
+        raise ImageFileError(
+            f"{path}: cannot be read as an image ({type(error).__name__}: {error}); it may be truncated or "
+            f"no image at all: fetch it again, or take it out of the table."
+        ) from error
+    if grey.min() == grey.max():
+        raise ImageFileError(f"{path}: blank, every pixel has the same value; take it out of the table.")
+    return _square(grey, image_size, fit)
+
+
+def _is_dicom(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM" or path.suffix.lower() in (".dcm", ".dicom")
+
+
+def _from_picture(path: Path, colour: Colour) -> _Pixels:
+    from PIL import Image, ImageOps
+
+    with Image.open(path, formats=_FORMATS) as file:
+        frames = getattr(file, "n_frames", 1)
+        if frames > 1:
+            raise ImageFileError(f"{path}: holds {frames} frames; a radiograph has one.")
+        image = ImageOps.exif_transpose(file)  # reads all pixels: a truncated file fails here
+        if image.mode in ("L", "LA", "1"):
+            return np.asarray(image.convert("L"), np.float32) / 255
+        if image.mode.startswith(("I", "F")):
+            values = np.asarray(image, np.float32)
+            return _spread(values, values.min(), values.max())
+        return _grey(image.convert("RGB"), path, colour)
+
+
+def _from_dicom(path: Path, colour: Colour) -> _Pixels:
+    import pydicom
+    from PIL import Image
+
+    dataset = pydicom.dcmread(path, force=True)
+    if "PixelData" not in dataset:
+        raise ImageFileError(
+            f"{path}: a DICOM file without pixels (or no DICOM file); take it out of the table."
+        )
+    if int(dataset.get("NumberOfFrames") or 1) > 1:
+        raise ImageFileError(f"{path}: holds {dataset.NumberOfFrames} frames; a radiograph has one.")
+    try:
+        stored = dataset.pixel_array
+    except (RuntimeError, NotImplementedError) as error:
+        syntax = dataset.file_meta.TransferSyntaxUID.name
+        raise ImageFileError(
+            f"{path}: cannot decode {syntax} ({error}); install the plug-in it names, or convert the file."
+        ) from error
+    if stored.ndim == 3:
+        return _grey(Image.fromarray(stored.astype(np.uint8)), path, colour)
+    return _displayed(dataset, stored)
+
+
+def _displayed(dataset: Dataset, stored: _Pixels) -> _Pixels:
+    """Follow the display pipeline of DICOM: modality LUT, window or VOI LUT, polarity."""
+    from pydicom.pixels import apply_modality_lut, apply_voi_lut
+
+    values = apply_modality_lut(stored, dataset)
+    padding = stored == dataset.get("PixelPaddingValue", np.nan)
+    if dataset.get("VOILUTSequence"):
+        values = apply_voi_lut(np.asarray(values, np.int64), dataset)
+        low, high = 0, 2 ** int(dataset.VOILUTSequence[0].LUTDescriptor[2]) - 1
+    elif "WindowWidth" in dataset and "WindowCenter" in dataset:
+        low, high = apply_voi_lut(np.array([-1e9, 1e9]), dataset)  # the values that the window's ends become
+        values = apply_voi_lut(values, dataset)
+    else:
+        shown = values[~padding]
+        low, high = (shown.min(), shown.max()) if shown.size else (0, 0)
+    grey = _spread(np.asarray(values, np.float32), low, high)
+    if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
+        grey = 1 - grey
+    return np.where(padding, np.float32(0), grey)
+
+
+def _spread(values: _Pixels, low: float, high: float) -> _Pixels:
+    return np.clip((values - low) / max(float(high) - float(low), 1e-9), 0, 1).astype(np.float32)
+
+
+def _grey(image: Image, path: Path, colour: Colour) -> _Pixels:
+    channels = np.asarray(image, np.int16)
+    tinted = (channels.max(-1) - channels.min(-1) > _TINT).mean()
+    if tinted > _TINTED_SHARE and colour == "refuse":
+        raise ImageFileError(
+            f"{path}: in colour ({tinted:.1%} of its pixels have a tint); a radiograph is grey. Take it out "
+            f"of the table, or set colour: convert."
+        )
+    return np.asarray(image.convert("L"), np.float32) / 255
+
+
+def _square(grey: _Pixels, image_size: int, fit: Fit) -> Tensor:
+    height, width = grey.shape
+    side = min(height, width) if fit == "crop" else max(height, width)
+    scaled = tuple(max(1, round(n * image_size / side)) for n in (height, width))
+    image = F.interpolate(torch.from_numpy(grey)[None, None], scaled, mode="bilinear", antialias=True)[0]
+    missing = [image_size - n for n in scaled]  # negative where there is too much: F.pad then cuts
+    before = [n // 2 for n in missing]
+    sides = (before[1], missing[1] - before[1], before[0], missing[0] - before[0])
+    return F.pad(image, sides).mul(255).round().clamp(0, 255).to(torch.uint8)

@@ -1,0 +1,152 @@
+"""Made pairs as training data: on the fly or from a cache, the same pairs either way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from datamodules.base import STAGES, BatchDataModule
+from datamodules.pair_source import PairSource
+from datamodules.tokenizer import load_tokenizer, store_tokenizer, tokenizer_directory
+from datamodules.transforms import Augmentation, TextView, full_text
+from synthesis.cache import PairCache, fill, recipe, split_directory
+from synthesis.cases import UniformCaseSampler
+from synthesis.pairs import PairSynthesizer, json_sha256
+from synthesis.seeding import pair_seed
+
+_CHUNK = 1024  # reports written in one call for the tokenizer
+
+
+class SyntheticPairs(BatchDataModule):
+    """Pairs of a synthesizer. Pair ``i`` of a split is a pure function of (synthesizer, seed, split, i).
+
+    Args:
+        synthesizer: Makes the pairs.
+        train_pairs: Size of the training corpus.
+        epoch_pairs: Pairs of an epoch over all ranks, ≤ ``train_pairs``: a seeded permutation of the corpus
+            is walked so many at a time. None takes all.
+        val_pairs: Pairs of the validation split.
+        test_pairs: Pairs of the test split.
+        batch_size: Training pairs of one rank in a step.
+        eval_batch_size: Evaluation pairs of one rank in a step; None takes ``batch_size``. No result depends
+            on it.
+        num_workers: Processes that make batches (or fill the cache), a loader; 0 makes them in the training
+            process.
+        seed: Seed of the corpus, of its order and of what varies between epochs.
+        cache_dir: Where finished pairs are kept; None makes every pair anew each time. The only switch:
+            nothing else changes.
+        artifacts_dir: Where the trained tokenizer is kept.
+        tokenizer: Directory (or hub name) of a tokenizer; None trains one on reports of the writer.
+        vocab_size: Entries of the trained tokenizer.
+        tokenizer_reports: Reports that it is trained on.
+        max_length: Longest text in tokens, a multiple of 8.
+        text_view: What training reads of a report; None reads all of it.
+        augmentation: How training changes images; None leaves them.
+        masks: Whether evaluation batches hold the masks of the findings.
+    """
+
+    least_samples_in_step = 2
+
+    def __init__(
+        self,
+        synthesizer: PairSynthesizer,
+        train_pairs: int,
+        epoch_pairs: int | None = None,
+        val_pairs: int = 1000,
+        test_pairs: int = 1000,
+        batch_size: int = 64,
+        eval_batch_size: int | None = None,
+        num_workers: int = 0,
+        seed: int = 0,
+        cache_dir: str | Path | None = None,
+        artifacts_dir: str | Path = "artifacts",
+        tokenizer: str | None = None,
+        vocab_size: int = 4096,
+        tokenizer_reports: int = 5_000,
+        max_length: int = 192,
+        text_view: TextView | None = None,
+        augmentation: Augmentation | None = None,
+        masks: bool = False,
+    ) -> None:
+        catalog = synthesizer.catalog
+        super().__init__(
+            catalog,
+            batch_size,
+            eval_batch_size,
+            epoch_pairs,
+            num_workers,
+            seed,
+            max_length,
+            text_view,
+            augmentation,
+        )
+        self.synthesizer = synthesizer
+        self.sizes = dict(zip(STAGES, (train_pairs, val_pairs, test_pairs), strict=True))
+        for split, size in self.sizes.items():
+            if size < 1:
+                raise ValueError(f"{split}_pairs={size}: a split holds at least one pair; give 1 or more.")
+        self.cache_dir = cache_dir
+        self.artifacts_dir = Path(artifacts_dir)
+        self.tokenizer_name = tokenizer
+        self.vocab_size = vocab_size
+        self.tokenizer_reports = tokenizer_reports
+        self.masks = masks
+
+    def prepare_data(self) -> None:
+        """Train the tokenizer and fill the cache, where they are asked for and not there yet."""
+        if self.tokenizer_name is None:
+            store_tokenizer(self.artifacts_dir, self._corpus(), self._texts, self.vocab_size)
+        if self.cache_dir is not None:
+            for split in self._splits_in_use():
+                fill(self.cache_dir, self.synthesizer, split, self.sizes[split], self.seed, self.num_workers)
+
+    def setup(self, stage: str) -> None:
+        """Load the tokenizer.
+
+        Args:
+            stage: "fit", "validate", "test" or "predict".
+        """
+        if self.tokenizer is None:
+            trained = tokenizer_directory(self.artifacts_dir, self._corpus(), self.vocab_size)
+            self.tokenizer = load_tokenizer(self.tokenizer_name or trained)
+
+    def source(self, split: str) -> PairSource:
+        """Return the pairs of "train", "val" or "test"."""
+        masks = self.masks and split != "train"
+        if self.cache_dir is None:
+            read = partial(self.synthesizer.make, seed=self.seed, split=split)
+        else:
+            content = recipe(self.synthesizer, self.seed)
+            cache = PairCache(split_directory(self.cache_dir, content, split), content)
+            read = partial(cache.pairs, masks=masks)
+        return PairSource(read, self.sizes[split], self.catalog, masks)
+
+    def split_sha256(self, split: str) -> str:
+        """Return the SHA-256 of the recipe and the size of a split."""
+        content = {"recipe": recipe(self.synthesizer, self.seed), "split": split, "pairs": self.sizes[split]}
+        return json_sha256(content)
+
+    def _splits_in_use(self) -> tuple[str, ...]:
+        stages = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("test",)}
+        return STAGES if self.trainer is None else stages.get(str(self.trainer.state.fn), STAGES)
+
+    def _corpus(self) -> dict[str, Any]:
+        """What the texts of the tokenizer depend on: neither the sampler, nor the seed, nor any damage.
+
+        So corpora that are compared with each other, and those that models are tested on, have one tokenizer.
+        """
+        made_by = self.synthesizer.describe()
+        return {
+            "reports": self.tokenizer_reports,
+            **{key: made_by[key] for key in ("code", "catalog", "writer")},
+        }
+
+    def _texts(self) -> Iterator[str]:
+        sampler = UniformCaseSampler(self.catalog.path)
+        for start in range(0, self.tokenizer_reports, _CHUNK):
+            indices = range(start, min(start + _CHUNK, self.tokenizer_reports))
+            cases = [sampler.sample(0, "tokenizer", i) for i in indices]
+            seeds = [pair_seed(0, "tokenizer", i) for i in indices]
+            yield from map(full_text, self.synthesizer.writer.write(cases, seeds))

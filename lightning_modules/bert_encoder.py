@@ -1,0 +1,118 @@
+"""The text tower: BERT."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from datamodules.batch import ATTENTION_MASK, INPUT_IDS
+from lightning_modules.attention import suit_attention
+from lightning_modules.encoders import EncoderOutput, Pooling, TextEncoder
+from lightning_modules.pretrained import load_tower, tokenizer_of
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+class BertEncoder(TextEncoder):
+    """BERT of `transformers`, from scratch or from a directory or hub id.
+
+    Sizes default to what two CPU cores train in minutes; 30522, 768, 12, 12, 512 is BERT-base. With
+    `pretrained`, sizes must be those of the checkpoint (an error says which they are).
+
+    Args:
+        vocab_size: Rows of the word-piece table; at least as many as the tokenizer has.
+        width: Width of the tokens.
+        layers: Number of transformer blocks.
+        heads: Attention heads a block.
+        max_length: Rows of the position table: most tokens of a text.
+        dropout: Dropout rate of the blocks.
+        pretrained: Directory or hub id of a BERT model (safetensors); None trains from scratch.
+        pooling: ``mean`` of the tokens that are not padding, or the ``cls`` token.
+        projection_dim: Dimension of the shared space.
+        projection_hidden: Hidden width of a two-layer projection; None for a linear one.
+        gradient_checkpointing: Recompute the blocks in the backward pass: less memory, a third more time.
+
+    Raises:
+        ValueError: If arguments contradict the checkpoint.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int = 4096,
+        width: int = 192,
+        layers: int = 4,
+        heads: int = 3,
+        max_length: int = 256,
+        dropout: float = 0.0,
+        pretrained: str | None = None,
+        pooling: Pooling = "mean",
+        projection_dim: int = 128,
+        projection_hidden: int | None = None,
+        gradient_checkpointing: bool = False,
+    ) -> None:
+        super().__init__(width, projection_dim, projection_hidden)
+        sizes = {
+            "vocab_size": ("vocab_size", vocab_size),
+            "width": ("hidden_size", width),
+            "layers": ("num_hidden_layers", layers),
+            "heads": ("num_attention_heads", heads),
+            "max_length": ("max_position_embeddings", max_length),
+        }
+        self.bert = _bert(pretrained, dropout, sizes)
+        if gradient_checkpointing:
+            self.bert.gradient_checkpointing_enable()
+        self.vocab_size, self.max_length, self.pooling, self.pretrained = (
+            vocab_size,
+            max_length,
+            pooling,
+            pretrained,
+        )
+
+    def forward(self, batch: Mapping[str, Any]) -> EncoderOutput:
+        """Encode the reports.
+
+        Raises:
+            ValueError: If they are longer than the position table.
+        """
+        ids, mask = batch[INPUT_IDS], batch[ATTENTION_MASK]
+        if ids.shape[1] > self.max_length:
+            raise ValueError(
+                f"BertEncoder: texts have {ids.shape[1]} tokens, the encoder takes {self.max_length}: "
+                "raise its max_length or lower the data's"
+            )
+        suit_attention(self.bert, ids.device)
+        tokens = self.bert(input_ids=ids, attention_mask=mask).last_hidden_state
+        if self.pooling == "cls":
+            return self.output(tokens[:, 0], tokens, mask.bool())
+        weights = mask.to(tokens.dtype)[..., None]
+        pooled = (tokens * weights).sum(1) / weights.sum(1).clamp_min(1)
+        return self.output(pooled, tokens, mask.bool())
+
+    def check_tokenizer(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        """See `TextEncoder.check_tokenizer`: every id has a row, and pretrained rows mean the same words."""
+        if len(tokenizer) > self.vocab_size:
+            raise ValueError(
+                f"BertEncoder: the tokenizer has {len(tokenizer)} word pieces, the encoder {self.vocab_size} "
+                f"rows: set its vocab_size to {len(tokenizer)} or more, or the data's vocab_size lower"
+            )
+        own = None if self.pretrained is None else tokenizer_of(self.pretrained)
+        if own is not None and own.get_vocab() != tokenizer.get_vocab():
+            raise ValueError(
+                f"BertEncoder: the data's tokenizer is not that of the checkpoint {self.pretrained!r}, whose "
+                "word vectors would be mixed up: give the data that directory as tokenizer"
+            )
+
+
+def _bert(pretrained: str | None, dropout: float, sizes: Mapping[str, tuple[str, int]]) -> Any:
+    from transformers import BertConfig, BertModel
+
+    if pretrained is not None:
+        return load_tower(pretrained, dropout, sizes)
+    config = BertConfig(
+        intermediate_size=4 * sizes["width"][1],
+        hidden_dropout_prob=dropout,
+        attention_probs_dropout_prob=dropout,
+        **dict(sizes.values()),
+    )
+    return BertModel(config, add_pooling_layer=False)

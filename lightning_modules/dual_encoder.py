@@ -1,0 +1,253 @@
+"""The model: two towers trained to agree on which image and which report belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
+from lightning.pytorch.plugins.precision import MixedPrecision
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torch.optim import AdamW, Optimizer
+
+from datamodules.batch import ATTENTION_MASK, GROUP, IMAGE, INDEX, INPUT_IDS, LABELS, VIEW
+from lightning_modules.checkpoints import require_same_architecture, restore_tokenizer, tokenizer_to_text
+from lightning_modules.contexts import evaluating, seeded
+from lightning_modules.encoders import EncoderOutput, ImageEncoder, TextEncoder
+from lightning_modules.objectives import Gather, Objective
+from lightning_modules.optimization import parameter_groups, total_steps, warmup_cosine
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+_Batch = Mapping[str, Any]
+
+
+class DualEncoder(LightningModule):
+    """An image and a text encoder under one objective, trained by AdamW with warm-up and cosine decay.
+
+    A training step is a pure function of weights, batch, seed, step and rank: dropout and patch dropping
+    draw from a generator seeded anew for every step, so that a resumed run equals an uninterrupted one to
+    the last bit.
+
+    Logs ``train/<name>`` for every scalar of the objective (loss, temperature, negatives) and ``val/loss``.
+    The latter is the loss within one evaluation batch of one rank: it depends on ``eval_batch_size`` and is
+    there to see trends; compare runs by what the callbacks measure.
+
+    Args:
+        image_encoder: Tower for images.
+        text_encoder: Tower for reports, with the same `projection_dim`.
+        objective: The loss.
+        learning_rate: Peak learning rate.
+        weight_decay: Decay of kernels; norms, biases, embeddings and the temperature have none.
+        betas: AdamW's averaging coefficients.
+        warmup: Warm-up as a share of all steps (float below 1) or in steps (int).
+        seed: Of dropout and patch dropping.
+
+    Attributes:
+        tokenizer: What turns reports into `text_encoder`'s numbers. Taken from the datamodule, kept in
+            checkpoints, so that a model can encode prompts where the data has no text.
+
+    Raises:
+        ValueError: If the towers project into different dimensions.
+    """
+
+    def __init__(
+        self,
+        image_encoder: ImageEncoder,
+        text_encoder: TextEncoder,
+        objective: Objective,
+        learning_rate: float = 5e-4,
+        weight_decay: float = 0.05,
+        betas: tuple[float, float] = (0.9, 0.98),
+        warmup: int | float = 0.1,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if image_encoder.projection_dim != text_encoder.projection_dim:
+            raise ValueError(
+                f"projection_dim is {image_encoder.projection_dim} in image_encoder and "
+                f"{text_encoder.projection_dim} in text_encoder: give both the same, pairs meet there"
+            )
+        # Under LightningCLI Lightning records the modules' configuration; elsewhere it would pickle them.
+        modules = ["image_encoder", "text_encoder", "objective"]
+        self.save_hyperparameters(ignore=None if _given_hyperparameters.get() else modules)
+        self.image_encoder = image_encoder
+        self.text_encoder = text_encoder
+        self.objective = objective
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.betas = betas
+        self.warmup = warmup
+        self.seed = seed
+        self.tokenizer: PreTrainedTokenizerBase | None = None
+
+    def forward(self, batch: _Batch) -> tuple[EncoderOutput, EncoderOutput | None]:
+        """Encode the images of a batch and, if it has any, its reports."""
+        return self.image_encoder(batch), self.text_encoder(batch) if INPUT_IDS in batch else None
+
+    def encode_image(self, images: Tensor) -> Tensor:
+        """Encode images for comparison with texts, without dropout, patch dropping or gradient.
+
+        Args:
+            images: float32 ``(batch, 1, height, width)`` in [0, 1].
+
+        Returns:
+            Unit vectors, ``(batch, projection)`` float32.
+        """
+        with evaluating(self):
+            return self.image_encoder({IMAGE: images.to(self.device)}).projected
+
+    def encode_text(self, texts: Sequence[str], batch_size: int = 256) -> Tensor:
+        """Encode texts for comparison with images, without dropout or gradient.
+
+        Args:
+            texts: Reports, sentences or prompts; longer ones than the encoder takes are cut.
+            batch_size: Texts a pass; the result does not depend on it but for rounding.
+
+        Returns:
+            Unit vectors, ``(texts, projection)`` float32, on the model's device.
+
+        Raises:
+            RuntimeError: If the model has no tokenizer.
+        """
+        if self.tokenizer is None:
+            raise RuntimeError(
+                "this DualEncoder has no tokenizer: it comes with the datamodule in training and with the "
+                "checkpoint afterwards; load a trained checkpoint (--ckpt_path=…) or set its tokenizer"
+            )
+        most = min(self.tokenizer.model_max_length, self.text_encoder.max_length)
+        projected = [torch.empty(0, self.text_encoder.projection_dim, device=self.device)]
+        with evaluating(self):
+            for start in range(0, len(texts), batch_size):
+                chunk = list(texts[start : start + batch_size])
+                tokens = self.tokenizer(
+                    chunk, padding=True, truncation=True, max_length=most, return_tensors="pt"
+                )
+                batch = {key: tokens[key].to(self.device) for key in (INPUT_IDS, ATTENTION_MASK)}
+                projected.append(self.text_encoder(batch).projected)
+        return torch.cat(projected)
+
+    def setup(self, stage: str) -> None:
+        """Take the tokenizer from the datamodule.
+
+        Args:
+            stage: ``fit``, ``validate``, ``test`` or ``predict``.
+
+        Raises:
+            ValueError: If the text encoder does not understand it.
+        """
+        tokenizer = getattr(self.trainer.datamodule, "tokenizer", None)  # type: ignore[attr-defined]
+        if tokenizer is not None:
+            self.text_encoder.check_tokenizer(tokenizer)
+            self.tokenizer = tokenizer
+
+    def on_train_epoch_start(self) -> None:
+        """Refuse gradient accumulation, which a callback may switch on at any epoch.
+
+        Raises:
+            ValueError: If gradients are to be accumulated under an objective that needs negatives.
+        """
+        count, name = self.trainer.accumulate_grad_batches, type(self.objective).__name__
+        if count != 1 and self.objective.needs_negatives:
+            raise ValueError(
+                f"trainer.accumulate_grad_batches is {count}, but {name} compares the pairs of a batch: "
+                "accumulating adds up small batches and makes no large one. Set it to 1, and raise "
+                "data.batch_size (patch_drop and bf16-mixed save memory) or add devices"
+            )
+
+    def training_step(self, batch: _Batch, batch_idx: int) -> Tensor:
+        """Return the loss of one batch.
+
+        Raises:
+            ValueError: If it has no reports, or too few pairs to tell apart.
+        """
+        size = len(batch[IMAGE])
+        if INPUT_IDS not in batch:
+            raise ValueError(f"a training batch has no {INPUT_IDS!r}, only {sorted(batch)}: train on pairs")
+        if size * self.trainer.world_size < 2 and self.objective.needs_negatives:
+            raise ValueError(
+                f"training batch {batch_idx} holds one pair: {type(self.objective).__name__} needs another "
+                "to tell it from. Raise data.batch_size, and leave out an incomplete last batch (drop_last)"
+            )
+        gather = Gather(self.all_gather, self.global_rank, self.trainer.world_size)
+        with seeded(self.device, self.seed, self.global_rank, self.global_step):
+            images, texts = self(batch)
+            scalars = self._loss(images, texts, batch, gather)
+        for name, value in scalars.items():
+            self.log(f"train/{name}", value.detach(), prog_bar=name == "loss", batch_size=size)
+        return scalars["loss"]
+
+    def _loss(self, images: Any, texts: Any, batch: _Batch, gather: Gather) -> dict[str, Tensor]:
+        with torch.autocast(self.device.type, enabled=False):  # softmax over many pairs wants float32
+            return self.objective(images, texts, batch, gather)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """AdamW over two groups, fused where that is possible, and a schedule stepped with it."""
+        trainer = self.trainer
+        # Lightning does not let a fused optimiser clip gradients under mixed precision.
+        clips_mixed = bool(trainer.gradient_clip_val) and isinstance(trainer.precision_plugin, MixedPrecision)
+        optimizer = AdamW(
+            parameter_groups(self, self.weight_decay),
+            lr=self.learning_rate,
+            betas=self.betas,
+            fused=self.device.type in ("cpu", "cuda", "xpu", "mps") and not clips_mixed,
+        )
+        schedule = warmup_cosine(optimizer, self.warmup, total_steps(trainer))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def optimizer_step(
+        self, epoch: int, batch_idx: int, optimizer: Optimizer | Any, optimizer_closure: Any = None
+    ) -> None:
+        """Step, then clamp: before any callback can save the weights."""
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        self.objective.after_step()
+
+    def validation_step(self, batch: _Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
+        """Return features for the callbacks (see `features`), and log the loss where there are reports."""
+        images, texts = self(batch)
+        if texts is not None and dataloader_idx == 0:
+            # Ranks may hold batches of different sizes here, so they keep to themselves.
+            loss = self._loss(images, texts, batch, Gather())["loss"]
+            size = len(batch[IMAGE])
+            self.log("val/loss", loss, batch_size=size, sync_dist=True, add_dataloader_idx=False)
+        return features(images, texts, batch)
+
+    def test_step(self, batch: _Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
+        """Return features for the callbacks (see `features`)."""
+        images, texts = self(batch)
+        return features(images, texts, batch)
+
+    predict_step = test_step
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the tokenizer."""
+        if self.tokenizer is not None:
+            checkpoint["tokenizer"] = tokenizer_to_text(self.tokenizer)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse another architecture or tokenizer; take the tokenizer if there is none yet.
+
+        Raises:
+            ValueError: If the checkpoint does not fit this model or the data's tokenizer.
+        """
+        if "state_dict" in checkpoint:
+            require_same_architecture(self.state_dict(), checkpoint["state_dict"])
+        self.tokenizer = restore_tokenizer(checkpoint.get("tokenizer"), self.tokenizer)
+
+
+def features(images: EncoderOutput, texts: EncoderOutput | None, batch: _Batch) -> dict[str, Any]:
+    """Collect what evaluation reads from a batch.
+
+    Returns:
+        ``image`` ``(batch, projection)`` and ``image_pooled`` ``(batch, dim)``, float32; ``text`` ``(batch,
+        projection)`` if there are reports; ``labels``, ``index``, ``group`` and ``view`` as far as the
+        batch has them.
+    """
+    found = {"image": images.projected, "image_pooled": images.pooled.float()}
+    if texts is not None:
+        found["text"] = texts.projected
+    return found | {key: batch[key] for key in (LABELS, INDEX, GROUP, VIEW) if key in batch}

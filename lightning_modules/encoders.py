@@ -1,0 +1,87 @@
+"""What every tower gives: an image or a report as pooled, local and projected features."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+Pooling = Literal["mean", "cls"]
+
+
+@dataclass
+class EncoderOutput:
+    """Features of one batch from one tower.
+
+    Attributes:
+        pooled: One vector a sample, ``(batch, dim)``: what probes and downstream tasks read.
+        local: Its tokens, ``(batch, token, dim)``: image patches row by row (in training only those kept by
+            patch dropping, in no order), or word pieces with the special ones.
+        projected: ``(batch, projection)`` float32 of length 1: what pairs are compared by.
+        local_mask: ``(batch, token)`` bool, False where a token is padding.
+    """
+
+    pooled: Tensor
+    local: Tensor
+    projected: Tensor
+    local_mask: Tensor
+
+
+class Encoder(nn.Module, ABC):
+    """A tower with a projection into the space shared by both.
+
+    Args:
+        width: Dimension of the pooled features.
+        projection_dim: Dimension of the shared space.
+        projection_hidden: Hidden width of a two-layer projection (GELU between); None for a linear one.
+    """
+
+    def __init__(self, width: int, projection_dim: int, projection_hidden: int | None = None) -> None:
+        super().__init__()
+        self.width = width
+        self.projection_dim = projection_dim
+        if projection_hidden is None:
+            self.projection: nn.Module = nn.Linear(width, projection_dim, bias=False)
+        else:
+            first, last = (
+                nn.Linear(width, projection_hidden),
+                nn.Linear(projection_hidden, projection_dim, bias=False),
+            )
+            self.projection = nn.Sequential(first, nn.GELU(), last)
+
+    @abstractmethod
+    def forward(self, batch: Mapping[str, Any]) -> EncoderOutput:
+        """Encode the images or the reports of a batch (see ``datamodules/batch.py``)."""
+
+    def output(self, pooled: Tensor, local: Tensor, local_mask: Tensor) -> EncoderOutput:
+        """Add the projection; its norm is taken in float32 whatever the precision."""
+        return EncoderOutput(pooled, local, F.normalize(self.projection(pooled).float(), dim=-1), local_mask)
+
+
+class ImageEncoder(Encoder):
+    """A tower that reads ``batch["image"]``, float32 ``(batch, 1, height, width)`` in [0, 1]."""
+
+
+class TextEncoder(Encoder):
+    """A tower that reads ``batch["input_ids"]`` and ``batch["attention_mask"]``, int64 ``(batch, token)``.
+
+    Attributes:
+        max_length: Most tokens a text may have.
+    """
+
+    max_length: int
+
+    @abstractmethod
+    def check_tokenizer(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        """Make sure that the tower understands a tokenizer's numbers.
+
+        Raises:
+            ValueError: If it does not, with the remedy.
+        """

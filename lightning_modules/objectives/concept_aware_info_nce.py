@@ -1,0 +1,97 @@
+"""InfoNCE that knows which other reports mean the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from datamodules.batch import LABELS
+from lightning_modules.objectives.gather import Gather
+from lightning_modules.objectives.info_nce import InfoNCE
+
+
+class ConceptAwareInfoNCE(InfoNCE):
+    """InfoNCE without false negatives: another pair with the same concept set is not pushed away.
+
+    InfoNCE takes the report of every other patient for a wrong answer, also where it says the same ("no
+    finding" foremost). Made pairs come with their exact concept sets (the labels), so such pairs are known:
+
+    - ``mask``: they are left out of the denominator, neither attracted nor repelled;
+    - ``soft``: they share the target, softness : 1 with the row's own partner, rows normalised to 1 (with
+    softness 1
+      the multi-positive loss of Tian et al. 2023, StableRep, arXiv 2306.00984, equation 2).
+
+    Where all concept sets differ both equal `InfoNCE`. A row with an unknown (NaN) label equals no other.
+    Labels hold neither side nor severity nor place: pairs that differ only in these count as the same,
+    which ``mask`` leaves to the other negatives to tell apart and ``soft`` blurs the more, the higher the
+    softness.
+
+    Args:
+        mode: ``mask`` or ``soft``.
+        softness: Target weight of a same-set pair relative to the own one, in (0, 1]; for ``soft``.
+        temperature: See `InfoNCE`.
+        learnable: See `InfoNCE`.
+        max_scale: See `InfoNCE`.
+        image_weight: See `InfoNCE`.
+
+    Raises:
+        ValueError: If an argument is out of range.
+    """
+
+    def __init__(
+        self,
+        mode: Literal["mask", "soft"] = "mask",
+        softness: float = 1.0,
+        temperature: float = 0.07,
+        learnable: bool = True,
+        max_scale: float = 100.0,
+        image_weight: float = 0.5,
+    ) -> None:
+        super().__init__(temperature, learnable, max_scale, image_weight)
+        if mode not in ("mask", "soft"):
+            raise ValueError(f"ConceptAwareInfoNCE: mode is {mode!r}: give 'mask' or 'soft'")
+        if not 0 < softness <= 1:
+            raise ValueError(f"ConceptAwareInfoNCE: softness is {softness}: give a weight in (0, 1]")
+        self.mode = mode
+        self.softness = softness
+
+    def contrast(
+        self, to_texts: Tensor, to_images: Tensor, own: Tensor, batch: Mapping[str, Any], gather: Gather
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """See `InfoNCE.contrast`.
+
+        Raises:
+            KeyError: If the batch has no labels.
+        """
+        if LABELS not in batch:
+            raise KeyError(f"ConceptAwareInfoNCE needs {LABELS!r} in the batch, which has {sorted(batch)}")
+        same = same_concepts(batch[LABELS], gather(batch[LABELS])).scatter(1, own[:, None], False)
+        negatives = (~same).sum(1).float().mean() - 1
+        if self.mode == "mask":
+            losses = [F.cross_entropy(x.masked_fill(same, -torch.inf), own) for x in (to_texts, to_images)]
+        else:
+            target = (self.softness * same).scatter(1, own[:, None], 1.0)
+            target = target / target.sum(1, keepdim=True)
+            losses = [F.cross_entropy(x, target) for x in (to_texts, to_images)]
+        return losses[0], losses[1], negatives
+
+
+def same_concepts(rows: Tensor, columns: Tensor) -> Tensor:
+    """Say which label rows are equal and known throughout.
+
+    Args:
+        rows: ``(batch, concept)``: 1 present, 0 absent, NaN unknown.
+        columns: ``(pairs, concept)``.
+
+    Returns:
+        ``(batch, pairs)`` bool.
+    """
+    # Counting agreements is one matrix product each, where comparing would hold batch × pairs × concepts.
+    # NaN is neither 1 nor 0, so it agrees with nothing; counts are exact in float32.
+    present = rows.eq(1).float() @ columns.eq(1).float().T
+    absent = rows.eq(0).float() @ columns.eq(0).float().T
+    return present + absent == rows.shape[1]

@@ -1,0 +1,164 @@
+"""The image tower: a vision transformer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from datamodules.batch import IMAGE
+from lightning_modules.attention import suit_attention
+from lightning_modules.convolutional_stem import ConvolutionalStem
+from lightning_modules.encoders import EncoderOutput, ImageEncoder, Pooling
+from lightning_modules.pretrained import load_tower, make_grey, resize_positions
+
+
+class ViTEncoder(ImageEncoder):
+    """A vision transformer of `transformers`, from scratch or from a directory or hub id.
+
+    Sizes default to what two CPU cores train in minutes; 224, 16, 768, 12, 12 is ViT-B/16. With
+    `pretrained`, sizes must be those of the checkpoint (an error says which they are), but for
+    `image_size`: position embeddings are interpolated. Weights for three channels are summed over them,
+    which gives exactly what a grey image repeated thrice would.
+
+    Args:
+        image_size: Side of the square images, px.
+        patch_size: Side of a patch, px.
+        width: Width of the tokens.
+        layers: Number of transformer blocks.
+        heads: Attention heads a block.
+        dropout: Dropout rate of the blocks.
+        pretrained: Directory or hub id of a ViT or DINOv2 model (safetensors); None trains from scratch.
+        stem_channels: Channels of a `ConvolutionalStem`; None embeds patches linearly. Only from scratch.
+        patch_drop: Share of the patches left out in training, another choice for each image and step, in
+            [0, 1): Li et al. 2023, "Scaling Language-Image Pre-training via Masking" (FLIP, arXiv
+            2212.00794). At 0.5 a step costs half.
+        pooling: ``mean`` of the patches, or the ``cls`` token.
+        mean: Grey level subtracted from every image; None standardises each image by its own mean and
+            deviation, so that exposure and windowing matter less.
+        std: Grey-level deviation to divide by; given together with `mean`.
+        projection_dim: Dimension of the shared space.
+        projection_hidden: Hidden width of a two-layer projection; None for a linear one.
+        gradient_checkpointing: Recompute the blocks in the backward pass: less memory, a third more time.
+
+    Raises:
+        ValueError: If arguments contradict each other or the checkpoint.
+    """
+
+    def __init__(
+        self,
+        image_size: int = 128,
+        patch_size: int = 16,
+        width: int = 192,
+        layers: int = 6,
+        heads: int = 3,
+        dropout: float = 0.0,
+        pretrained: str | None = None,
+        stem_channels: Sequence[int] | None = None,
+        patch_drop: float = 0.0,
+        pooling: Pooling = "mean",
+        mean: float | None = None,
+        std: float | None = None,
+        projection_dim: int = 128,
+        projection_hidden: int | None = None,
+        gradient_checkpointing: bool = False,
+    ) -> None:
+        super().__init__(width, projection_dim, projection_hidden)
+        self.image_size = image_size
+        self.patch_size = patch_size
+        self.patch_drop = patch_drop
+        self.pooling = pooling
+        self.mean = mean
+        self.std = std
+        sizes = {
+            "patch_size": ("patch_size", patch_size),
+            "width": ("hidden_size", width),
+            "layers": ("num_hidden_layers", layers),
+            "heads": ("num_attention_heads", heads),
+        }
+        self._check(width, heads, pretrained, stem_channels)
+        self.vit = _vit(pretrained, image_size, dropout, sizes)
+        if stem_channels is not None:
+            self.vit.embeddings.patch_embeddings = ConvolutionalStem(stem_channels, width, patch_size)
+        if gradient_checkpointing:
+            self.vit.gradient_checkpointing_enable()
+        self._special = 1 + getattr(self.vit.config, "num_register_tokens", 0)  # [CLS] and registers go first
+        self.vit.embeddings.register_forward_hook(self._drop_patches)
+
+    def _check(self, width: int, heads: int, pretrained: str | None, stem: Sequence[int] | None) -> None:
+        if not 0 <= self.patch_drop < 1:
+            raise ValueError(f"ViTEncoder: patch_drop is {self.patch_drop}: give a share in [0, 1)")
+        if (self.mean is None) != (self.std is None):
+            raise ValueError(
+                f"ViTEncoder: mean is {self.mean} and std {self.std}: give both, or neither to standardise "
+                "each image"
+            )
+        for name, size, part, divisor in (
+            ("image_size", self.image_size, "patch_size", self.patch_size),
+            ("width", width, "heads", heads),
+        ):
+            if size % divisor:
+                raise ValueError(f"ViTEncoder: {name} {size} is no multiple of {part} {divisor}")
+        if stem is not None and pretrained is not None:
+            raise ValueError(
+                f"ViTEncoder: stem_channels would replace trained weights of {pretrained!r}: give one only"
+            )
+
+    def forward(self, batch: Mapping[str, Any]) -> EncoderOutput:
+        """Encode the images.
+
+        Raises:
+            ValueError: If they have another size.
+        """
+        image: Tensor = batch[IMAGE]
+        if image.shape[1:] != (1, self.image_size, self.image_size):
+            raise ValueError(
+                f"ViTEncoder: images are {tuple(image.shape[1:])} (channel, height, width), the encoder "
+                f"takes (1, {self.image_size}, {self.image_size}): set its image_size or the data's"
+            )
+        suit_attention(self.vit, image.device)
+        tokens = self.vit(self._normalise(image)).last_hidden_state
+        local = tokens[:, self._special :]
+        pooled = local.mean(1) if self.pooling == "mean" else tokens[:, 0]
+        return self.output(pooled, local, torch.ones(local.shape[:2], dtype=torch.bool, device=local.device))
+
+    def _normalise(self, image: Tensor) -> Tensor:
+        if self.mean is not None and self.std is not None:
+            return (image - self.mean) / self.std
+        return F.layer_norm(image, image.shape[1:], eps=1e-6)  # a blank image becomes 0
+
+    def _drop_patches(self, module: nn.Module, inputs: tuple[Any, ...], tokens: Tensor) -> Tensor | None:
+        if not self.training or self.patch_drop == 0:
+            return None  # the hook then leaves the tokens as they are
+        special, patches = tokens[:, : self._special], tokens[:, self._special :]
+        count = max(1, round(patches.shape[1] * (1 - self.patch_drop)))
+        order = torch.rand(patches.shape[:2], device=tokens.device).argsort(1)[:, :count]
+        kept = patches.gather(1, order[..., None].expand(-1, -1, patches.shape[2]))
+        return torch.cat([special, kept], dim=1)
+
+
+def _vit(
+    pretrained: str | None, image_size: int, dropout: float, sizes: Mapping[str, tuple[str, int]]
+) -> Any:
+    from transformers import ViTConfig, ViTModel
+
+    if pretrained is None:
+        config = ViTConfig(
+            num_channels=1,
+            image_size=image_size,
+            intermediate_size=4 * sizes["width"][1],
+            hidden_dropout_prob=dropout,
+            attention_probs_dropout_prob=dropout,
+            **dict(sizes.values()),
+        )
+        return ViTModel(config, add_pooling_layer=False)
+    vit = load_tower(pretrained, dropout, sizes)
+    vit.embeddings.mask_token = None  # never used here
+    if vit.config.num_channels != 1:
+        make_grey(vit)
+    if vit.config.image_size != image_size:
+        resize_positions(vit, image_size, sizes["patch_size"][1])
+    return vit

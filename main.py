@@ -1,0 +1,117 @@
+"""The command line: `python main.py fit|validate|test|predict -c configs/….yaml [--key=value …]`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from itertools import chain, count
+from pathlib import Path
+
+from jsonargparse import set_parsing_settings
+from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+
+import callbacks  # noqa: F401  imported so that YAML and `--model.help` find the classes by name
+import datamodules  # noqa: F401
+import lightning_modules  # noqa: F401
+
+# Lets `${data.init_args.x}` be written from the top of the file although a subcommand is the parser's root.
+set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
+
+# Warnings about what is meant here.
+HARMLESS = (
+    "LightningCLI's args parameter is intended",  # tests and scripts call main([...])
+    "Experiment logs directory .* exists and is not empty",  # config.yaml is written there first
+    "The dirpath has changed from",  # an evaluation writes to a directory of its own
+)
+
+
+class CommandLine(LightningCLI):
+    """LightningCLI with one directory per run.
+
+    `fit` writes to `--run_dir`, the other subcommands to `<run_dir>/<subcommand>`; where a run already lies
+    there, the next free name (`runs/fit-2`) is taken. So nothing is overwritten, and a saved configuration
+    can be given back as it is: `test -c runs/fit/config.yaml --ckpt_path=runs/fit/checkpoints/best.ckpt`.
+    """
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add `--run_dir`.
+
+        Args:
+            parser: The parser of one subcommand.
+        """
+        parser.add_argument(
+            "--run_dir",
+            type=str,
+            default="runs/fit",
+            help="Where this run's config.yaml, metrics.csv, checkpoints/, summary.json and pictures go.",
+        )
+
+    def _parse_ckpt_path(self) -> None:
+        """Take the model's hyper-parameters from `--ckpt_path`, but never in `fit`.
+
+        A checkpoint says what was trained, so evaluation obeys it. When training goes on from one, the
+        configuration must win: Lightning would run `fit --model.init_args.lr=… --ckpt_path=…` with the old
+        value, without a word. The method is private in Lightning; `tests/test_cli.py` pins both behaviours.
+        """
+        if self.config.get("subcommand") != "fit":
+            super()._parse_ckpt_path()
+
+    def before_instantiate_classes(self) -> None:
+        """Choose the run's directory and hand it to the trainer and to every logger."""
+        subcommand = str(self.subcommand)
+        config = self.config[subcommand]
+        directory = str(free_directory(Path(config.run_dir, "" if subcommand == "fit" else subcommand)))
+        config.trainer.default_root_dir = directory
+        loggers = config.trainer.logger
+        for logger in loggers if isinstance(loggers, list) else [loggers]:
+            if "save_dir" in getattr(logger, "init_args", {}):
+                logger.init_args.save_dir = directory
+
+
+def free_directory(wanted: Path) -> Path:
+    """Return `wanted`, or the first of `wanted-2`, `wanted-3`, … in which no run lies yet.
+
+    Args:
+        wanted: A directory that need not exist.
+    """
+    numbered = (wanted.with_name(f"{wanted.name}-{n}") for n in count(2))
+    return next(path for path in chain([wanted], numbered) if not (path / "config.yaml").exists())
+
+
+def main(args: ArgsType = None) -> CommandLine:
+    """Parse the command line and run the subcommand.
+
+    Weights & Biases records offline unless `WANDB_API_KEY` is set (or its agent started this process, or
+    `WANDB_MODE` says otherwise), so that nothing here needs a network or an account.
+
+    Args:
+        args: Arguments as on the command line, for tests and scripts; the process's own by default.
+
+    Returns:
+        The command line after the run: its `trainer`, `model`, `datamodule` and `config`.
+    """
+    if not {"WANDB_API_KEY", "WANDB_SWEEP_ID"} & os.environ.keys():
+        os.environ.setdefault("WANDB_MODE", "offline")
+        os.environ.setdefault("WANDB_SILENT", "true")
+    for harmless in HARMLESS:
+        warnings.filterwarnings("ignore", message=harmless)
+    try:
+        return CommandLine(
+            LightningModule,
+            LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            auto_configure_optimizers=False,
+            seed_everything_default=0,
+            parser_kwargs={"parser_mode": "omegaconf+"},
+            args=args,
+        )
+    finally:
+        if "wandb" in sys.modules:  # else the next run in this process would be written into this one
+            sys.modules["wandb"].finish()
+
+
+if __name__ == "__main__":
+    main()

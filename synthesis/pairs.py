@@ -1,0 +1,222 @@
+"""A pair, and the composition that makes it: cases → reports → images → filters."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from synthesis.case import Case
+from synthesis.cases import CaseSampler
+from synthesis.concepts import ConceptCatalog
+from synthesis.images.image_maker import ImageMaker, MadeImages
+from synthesis.reports.report import Report
+from synthesis.reports.report_writer import ReportWriter
+from synthesis.seeding import pair_seed
+
+
+@dataclass
+class Pair:
+    """A radiograph, its report and the truth about both.
+
+    Attributes:
+        index: Number of the pair in its split.
+        case: What the image shows. Labels come from here.
+        report: The report.
+        image: uint8 ``(1, height, width)``: 255 times the intensity, rounded.
+        masks: bool ``(finding, height, width)`` in the order of ``case.findings``; None if the maker knows
+            none.
+        notes: What was done to the pair, e.g. why a filter had it drawn again, or how it was damaged on
+            purpose.
+    """
+
+    index: int
+    case: Case
+    report: Report
+    image: Tensor
+    masks: Tensor | None
+    notes: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class PairFilter(Protocol):
+    """Says which pairs are bad. A pure function of its configuration and the pair."""
+
+    def reject(self, pairs: Sequence[Pair]) -> list[str | None]:
+        """Return for each pair the reason why it is refused, or None."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Everything the decision depends on, as a JSON-able dict: it enters the fingerprint of a corpus."""
+        ...
+
+
+class PairSynthesizer:
+    """Makes pair ``i`` of a split as a pure function of (configuration, seed, split, i).
+
+    A pair that a filter refuses is drawn again from another seed for the same case, so that every index has a
+    pair and the balance of the cases stays; the reasons are in `Pair.notes`.
+
+    Args:
+        sampler: Draws the case of each index.
+        writer: Writes the report of a case.
+        image_maker: Draws the case (or the report).
+        filters: Refuse bad pairs, in this order.
+        attempts: How often a case is drawn before the filters are said to be impossible to please, ≥ 1.
+    """
+
+    def __init__(
+        self,
+        sampler: CaseSampler,
+        writer: ReportWriter,
+        image_maker: ImageMaker,
+        filters: Sequence[PairFilter] = (),
+        attempts: int = 16,
+    ) -> None:
+        if attempts < 1:
+            raise ValueError(
+                f"attempts={attempts}: every case has to be drawn at least once; give 1 or more."
+            )
+        self.sampler = sampler
+        self.writer = writer
+        self.image_maker = image_maker
+        self.filters = tuple(filters)
+        self.attempts = attempts
+
+    @property
+    def catalog(self) -> ConceptCatalog:
+        """The concepts, in label order."""
+        return self.sampler.catalog
+
+    @property
+    def image_size(self) -> int:
+        """Height and width of the images, in pixels."""
+        return self.image_maker.image_size
+
+    def make(self, indices: Sequence[int], seed: int, split: str) -> list[Pair]:
+        """Make the pairs of some indices; what else is asked for in the same call changes nothing.
+
+        Args:
+            indices: Numbers of the pairs in their split, ≥ 0, in any order.
+            seed: The seed of the corpus, ≥ 0.
+            split: Name of the split; other splits hold other pairs.
+
+        Returns:
+            The pairs in the order of ``indices``.
+
+        Raises:
+            RuntimeError: If the filters refuse an index ``attempts`` times.
+        """
+        pairs = self._draw(indices, seed, split)
+        waiting = self._refuse(pairs, range(len(pairs)))
+        for attempt in range(1, self.attempts):
+            if not waiting:
+                break
+            redrawn = self._draw([pairs[k].index for k in waiting], seed, split, attempt)
+            for k, pair in zip(waiting, redrawn, strict=True):
+                pair.notes = pairs[k].notes
+                pairs[k] = pair
+            waiting = self._refuse(pairs, waiting)
+        if waiting:
+            worst = pairs[waiting[0]]
+            raise RuntimeError(
+                f"pair {worst.index} of {split!r} (seed {seed}) was refused {self.attempts} times: "
+                f"{'; '.join(worst.notes)}. Loosen that filter, or raise attempts."
+            )
+        return pairs
+
+    def describe(self) -> dict[str, Any]:
+        """Everything a pair depends on besides seed, split and index, as a JSON-able dict."""
+        return {
+            "class_path": _class_path(self),
+            "code": code_sha256(),
+            "catalog": self.catalog.sha256,
+            "sampler": _described(self.sampler),
+            "writer": _described(self.writer),
+            "image_maker": _described(self.image_maker),
+            "filters": [_described(part) for part in self.filters],
+            "attempts": self.attempts,
+        }
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of `describe` as canonical JSON: equal fingerprints, equal pairs."""
+        return json_sha256(self.describe())
+
+    def _draw(self, indices: Sequence[int], seed: int, split: str, attempt: int = 0) -> list[Pair]:
+        cases = [self.sampler.sample(seed, split, i) for i in indices]
+        stream = f"{split}/again-{attempt}" if attempt else split
+        seeds = [pair_seed(seed, stream, i) for i in indices]
+        reports = self.writer.write(cases, seeds)
+        made = self.image_maker.make(cases, reports, seeds)
+        _check(made, len(cases))
+        changed = [k for k, case in enumerate(cases) if made.cases[k] != case]
+        rewritten = self.writer.write([made.cases[k] for k in changed], [seeds[k] for k in changed])
+        for k, report in zip(changed, rewritten, strict=True):
+            reports[k] = report
+        images = made.images.mul(255).round().to(torch.uint8).cpu()
+        masks = None if made.masks is None else [mask.cpu() for mask in made.masks]
+        return [
+            Pair(i, made.cases[k], reports[k], images[k], masks[k] if masks else None)
+            for k, i in enumerate(indices)
+        ]
+
+    def _refuse(self, pairs: list[Pair], candidates: Sequence[int]) -> list[int]:
+        """Note on each refused candidate why, and return the positions of the refused."""
+        accepted, refused = list(candidates), []
+        for part in self.filters:
+            reasons = part.reject([pairs[k] for k in accepted]) if accepted else []
+            for k, reason in zip(accepted, reasons, strict=True):
+                if reason is not None:
+                    pairs[k].notes += (f"drawn again: {reason}",)
+                    refused.append(k)
+            accepted = [k for k, reason in zip(accepted, reasons, strict=True) if reason is None]
+        return sorted(refused)
+
+
+@cache
+def code_sha256() -> str:
+    """SHA-256 of the source of `synthesis/`, less the cache (whose format has its own version).
+
+    A corpus made by other code is another corpus, even where the configuration is the same.
+    """
+    root = Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        if path.name not in ("cache.py", "shard.py"):
+            digest.update(
+                path.relative_to(root).as_posix().encode() + b"\0" + path.read_text("utf-8").encode() + b"\0"
+            )
+    return digest.hexdigest()
+
+
+def json_sha256(content: Any) -> str:
+    """SHA-256 of a JSON-able value, the same for any order of its keys."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _class_path(part: object) -> str:
+    return f"{type(part).__module__}.{type(part).__qualname__}"
+
+
+def _described(part: Any) -> dict[str, Any]:
+    return {"class_path": _class_path(part), **part.describe()}
+
+
+def _check(made: MadeImages, count: int) -> None:
+    """A broken maker must not fill a corpus: NaN would become an arbitrary grey value."""
+    shape = tuple(made.images.shape)
+    if shape[:2] != (count, 1) or len(shape) != 4:
+        raise ValueError(
+            f"the image maker returned shape {shape} for {count} cases; give ({count}, 1, height, width)."
+        )
+    low, high = (float(bound) for bound in torch.aminmax(made.images)) if count else (0.0, 1.0)
+    if not (0 <= low and high <= 1):
+        raise ValueError(f"the image maker returned values from {low} to {high}; they must be in [0, 1].")

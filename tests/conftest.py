@@ -1,0 +1,58 @@
+"""Fixtures that many tests share. No test reaches a network."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("WANDB_MODE", "offline")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+from synthesis.cases import BalancedCaseSampler
+from synthesis.concepts import ConceptCatalog
+from synthesis.images.simulator import Simulator
+from synthesis.pairs import PairSynthesizer
+from synthesis.reports.grammar import GrammarWriter
+
+IMAGE_SIZE = 64
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_network() -> Iterator[None]:
+    """Refuse every connection that leaves this machine."""
+    patch = pytest.MonkeyPatch()
+    connect = socket.socket.connect
+
+    def local_only(self: socket.socket, address: Any) -> None:
+        host = address[0] if isinstance(address, tuple) else "localhost"
+        if host not in ("localhost", "127.0.0.1", "::1", "0.0.0.0", socket.gethostname()):
+            raise OSError(f"a test wanted to connect to {address}; tests need no network")
+        connect(self, address)
+
+    patch.setattr(socket.socket, "connect", local_only)
+    yield
+    patch.undo()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    """Tests are small; more threads only get in each other's way."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def catalog() -> ConceptCatalog:
+    """The catalogue shipped."""
+    return ConceptCatalog.load()
+
+
+@pytest.fixture(scope="session")
+def synthesizer() -> PairSynthesizer:
+    """The shipped sampler, writer and simulator, with small images."""
+    return PairSynthesizer(BalancedCaseSampler(), GrammarWriter(), Simulator(image_size=IMAGE_SIZE))

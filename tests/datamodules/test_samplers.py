@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.utils.data import DistributedSampler
+
+from datamodules.samplers import EpochSampler, OrderedSampler
+
+
+def indices(sampler: EpochSampler, epoch: int) -> list[int]:
+    sampler.set_epoch(epoch)
+    keys = list(sampler)
+    assert {e for e, _ in keys} == {epoch}
+    return [index for _, index in keys]
+
+
+@given(size=st.integers(4, 60), data=st.data())
+def test_epochs_walk_a_permutation_slice_by_slice(size: int, data: st.DataObject) -> None:
+    epoch_size = data.draw(st.integers(1, size))
+    sampler = EpochSampler(size, 1, seed=3, epoch_size=epoch_size)
+    epochs = size // epoch_size
+    for number in range(2):
+        walked = [indices(sampler, number * epochs + part) for part in range(epochs)]
+        flat = list(itertools.chain(*walked))
+        assert all(len(part) == epoch_size for part in walked)
+        assert len(set(flat)) == len(flat) and set(flat) <= set(range(size)), "no sample twice in a pass"
+
+
+def test_an_epoch_is_a_pure_function_of_seed_and_epoch() -> None:
+    one, other = EpochSampler(50, 4, seed=1), EpochSampler(50, 4, seed=1)
+    later = indices(one, 7)
+    assert indices(one, 0) != later
+    assert indices(one, 7) == later == indices(other, 7)
+    assert indices(EpochSampler(50, 4, seed=2), 7) != later
+
+
+@given(
+    size=st.integers(8, 80),
+    world=st.integers(1, 4),
+    batch=st.integers(1, 3),
+    epoch=st.integers(0, 5),
+    data=st.data(),
+)
+def test_ranks_share_an_epoch_in_full_batches(
+    size: int, world: int, batch: int, epoch: int, data: st.DataObject
+) -> None:
+    epoch_size = data.draw(st.integers(max(1, world * batch), max(size, world * batch)))
+    size = max(size, epoch_size)
+    ranks = [EpochSampler(size, batch, 0, epoch_size, rank, world) for rank in range(world)]
+    parts = [indices(rank, epoch) for rank in ranks]
+    assert {len(part) for part in parts} == {len(ranks[0])}
+    assert len(ranks[0]) == epoch_size // (world * batch) * batch
+    flat = list(itertools.chain(*parts))
+    assert len(set(flat)) == len(flat)
+
+
+@pytest.mark.parametrize(("world", "batch"), [(1, 12), (2, 6), (3, 4), (4, 3)])
+def test_a_step_holds_the_same_samples_on_any_number_of_ranks(world: int, batch: int) -> None:
+    whole = indices(EpochSampler(100, 12, seed=0), 2)
+    parts = [indices(EpochSampler(100, batch, 0, None, rank, world), 2) for rank in range(world)]
+    for step in range(len(whole) // 12):
+        together = {index for part in parts for index in part[step * batch : (step + 1) * batch]}
+        assert together == set(whole[step * 12 : (step + 1) * 12])
+
+
+def test_resuming_leaves_out_what_was_seen_in_that_epoch_only() -> None:
+    sampler = EpochSampler(40, 4, seed=0)
+    whole = {epoch: indices(sampler, epoch) for epoch in (2, 3)}
+    sampler.resume(epoch=2, batches=3)
+    assert indices(sampler, 2) == whole[2][12:]
+    assert indices(sampler, 3) == whole[3]
+    assert len(sampler) == 40
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"size": 6, "batch_size": 4, "world": 2}, r"less than one step of 2 × 4 .*lower batch_size"),
+        ({"size": 3, "batch_size": 1, "world": 8}, "less than one step of 8 × 1"),
+        ({"size": 6, "batch_size": 4, "epoch_size": 7}, "epoch of 7 samples cannot be taken from 6"),
+        ({"size": 6, "batch_size": 4, "epoch_size": 0}, "epoch of 0 samples"),
+    ],
+)
+def test_epochs_without_a_step_are_refused(arguments: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        EpochSampler(seed=0, **arguments)
+
+
+@given(size=st.integers(1, 30), world=st.integers(1, 8))
+def test_evaluation_sees_everything_and_the_same_number_on_every_rank(size: int, world: int) -> None:
+    parts = [[index for _, index in OrderedSampler(size, rank, world)] for rank in range(world)]
+    assert {len(part) for part in parts} == {-(-size // world)}, (
+        "so no rank waits for ever, nor has nothing to do"
+    )
+    together = [index for step in zip(*parts, strict=True) for index in step]
+    assert together[:size] == list(range(size))
+    assert set(together[size:]) <= set(range(size))
+
+
+def test_lightning_takes_them_for_distributed_samplers() -> None:
+    assert isinstance(EpochSampler(4, 2, 0), DistributedSampler)
+    assert isinstance(OrderedSampler(4), DistributedSampler)

@@ -1,0 +1,366 @@
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from torch import Tensor
+
+from datamodules import Augmentation, SyntheticPairs, TextView
+from datamodules.batch import VIEWS, Batch
+from synthesis.cache import StaleCacheError, recipe, split_directory
+from synthesis.corruption import ClinicSynthesizer
+from synthesis.pairs import PairSynthesizer
+
+SIZES: dict[str, Any] = {
+    "train_pairs": 24,
+    "epoch_pairs": 12,
+    "val_pairs": 9,
+    "test_pairs": 5,
+    "batch_size": 4,
+}
+VARIED: dict[str, Any] = {"augmentation": Augmentation(), "text_view": TextView()}
+
+
+@pytest.fixture(scope="module")
+def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("artifacts")
+
+
+@pytest.fixture
+def ready(synthesizer: PairSynthesizer, artifacts: Path) -> Any:
+    def build(**kwargs: Any) -> SyntheticPairs:
+        arguments = {
+            **SIZES,
+            **VARIED,
+            "artifacts_dir": artifacts,
+            "tokenizer_reports": 300,
+            "max_length": 128,
+        }
+        data = SyntheticPairs(kwargs.pop("synthesizer", synthesizer), **{**arguments, **kwargs})
+        data.prepare_data()
+        data.setup("fit")
+        return data
+
+    return build
+
+
+def assert_same(a: Batch, b: Batch) -> None:
+    assert a.keys() == b.keys()
+    for key, value in a.items():
+        other = b[key]  # type: ignore[literal-required]
+        if isinstance(value, Tensor):
+            assert value.dtype == other.dtype and torch.equal(value, other), key
+        elif key in ("masks", "mask_concepts"):
+            assert all(torch.equal(x, y) for x, y in zip(value, other, strict=True)), key  # type: ignore[call-overload]
+        else:
+            assert value == other, key
+
+
+def epoch(data: SyntheticPairs, number: int) -> list[Batch]:
+    loader = data.train_dataloader()
+    loader.sampler.set_epoch(number)  # type: ignore[attr-defined]
+    return list(loader)
+
+
+def by_index(batches: list[Batch]) -> dict[int, tuple[Tensor, str]]:
+    return {
+        int(index): (image, text)
+        for batch in batches
+        for index, image, text in zip(batch["index"], batch["image"], batch["report"], strict=True)
+    }
+
+
+def test_a_batch_is_what_the_contract_says(ready: Any, synthesizer: PairSynthesizer) -> None:
+    data = ready()
+    batches = epoch(data, 0)
+    assert len(batches) == len(data.train_dataloader()) == 3
+    size, concepts = synthesizer.image_size, len(data.concept_names)
+    for batch in batches:
+        assert set(batch) == {
+            "image", "labels", "index", "group", "view", "input_ids", "attention_mask", "report",
+        }  # fmt: skip
+        assert batch["image"].shape == (4, 1, size, size) and batch["image"].dtype == torch.float32
+        assert 0 <= batch["image"].min() and batch["image"].max() <= 1
+        assert batch["labels"].shape == (4, concepts) and batch["labels"].unique().tolist() == [0, 1]
+        assert batch["input_ids"].shape == batch["attention_mask"].shape
+        assert batch["input_ids"].shape[1] % 8 == 0 and batch["input_ids"].shape[1] <= 128
+        assert torch.equal(batch["group"], batch["index"])
+        for key in ("input_ids", "attention_mask", "index", "group", "view"):
+            assert batch[key].dtype == torch.int64  # type: ignore[literal-required]
+        assert len(batch["report"]) == 4
+
+
+def test_evaluation_shows_pairs_as_they_are(ready: Any, synthesizer: PairSynthesizer) -> None:
+    data = ready(eval_batch_size=4)
+    batches = list(data.val_dataloader())
+    assert [len(batch["index"]) for batch in batches] == [4, 4, 1], "the tail is kept, were it one pair"
+    assert torch.cat([batch["index"] for batch in batches]).tolist() == list(range(9))
+    pairs = synthesizer.make(range(9), 0, "val")
+    for batch in batches:
+        for k, index in enumerate(batch["index"]):
+            pair = pairs[index]
+            assert torch.equal(batch["image"][k], pair.image / 255)
+            assert batch["report"][k] == pair.report.text
+            assert batch["labels"][k].tolist() == pair.case.labels(synthesizer.catalog).tolist()
+            assert VIEWS[batch["view"][k]] == pair.case.view
+
+
+def test_no_figure_can_depend_on_the_evaluation_batch_size(ready: Any) -> None:
+    one, other = (by_index(list(ready(eval_batch_size=size).test_dataloader())) for size in (1, 5))
+    assert one.keys() == other.keys() == set(range(5))
+    for index, (image, text) in one.items():
+        assert torch.equal(image, other[index][0]) and text == other[index][1]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_any_number_of_workers_gives_the_same_batches(ready: Any, workers: int) -> None:
+    here, there = ready(), ready(num_workers=workers)
+    loader = there.train_dataloader()
+    for number in (0, 1, 4):  # one loader, whose workers live on: the new epoch has to reach them
+        loader.sampler.set_epoch(number)
+        for a, b in zip(epoch(here, number), loader, strict=True):
+            assert_same(a, b)
+    for a, b in zip(here.val_dataloader(), there.val_dataloader(), strict=True):
+        assert_same(a, b)
+
+
+def test_cached_and_on_the_fly_are_the_same_batches(ready: Any, tmp_path: Path) -> None:
+    made, cached = ready(masks=True), ready(masks=True, cache_dir=tmp_path, num_workers=1)
+    for number in (0, 3):
+        for a, b in zip(epoch(made, number), epoch(cached, number), strict=True):
+            assert_same(a, b)
+    for name in ("val_dataloader", "test_dataloader", "predict_dataloader"):
+        for a, b in zip(getattr(made, name)(), getattr(cached, name)(), strict=True):
+            assert_same(a, b)
+    for split in ("train", "val", "test"):
+        assert made.split_sha256(split) == cached.split_sha256(split)
+
+
+def test_a_sample_depends_on_its_epoch_and_on_nothing_else(ready: Any) -> None:
+    """Another batch size is other company; image and text of a pair stay the same in the same epoch."""
+    one = by_index(epoch(ready(epoch_pairs=24), 0))
+    other = by_index(epoch(ready(epoch_pairs=24, batch_size=6), 0))
+    later = by_index(epoch(ready(epoch_pairs=24), 1))
+    assert one.keys() == other.keys() == later.keys() == set(range(24))
+    for index, (image, text) in one.items():
+        assert torch.equal(image, other[index][0]) and text == other[index][1]
+        assert not torch.equal(image, later[index][0])
+    assert sum(text != later[index][1] for index, (_, text) in one.items()) > 6
+
+
+def as_rank(data: SyntheticPairs, rank: int, world: int) -> SyntheticPairs:
+    seen = copy.copy(data)
+    seen.trainer = SimpleNamespace(global_rank=rank, world_size=world)  # type: ignore[assignment]
+    return seen
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_any_number_of_ranks_sees_the_same_pairs(ready: Any, world: int) -> None:
+    data, alone = ready(batch_size=12 // world), ready(batch_size=12)
+    whole = epoch(alone, 1)
+    parts = [epoch(as_rank(data, rank, world), 1) for rank in range(world)]
+    for step, batch in enumerate(whole):
+        together = by_index([part[step] for part in parts])
+        expected = by_index([batch])
+        assert together.keys() == expected.keys()
+        for index, (image, text) in expected.items():
+            assert torch.equal(image, together[index][0]) and text == together[index][1]
+
+
+def test_more_ranks_than_samples_still_evaluate_and_cannot_train(ready: Any) -> None:
+    data = ready(test_pairs=2)
+    seen = [by_index(list(as_rank(data, rank, 5).test_dataloader())) for rank in range(5)]
+    assert [list(part) for part in seen] == [[0], [1], [0], [1], [0]]
+    with pytest.raises(ValueError, match=r"epoch of 12 samples is less than one step of 5 × 4"):
+        as_rank(data, 0, 5).train_dataloader()
+
+
+def test_a_batch_of_one_cannot_be_contrasted(ready: Any) -> None:
+    with pytest.raises(
+        ValueError, match=r"batch_size=1 on 1 rank: a contrastive loss .*Give batch_size=2 or more"
+    ):
+        ready(batch_size=1).train_dataloader()
+    assert len(as_rank(ready(batch_size=1), 1, 2).train_dataloader()) == 6, "two ranks have each other"
+
+
+def test_masks_come_with_their_concepts(ready: Any, synthesizer: PairSynthesizer) -> None:
+    data = ready(masks=True)
+    assert "masks" not in epoch(data, 0)[0]
+    pairs = synthesizer.make(range(9), 0, "val")
+    for batch in data.val_dataloader():
+        for k, index in enumerate(batch["index"]):
+            pair = pairs[index]
+            assert torch.equal(batch["masks"][k], pair.masks)
+            names = [data.concept_names[i] for i in batch["mask_concepts"][k]]
+            assert names == [finding.concept for finding in pair.case.findings]
+
+
+def test_one_tokenizer_serves_every_corpus_of_a_writer(ready: Any, synthesizer: PairSynthesizer) -> None:
+    clinic = ClinicSynthesizer(synthesizer.sampler, synthesizer.writer, synthesizer.image_maker)
+    one, other = ready(), ready(synthesizer=clinic, seed=9)
+    assert one.tokenizer.get_vocab() == other.tokenizer.get_vocab()
+    assert one.split_sha256("test") != other.split_sha256("test")
+
+
+def test_a_given_tokenizer_is_taken(ready: Any, artifacts: Path, tmp_path: Path) -> None:
+    first = ready()
+    first.tokenizer.save_pretrained(tmp_path / "mine")
+    data = ready(tokenizer=str(tmp_path / "mine"), artifacts_dir=tmp_path / "unused")
+    assert data.tokenizer.get_vocab() == first.tokenizer.get_vocab()
+    assert not (tmp_path / "unused").exists()
+
+
+def test_only_the_splits_in_use_are_cached(
+    synthesizer: PairSynthesizer, artifacts: Path, tmp_path: Path
+) -> None:
+    data = SyntheticPairs(
+        synthesizer, **SIZES, artifacts_dir=artifacts, tokenizer_reports=300, cache_dir=tmp_path
+    )
+    data.trainer = SimpleNamespace(state=SimpleNamespace(fn="test"))  # type: ignore[assignment]
+    data.prepare_data()
+    assert [path.name for path in tmp_path.glob("*/*")] == ["test"]
+
+
+def test_a_cache_moved_under_another_configuration_is_refused(ready: Any, tmp_path: Path) -> None:
+    data = ready(cache_dir=tmp_path)
+    other = split_directory(tmp_path, recipe(data.synthesizer, 7), "train")
+    other.parent.mkdir()
+    split_directory(tmp_path, recipe(data.synthesizer, 0), "train").rename(other)
+    with pytest.raises(StaleCacheError, match="seed: 0 → 7"):
+        ready(cache_dir=tmp_path, seed=7)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"max_length": 100}, "max_length=100: texts are padded to multiples of 8"),
+        ({"batch_size": 0}, "batch_size=0"),
+        ({"eval_batch_size": 0}, "eval_batch_size=0"),
+        ({"val_pairs": 0}, "val_pairs=0"),
+    ],
+)
+def test_impossible_settings_are_refused(ready: Any, kwargs: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ready(**kwargs)
+
+
+def test_an_epoch_larger_than_the_corpus_is_refused(ready: Any) -> None:
+    with pytest.raises(ValueError, match="an epoch of 99 samples cannot be taken from 24"):
+        ready(epoch_pairs=99).train_dataloader()
+
+
+class Watcher(LightningModule):
+    """Remembers what it is given, epoch by epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.seen: list[tuple[int, list[int], list[str]]] = []
+        self.predicted: list[int] = []
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        self.seen.append((self.trainer.current_epoch, batch["index"].tolist(), batch["report"]))
+        return self.weight.sum() + batch["image"].mean()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self.log("val/loss", batch["image"].mean(), batch_size=len(batch["index"]))
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> None:
+        self.predicted += batch["index"].tolist()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+class StopAfter(Callback):
+    """Dies like a killed job, after some steps."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
+        if trainer.global_step >= self.steps:
+            raise KeyboardInterrupt
+
+
+def train(
+    data: SyntheticPairs, root: Path, callbacks: list[Callback], ckpt_path: Path | None = None
+) -> Watcher:
+    model = Watcher()
+    trainer = Trainer(
+        accelerator="cpu",
+        max_epochs=4,
+        use_distributed_sampler=False,
+        default_root_dir=root,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=1,
+        callbacks=callbacks,
+    )
+    try:
+        trainer.fit(model, datamodule=data, ckpt_path=ckpt_path, weights_only=False)
+    except SystemExit:  # what Lightning makes of the interrupt
+        pass
+    return model
+
+
+CHECKPOINTS: dict[str, dict[str, Any]] = {
+    "end of epoch": {"save_on_train_epoch_end": True},
+    "after validation": {"monitor": "val/loss", "save_top_k": -1},
+    "mid-epoch": {"every_n_train_steps": 2},
+}
+
+
+@pytest.mark.parametrize("kind", CHECKPOINTS)
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_resumed_run_sees_what_the_straight_run_sees(
+    ready: Any, tmp_path: Path, kind: str, workers: int
+) -> None:
+    """Three steps an epoch; the run dies after the fourth or later, and goes on from its last checkpoint."""
+    straight = train(ready(num_workers=workers), tmp_path / "straight", [])
+    assert [e for e, _, _ in straight.seen] == [0] * 3 + [1] * 3 + [2] * 3 + [3] * 3
+    assert len({str(indices) for _, indices, _ in straight.seen}) == 12
+    saver = ModelCheckpoint(dirpath=tmp_path, filename="{step}", **CHECKPOINTS[kind])
+    broken = train(ready(num_workers=workers), tmp_path, [saver, StopAfter(5)])
+    assert broken.seen == straight.seen[:5]
+    saved = max(tmp_path.glob("step=*.ckpt"), key=lambda path: int(path.stem.partition("=")[2]))
+    done = {"end of epoch": 3, "after validation": 3, "mid-epoch": 4}[kind]
+    assert saved.stem == f"step={done}"
+    resumed = train(ready(num_workers=workers), tmp_path / "resumed", [], ckpt_path=saved)
+    assert resumed.seen == straight.seen[done:]
+
+
+def test_prediction_goes_through_the_test_split(ready: Any, tmp_path: Path) -> None:
+    model = Watcher()
+    trainer = Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, default_root_dir=tmp_path)
+    trainer.predict(model, datamodule=ready(eval_batch_size=2), return_predictions=False)
+    assert model.predicted == [0, 1, 2, 3, 4]
+
+
+def test_overfitting_a_batch_works(ready: Any, tmp_path: Path) -> None:
+    model = Watcher()
+    trainer = Trainer(
+        accelerator="cpu", max_epochs=2, overfit_batches=1, logger=False, enable_progress_bar=False,
+        enable_checkpointing=False, default_root_dir=tmp_path,
+    )  # fmt: skip
+    trainer.fit(model, datamodule=ready())
+    assert [indices for _, indices, _ in model.seen] == [[0, 1, 2, 3]] * 2
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*suggested max number of worker.*")
+        yield

@@ -1,0 +1,470 @@
+"""Tables of real images: labels, reports, splits, and everything that may be wrong with them."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from datamodules import Columns, ImageReports, LabelColumns, LabelledImages
+from datamodules.labels import read_labels
+from datamodules.splits import split_of
+from datamodules.table import TableError, read_table
+from synthesis.concepts import ConceptCatalog
+
+ROOT = Path(__file__).resolve().parents[2]
+HEADER = [
+    "Image Index",
+    "Finding Labels",
+    "Follow-up #",
+    "Patient ID",
+    "Patient Age",
+    "Patient Gender",
+    "View Position",
+]
+COLUMNS = Columns(image="Image Index", patient="Patient ID", view="View Position")
+NIH = LabelColumns("Finding Labels", "nih")
+ALL_TEST = {"test": 1.0}
+
+Row = list[Any]
+
+
+def write_image(path: Path, seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(seed).integers(0, 256, (20, 24), np.uint8)
+    Image.fromarray(noise).save(path)
+
+
+def write_table(path: Path, rows: Sequence[Sequence[Any]], header: Sequence[str] = HEADER) -> Path:
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+    return path
+
+
+def nih_rows(n: int) -> list[Row]:
+    labels = ["No Finding", "Effusion|Edema", "Pleural_Thickening", "Hernia|Mass|Nodule"]
+    views = ["PA", "AP"]
+    return [
+        [f"{i // 2:08}_{i % 2:03}.png", labels[i % 4], i % 2, i // 2, 50, "F", views[i % 2]] for i in range(n)
+    ]
+
+
+@pytest.fixture
+def nih(tmp_path: Path) -> Callable[..., Any]:
+    """Write a small NIH tree (six images of three patients) and return what opens it."""
+    rows = nih_rows(6)
+    for i, row in enumerate(rows):
+        write_image(tmp_path / "images" / row[0], i)
+
+    def build(
+        rows: Sequence[Row] = rows, header: Sequence[str] = HEADER, prepare: bool = True, **kwargs: Any
+    ) -> Any:
+        arguments = {
+            "table": write_table(tmp_path / "table.csv", rows, header),
+            "image_root": tmp_path,
+            "image_folders": ["images"],
+            "columns": COLUMNS,
+            "labels": NIH,
+            "image_size": 16,
+            "splits": ALL_TEST,
+            "batch_size": 4,
+            "artifacts_dir": tmp_path / "artifacts",
+        }
+        data = kwargs.pop("cls", LabelledImages)(**{**arguments, **kwargs})
+        if prepare:
+            data.prepare_data()
+            data.setup("test")
+        return data
+
+    build.rows = rows  # type: ignore[attr-defined]
+    return build
+
+
+def test_labels_become_concepts_and_what_was_never_looked_for_is_unknown(
+    nih: Any, catalog: ConceptCatalog
+) -> None:
+    data = nih()
+    batches = list(data.test_dataloader())
+    assert [len(batch["index"]) for batch in batches] == [4, 2]
+    assert set(batches[0]) == {"image", "labels", "index", "group", "view"}
+    labels = torch.cat([batch["labels"] for batch in batches])
+    known = [i for i, concept in enumerate(catalog) if "nih" in concept.labels]
+    assert len(known) == 15
+    for row, record in zip(labels, nih.rows, strict=True):
+        present = {catalog.concept_for("nih", label).name for label in record[1].split("|")}
+        assert {catalog.names[i] for i in range(len(catalog)) if row[i] == 1} == present
+        assert [i for i in range(len(catalog)) if not row[i].isnan()] == known
+    assert torch.cat([batch["group"] for batch in batches]).tolist() == [0, 0, 1, 1, 2, 2]
+    assert torch.cat([batch["view"] for batch in batches]).tolist() == [0, 1, 0, 1, 0, 1]
+    assert batches[0]["image"].shape == (4, 1, 16, 16)
+
+
+def test_the_official_layout_opens_with_the_preset(tmp_path: Path) -> None:
+    rows = nih_rows(5)
+    for i, row in enumerate(rows):
+        write_image(tmp_path / f"images_{i % 12 + 1:03}" / "images" / row[0], i)
+    preset = yaml.safe_load((ROOT / "configs" / "data" / "nih_chestxray14.yaml").read_text())["data"]
+    arguments = preset["init_args"] | {
+        "table": write_table(tmp_path / "Data_Entry_2017_v2020.csv", rows),
+        "image_root": tmp_path,
+        "image_size": 16,
+        "artifacts_dir": tmp_path / "artifacts",
+        "columns": Columns(**preset["init_args"]["columns"]),
+        "labels": LabelColumns(**preset["init_args"]["labels"]),
+    }
+    assert preset["class_path"] == "datamodules.LabelledImages"
+    data = LabelledImages(**arguments)
+    data.prepare_data()
+    assert [len(batch["index"]) for batch in data.test_dataloader()] == [5]
+
+
+def test_workers_and_batch_size_change_nothing(nih: Any) -> None:
+    one = [batch for batch in nih(eval_batch_size=6).test_dataloader()]
+    other = [batch for batch in nih(eval_batch_size=3, num_workers=2).test_dataloader()]
+    for key in ("image", "labels", "index", "group", "view"):
+        assert torch.equal(
+            one[0][key].nan_to_num(9), torch.cat([batch[key] for batch in other]).nan_to_num(9)
+        )
+
+
+def test_patients_are_dealt_out_by_hash_whatever_the_order_of_the_table(nih: Any, tmp_path: Path) -> None:
+    rows = nih_rows(80)
+    for i, row in enumerate(rows):
+        write_image(tmp_path / "images" / row[0], i)
+    shares = {"train": 0.5, "val": 0.2, "test": 0.3}
+    data, mixed = nih(rows, splits=shares), nih(rows[::-1], splits=shares)
+    sizes = {}
+    for split in shares:
+        assert data.split_sha256(split) == mixed.split_sha256(split)
+        names = [data.source(split).rows.names[int(i)] for i in data.source(split).chosen]
+        assert data.split_sha256(split) == hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()
+        sizes[split] = len(names)
+        patients = {name[:8] for name in names}
+        assert len(names) == 2 * len(patients), "both images of a patient are in one split"
+        assert all(split_of(str(int(patient)), shares, "synvlp") == split for patient in patients)
+    assert sum(sizes.values()) == 80 and 24 <= sizes["train"] <= 56
+    assert nih(rows, splits=shares, split_salt="other").split_sha256("test") != data.split_sha256("test")
+
+
+def test_shares_are_met_in_the_large() -> None:
+    shares = {"train": 0.7, "val": 0.1, "test": 0.2}
+    counts = dict.fromkeys(shares, 0)
+    for patient in range(20_000):
+        counts[split_of(str(patient), shares, "salt")] += 1
+    for split, share in shares.items():
+        assert abs(counts[split] / 20_000 - share) < 0.012
+
+
+def test_an_epoch_of_training_can_be_a_part_of_the_images(nih: Any) -> None:
+    data = nih(splits={"train": 1.0}, batch_size=1, epoch_images=3)
+    assert len(list(data.train_dataloader())) == 3
+
+
+CHEXPERT = ["Path", "Sex", "No Finding", "Edema", "Pleural Effusion", "Support Devices"]
+CHEXPERT_ROWS = [
+    ["00000000_000.png", "F", "1.0", "", "0.0", ""],
+    ["00000000_001.png", "F", "", "-1.0", "1", "1"],
+]
+
+
+@pytest.mark.parametrize(
+    ("uncertain", "blank", "expected"),
+    [
+        ("unknown", None, [[1, np.nan, 0, np.nan], [np.nan, np.nan, 1, 1]]),
+        ("present", "absent", [[1, 0, 0, 0], [0, 1, 1, 1]]),
+        ("absent", "unknown", [[1, np.nan, 0, np.nan], [np.nan, 0, 1, 1]]),
+    ],
+)
+def test_one_column_a_label(
+    nih: Any, catalog: ConceptCatalog, uncertain: Any, blank: Any, expected: list[list[float]]
+) -> None:
+    labels = LabelColumns(CHEXPERT[2:], "chexpert", uncertain=uncertain, blank=blank)
+    data = nih(CHEXPERT_ROWS, CHEXPERT, labels=labels, columns=Columns("Path"))
+    (batch,) = data.test_dataloader()
+    asked = [catalog.concept_for("chexpert", label).name for label in CHEXPERT[2:]]
+    found = batch["labels"][:, [catalog.index(name) for name in asked]]
+    np.testing.assert_array_equal(found.numpy(), np.array(expected, np.float32))
+    others = [i for i, name in enumerate(catalog.names) if name not in asked]
+    assert batch["labels"][:, others].isnan().all()
+    assert batch["view"].tolist() == [-1, -1] and batch["group"].tolist() == [0, 1]
+
+
+def test_parquet_is_read_as_the_same_table(nih: Any, tmp_path: Path) -> None:
+    import pandas as pd
+
+    frame = pd.DataFrame(CHEXPERT_ROWS, columns=CHEXPERT)
+    for column in CHEXPERT[2:]:
+        frame[column] = pd.to_numeric(frame[column])  # floats with NaN, as such files hold them
+    frame["Patient ID"] = [7, 8]
+    frame.to_parquet(tmp_path / "table.parquet")
+    arguments = {
+        "labels": LabelColumns(CHEXPERT[2:], "chexpert"),
+        "columns": Columns("Path", patient="Patient ID"),
+        "header": [*CHEXPERT, "Patient ID"],
+    }
+    csv_data = nih([[*row, patient] for row, patient in zip(CHEXPERT_ROWS, (7, 8), strict=True)], **arguments)
+    data = nih(CHEXPERT_ROWS, **arguments, table=tmp_path / "table.parquet")
+    one, other = (next(iter(d.test_dataloader())) for d in (data, csv_data))
+    assert torch.equal(one["labels"].nan_to_num(9), other["labels"].nan_to_num(9))
+    assert data.split_sha256("test") == csv_data.split_sha256("test")
+
+
+def test_rows_can_be_chosen_by_value(nih: Any) -> None:
+    data = nih(where={"View Position": ["AP"]})
+    assert len(data.source("test")) == 3
+    with pytest.raises(TableError, match=r"column 'View Position': no row has one of \['LL'\]"):
+        nih(where={"View Position": ["LL"]})
+
+
+def spoil(rows: list[Row], row: int, column: str, value: str) -> list[Row]:
+    rows = [list(r) for r in rows]
+    rows[row - 1][HEADER.index(column)] = value
+    return rows
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:120])
+
+
+BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "missing": (Path.unlink, "no such file in the image folders"),
+    "empty": (lambda path: path.write_bytes(b""), r"0 bytes"),
+    "truncated": (truncate, "truncated"),
+    "no image": (lambda path: path.write_text("<html>"), "cannot be read as an image"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_FILES)
+def test_a_bad_image_is_refused_or_set_aside(
+    nih: Any, tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    damage, message = BAD_FILES[kind]
+    name = nih.rows[2][0]
+    damage(tmp_path / "images" / name)
+    with pytest.raises(
+        TableError, match=rf"(?s)table.csv: bad rows: 1 .*row 3 \({name}\).*{message}.*set_aside"
+    ):
+        nih()
+    data = nih(on_bad="set_aside")
+    assert "set aside" in caplog.text and name in caplog.text
+    assert len(data.source("test")) == 5
+    (listed,) = (tmp_path / "artifacts").glob("bad-rows-*.csv")
+    with listed.open() as file:
+        (entry,) = csv.DictReader(file)
+    assert (entry["row"], entry["image"], entry["column"]) == ("3", name, "Image Index")
+    write_image(tmp_path / "images" / name, 2)
+    assert len(nih().source("test")) == 6, "mended files are looked at again"
+
+
+@pytest.mark.parametrize(
+    ("row", "column", "value", "message"),
+    [
+        (4, "Image Index", "00000000_000.png", r"row 4 .*stands in row 1 already; keep one"),
+        (2, "Image Index", "", r"row 2 .*names no image"),
+        (5, "Patient ID", "", r"row 5 .*column 'Patient ID', value '': names no patient"),
+        (6, "Finding Labels", "", r"row 6 .*column 'Finding Labels', value '': has no label"),
+    ],
+)
+def test_a_bad_cell_is_refused_or_set_aside(
+    nih: Any, row: int, column: str, value: str, message: str
+) -> None:
+    rows = spoil(nih.rows, row, column, value)
+    with pytest.raises(TableError, match=f"(?s){message}"):
+        nih(rows)
+    data = nih(rows, on_bad="set_aside")
+    assert row not in [int(data.source("test").rows.rows[i]) for i in data.source("test").chosen]
+    assert len(data.source("test")) == 5
+
+
+def test_an_image_that_breaks_after_the_check_is_named_with_its_row(nih: Any, tmp_path: Path) -> None:
+    data = nih()
+    loader = data.test_dataloader()
+    truncate(tmp_path / "images" / nih.rows[1][0])
+    with pytest.raises(ValueError, match=rf"table.csv, row 2: .*{nih.rows[1][0]}: cannot be read"):
+        list(loader)
+
+
+@pytest.mark.parametrize("value", ["2", "yes", "nan"])
+def test_a_value_that_is_no_label_is_refused(nih: Any, value: str) -> None:
+    rows = [[*CHEXPERT_ROWS[0][:3], value, *CHEXPERT_ROWS[0][4:]], CHEXPERT_ROWS[1]]
+    labels = LabelColumns(CHEXPERT[2:], "chexpert")
+    with pytest.raises(TableError, match=rf"row 1 .*column 'Edema', value '{value}': is none of 1, 0, -1"):
+        nih(rows, CHEXPERT, labels=labels, columns=Columns("Path"))
+
+
+def test_an_empty_cell_can_be_refused_in_one_column_a_label_too(nih: Any) -> None:
+    labels = LabelColumns(CHEXPERT[2:], "chexpert", blank="refuse")
+    with pytest.raises(TableError, match=r"column 'Edema', value ''"):
+        nih(CHEXPERT_ROWS, CHEXPERT, labels=labels, columns=Columns("Path"))
+
+
+@pytest.mark.parametrize("meaning", ["unknown", "absent"])
+def test_an_empty_list_of_labels_can_have_a_meaning(nih: Any, catalog: ConceptCatalog, meaning: Any) -> None:
+    labels = LabelColumns("Finding Labels", "nih", blank=meaning)
+    data = nih(spoil(nih.rows, 1, "Finding Labels", ""), labels=labels)
+    row = next(iter(data.test_dataloader()))["labels"][0]
+    edema = row[catalog.index("edema")]
+    assert edema.isnan() if meaning == "unknown" else edema == 0
+
+
+def test_unknown_labels_are_named_with_their_number(nih: Any) -> None:
+    rows = spoil(spoil(nih.rows, 1, "Finding Labels", "Edema|Gout"), 2, "Finding Labels", "Gout")
+    with pytest.raises(
+        TableError, match=r"no concept for 'Gout' \(2 rows\) in vocabulary 'nih' .*unmapped: ignore"
+    ):
+        nih(rows)
+    data = nih(rows, labels=LabelColumns("Finding Labels", "nih", unmapped="ignore"))
+    assert next(iter(data.test_dataloader()))["labels"][1].nansum() == 0
+
+
+def test_unknown_vocabularies_and_columns_are_named(nih: Any) -> None:
+    with pytest.raises(TableError, match="no vocabulary 'icd10'; it has chexpert, nih, padchest"):
+        nih(labels=LabelColumns("Finding Labels", "icd10"))
+    with pytest.raises(TableError, match="no column 'Image index'; did you mean 'Image Index'"):
+        nih(columns=Columns("Image index"))
+    with pytest.raises(TableError, match=r"no column 'zzz'; it has \['Image Index'"):
+        nih(where={"zzz": ["1"]})
+
+
+def test_what_is_no_table_is_named(nih: Any, tmp_path: Path) -> None:
+    with pytest.raises(TableError, match="no such table"):
+        nih(table=tmp_path / "none.csv")
+    (tmp_path / "empty.csv").touch()
+    with pytest.raises(TableError, match="cannot be read as a table"):
+        nih(table=tmp_path / "empty.csv")
+    (tmp_path / "broken.parquet").write_text("no parquet")
+    with pytest.raises(TableError, match="cannot be read as a table"):
+        nih(table=tmp_path / "broken.parquet")
+    with pytest.raises(TableError, match="no rows below the header"):
+        nih([])
+    with pytest.raises(TableError, match=r"image_root='.*none' is no folder"):
+        nih(image_root=tmp_path / "none")
+    with pytest.raises(TableError, match=r"holds no folder like \['pictures'\]"):
+        nih(image_folders=["pictures"])
+
+
+def test_impossible_settings_are_refused(nih: Any) -> None:
+    with pytest.raises(ValueError, match=r"shares ≥ 0 that sum to 1"):
+        nih(splits={"train": 0.5})
+    with pytest.raises(ValueError, match="unknown split 'dev'"):
+        nih(splits={"dev": 1.0})
+    with pytest.raises(ValueError, match="labels: not given"):
+        nih(labels=None)
+    with pytest.raises(TableError, match="no image in split 'val'"):
+        nih().val_dataloader()
+    with pytest.raises(RuntimeError, match="call prepare_data"):
+        nih(prepare=False, artifacts_dir="nowhere").test_dataloader()
+
+
+REPORTS = ["Image Index", "Patient ID", "Findings", "Impression"]
+
+
+def report_rows(n: int = 6) -> list[Row]:
+    return [
+        [f"{i // 2:08}_{i % 2:03}.png", i // 2, f"Small left effusion {i}. Heart normal.", "Effusion."]
+        for i in range(n)
+    ]
+
+
+def reports(
+    nih: Any, rows: Sequence[Row], columns: Columns | None = None, header: Sequence[str] = REPORTS, **kw: Any
+) -> Any:
+    columns = columns or Columns("Image Index", "Patient ID", None, "Findings", "Impression")
+    arguments = {"labels": None, "splits": {"train": 1.0}, "vocab_size": 120, "batch_size": 3, **kw}
+    return nih(rows, header, cls=ImageReports, columns=columns, **arguments)
+
+
+def test_image_report_pairs(nih: Any) -> None:
+    data = reports(nih, report_rows())
+    batches = list(data.train_dataloader())
+    assert [len(batch["report"]) for batch in batches] == [3, 3]
+    for batch in batches:
+        for index, text in zip(batch["index"], batch["report"], strict=True):
+            assert text == f"FINDINGS: Small left effusion {index}. Heart normal. IMPRESSION: Effusion."
+        assert batch["labels"].isnan().all() and batch["labels"].shape == (3, len(data.catalog))
+        assert batch["input_ids"].shape == batch["attention_mask"].shape
+    assert data.tokenizer.tokenize("effusion") == ["effusion"]
+
+
+def test_the_tokenizer_reads_the_training_split_only(nih: Any) -> None:
+    rows, shares = report_rows(), {"train": 0.5, "test": 0.5}
+    names = {
+        split: [str(i) for i in range(20) if split_of(str(i), shares, "synvlp") == split] for split in shares
+    }
+    for i, row in enumerate(rows):
+        row[1] = names["train" if i < 4 else "test"][i // 2]
+        if i >= 4:
+            row[2] = "Хорошо."  # letters that no training report has
+    data = reports(nih, rows, splits=shares, batch_size=2)
+    assert data.tokenizer.tokenize("Хорошо") == ["[UNK]"]
+
+
+def test_unsectioned_reports_are_cut_at_their_headings(nih: Any) -> None:
+    texts = [
+        "EXAM: chest. FINDINGS: Clear lungs. IMPRESSION: Normal.",
+        "No headings at all.",
+        "INDICATION: cough\nIMPRESSION:\n Pneumonia.",
+    ]
+    rows = [[f"{i // 2:08}_{i % 2:03}.png", text] for i, text in enumerate(texts)]
+    data = reports(
+        nih, rows, Columns("Image Index", report="text"), ["Image Index", "text"], splits={"test": 1.0}
+    )
+    (batch,) = data.test_dataloader()
+    assert batch["report"] == [
+        "FINDINGS: Clear lungs. IMPRESSION: Normal.",
+        "FINDINGS: No headings at all.",
+        "IMPRESSION: Pneumonia.",
+    ]
+
+
+def test_labels_may_come_with_reports(nih: Any, catalog: ConceptCatalog) -> None:
+    rows = [[*row, "Effusion"] for row in report_rows()]
+    data = reports(nih, rows, header=[*REPORTS, "Finding Labels"], labels=NIH)
+    labels = next(iter(data.train_dataloader()))["labels"]
+    assert (labels[:, catalog.index("pleural_effusion")] == 1).all()
+
+
+def test_an_empty_report_is_refused_or_set_aside(nih: Any) -> None:
+    rows = report_rows()
+    rows[1][2:] = ["", " "]
+    rows[2][2:] = ["", "Normal."]
+    with pytest.raises(
+        TableError, match=r"(?s)bad rows: 1 .*row 2 .*column 'Findings', value '': the report is empty"
+    ):
+        reports(nih, rows)
+    data = reports(nih, rows, on_bad="set_aside", batch_size=5)
+    (batch,) = data.train_dataloader()
+    assert "IMPRESSION: Normal." in batch["report"], "one section is a report"
+
+
+def test_pairs_need_reports_and_company(nih: Any) -> None:
+    with pytest.raises(ValueError, match="columns: no report"):
+        reports(nih, report_rows(), Columns("Image Index"))
+    with pytest.raises(ValueError, match="use ImageReports"):
+        nih(
+            report_rows(),
+            REPORTS,
+            columns=Columns("Image Index", findings="Findings"),
+            labels=LabelColumns("Patient ID", "nih"),
+        )
+    with pytest.raises(ValueError, match="batch_size=1 on 1 rank"):
+        reports(nih, report_rows(), batch_size=1).train_dataloader()
+
+
+def test_a_table_of_many_labels_is_read_fast_enough(tmp_path: Path, catalog: ConceptCatalog) -> None:
+    """112,120 rows must not take minutes."""
+    import time
+
+    table = write_table(tmp_path / "t.csv", nih_rows(20_000))
+    start = time.process_time()
+    frame = read_table(table, [*COLUMNS.names, *NIH.names], {})
+    matrix, bad = read_labels(frame, "Image Index", NIH, catalog, table)
+    assert time.process_time() - start < 5 and matrix.shape == (20_000, len(catalog)) and not bad

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import importlib.util
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import pytest
+import torch
+from torch import Tensor
+
+from lightning_modules import ConceptAwareInfoNCE, InfoNCE, Objective
+
+HERE = Path(__file__).resolve()
+OBJECTIVES = {
+    "plain": lambda: InfoNCE(0.2, image_weight=0.75),
+    "mask": lambda: ConceptAwareInfoNCE("mask", temperature=0.2),
+    "soft": lambda: ConceptAwareInfoNCE("soft", 0.5, temperature=0.2),
+}
+
+
+class Keep(L.Callback):
+    def __init__(self) -> None:
+        self.gradients: dict[str, Tensor] = {}
+        self.logged: dict[str, float] = {}
+
+    def on_before_optimizer_step(self, trainer: L.Trainer, module: L.LightningModule, *_: Any) -> None:
+        if not self.gradients:  # those of the first step
+            self.gradients = {
+                name: p.grad.clone() for name, p in module.named_parameters() if p.grad is not None
+            }
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        self.logged = {key: float(value) for key, value in trainer.callback_metrics.items()}
+
+
+def train(
+    objective: Objective, rank: int, ranks: int, directory: Path, joined: bool = True
+) -> dict[str, Any]:
+    """Two steps on 8 pairs, split evenly over ranks; validation on 5, which does not divide."""
+    spec = importlib.util.spec_from_file_location("pairs", HERE.with_name("conftest.py"))
+    assert spec is not None and spec.loader is not None
+    tiny = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tiny)
+    pairs = tiny.make_pairs(8)
+    for i, names in enumerate(
+        [0, 1, 0, 0, 1, 2, None, None]
+    ):  # equal sets within and across ranks, two unknown
+        pairs[i]["labels"] = (
+            torch.full((2,), math.nan) if names is None else torch.tensor([names % 2, names // 2]).float()
+        )
+    mine = pairs[rank * 8 // ranks : (rank + 1) * 8 // ranks]
+    held_out = pairs[rank:5:ranks]
+    keep, dual = Keep(), tiny.make_model(objective, text={"projection_hidden": 24})
+    fit = tiny.make_trainer(
+        directory,
+        devices=ranks if joined else 1,
+        strategy="ddp" if joined and ranks > 1 else "auto",
+        max_steps=2,
+        callbacks=[keep],
+        use_distributed_sampler=False,
+    )
+    loaders = [
+        torch.utils.data.DataLoader(part, batch_size=size)
+        for part, size in ((mine, 8 // ranks), (held_out, 2))
+    ]
+    fit.fit(dual, *loaders)
+    assert keep.gradients.keys() == {name for name, _ in dual.named_parameters()}
+    return {
+        "gradients": keep.gradients,
+        "weights": dual.state_dict(),
+        "logged": keep.logged,
+        "val": dict(fit.callback_metrics),
+    }
+
+
+def on_each_rank(directory: Path) -> None:
+    """What `tests/ddp.py` calls."""
+    rank, ranks = int(os.environ["LOCAL_RANK"]), int(os.environ["WORLD_SIZE"])
+    found = {name: train(make(), rank, ranks, directory) for name, make in OBJECTIVES.items()}
+    torch.save(found, directory / f"{rank}.pt")
+
+
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    directory = tmp_path_factory.mktemp("ranks")
+    launcher = HERE.parents[1] / "ddp.py"
+    command = [sys.executable, str(launcher), str(HERE), "on_each_rank", str(directory)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=170)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [torch.load(directory / f"{rank}.pt") for rank in range(2)]
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_two_processes_train_as_one(name: str, two_processes: list[dict[str, Any]], tmp_path: Path) -> None:
+    one = train(OBJECTIVES[name](), 0, 1, tmp_path)
+    for rank in two_processes:
+        two = rank[name]
+        for key, gradient in one["gradients"].items():  # both towers, projections and temperature
+            torch.testing.assert_close(
+                two["gradients"][key], gradient, rtol=1e-4, atol=1e-6, msg=lambda m, k=key: f"{k}: {m}"
+            )
+        assert two["logged"]["train/temperature"] == pytest.approx(
+            one["logged"]["train/temperature"], rel=1e-5
+        )
+    halves = [rank[name]["logged"] for rank in two_processes]
+    for key in ("train/loss", "train/negatives"):  # each rank logs its own rows
+        assert sum(half[key] for half in halves) / 2 == pytest.approx(one["logged"][key], rel=1e-4)
+    for key, value in two_processes[0][name]["weights"].items():
+        assert torch.equal(value, two_processes[1][name]["weights"][key])
+    assert math.isfinite(two_processes[0][name]["val"]["val/loss"])
+
+
+def test_batches_that_are_not_gathered_have_another_gradient(tmp_path: Path) -> None:
+    """The control: without the other rank's negatives the comparison above would fail."""
+    one = train(OBJECTIVES["plain"](), 0, 1, tmp_path)["gradients"]
+    halves = [train(OBJECTIVES["plain"](), rank, 2, tmp_path, joined=False)["gradients"] for rank in range(2)]
+    flat = [torch.cat([part.flatten() for part in gradients.values()]) for gradients in (one, *halves)]
+    assert (flat[0] - (flat[1] + flat[2]) / 2).norm() > 0.1 * flat[0].norm()

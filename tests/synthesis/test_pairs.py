@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from synthesis.case import Case
+from synthesis.cases import BalancedCaseSampler, UniformCaseSampler
+from synthesis.images.image_maker import MadeImages
+from synthesis.pairs import Pair, PairFilter, PairSynthesizer, json_sha256
+from synthesis.reports.grammar import GrammarWriter
+from synthesis.reports.report import Report
+from synthesis.seeding import pair_seed
+
+
+class Shade:
+    """The simplest image maker: grey of its seed; the last finding of a case cannot be made visible."""
+
+    image_size = 4
+
+    def make(
+        self, cases: Sequence[Case], reports: Sequence[Report] | None, seeds: Sequence[int]
+    ) -> MadeImages:
+        images = torch.tensor([(seed % 256) / 255 for seed in seeds]).view(-1, 1, 1, 1).expand(-1, 1, 4, 4)
+        shown = tuple(case.without(len(case.findings) - 1) if case.findings else case for case in cases)
+        return MadeImages(images, [torch.ones(len(case.findings), 4, 4) > 0 for case in shown], shown)
+
+    def describe(self) -> dict[str, object]:
+        return {}
+
+
+class Darker:
+    """A filter: refuses what is brighter than a limit."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+
+    def reject(self, pairs: Sequence[Pair]) -> list[str | None]:
+        return [
+            f"brighter than {self.limit}" if int(pair.image.max()) > self.limit else None for pair in pairs
+        ]
+
+    def describe(self) -> dict[str, int]:
+        return {"limit": self.limit}
+
+
+def shaded(filters: Sequence[PairFilter] = (), attempts: int = 16) -> PairSynthesizer:
+    return PairSynthesizer(UniformCaseSampler(), GrammarWriter(), Shade(), filters, attempts)
+
+
+def assert_same(a: Pair, b: Pair) -> None:
+    assert (a.index, a.case, a.report, a.notes) == (b.index, b.case, b.report, b.notes)
+    assert a.image.dtype == torch.uint8
+    assert torch.equal(a.image, b.image)
+    assert a.masks is not None and b.masks is not None
+    assert a.masks.dtype == torch.bool and torch.equal(a.masks, b.masks)
+
+
+@pytest.fixture(scope="module")
+def first(synthesizer: PairSynthesizer) -> list[Pair]:
+    return synthesizer.make(range(24), seed=3, split="train")
+
+
+def test_pairs_have_one_mask_a_finding_and_the_shape_of_the_maker(
+    synthesizer: PairSynthesizer, first: list[Pair]
+) -> None:
+    size = synthesizer.image_size
+    for i, pair in enumerate(first):
+        assert pair.index == i
+        assert pair.image.shape == (1, size, size)
+        assert pair.masks is not None and pair.masks.shape == (len(pair.case.findings), size, size)
+        assert pair.report.findings or pair.report.impression
+    assert len({pair.image.numpy().tobytes() for pair in first}) == len(first)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(indices=st.lists(st.integers(0, 23), min_size=1, max_size=6))
+def test_a_pair_does_not_depend_on_what_it_is_made_with(
+    synthesizer: PairSynthesizer, first: list[Pair], indices: list[int]
+) -> None:
+    for pair in synthesizer.make(indices, seed=3, split="train"):
+        assert_same(pair, first[pair.index])
+
+
+def test_a_fresh_synthesizer_of_the_same_configuration_makes_the_same_pairs(first: list[Pair]) -> None:
+    from synthesis.images.simulator import Simulator
+
+    size = first[0].image.shape[-1]
+    again = PairSynthesizer(BalancedCaseSampler(), GrammarWriter(), Simulator(image_size=size))
+    for pair in again.make([20, 7], seed=3, split="train"):
+        assert_same(pair, first[pair.index])
+
+
+@pytest.mark.parametrize(("seed", "split"), [(4, "train"), (3, "val")])
+def test_other_seed_or_split_other_pairs(
+    synthesizer: PairSynthesizer, first: list[Pair], seed: int, split: str
+) -> None:
+    others = synthesizer.make(range(6), seed, split)
+    assert not any(torch.equal(a.image, b.image) for a, b in zip(others, first, strict=False))
+
+
+def test_no_global_random_state_is_used_or_changed(synthesizer: PairSynthesizer, first: list[Pair]) -> None:
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    pair = synthesizer.make([2], seed=3, split="train")[0]
+    assert torch.equal(before, torch.get_rng_state())
+    assert_same(pair, first[2])
+
+
+def test_the_report_is_of_the_case_shown_where_a_finding_could_not_be_made_visible() -> None:
+    synthesizer = shaded()
+    pairs = synthesizer.make(range(40), 0, "train")
+    dropped = 0
+    for pair in pairs:
+        asked = synthesizer.sampler.sample(0, "train", pair.index)
+        dropped += pair.case != asked
+        seed = pair_seed(0, "train", pair.index)
+        assert pair.report == synthesizer.writer.write([pair.case], [seed])[0]
+    assert dropped > 20
+
+
+def test_a_refused_pair_is_drawn_again_for_the_same_case_and_says_why() -> None:
+    plain, filtered = shaded(), shaded([Darker(180)])
+    before, after = (s.make(range(60), 0, "train") for s in (plain, filtered))
+    refused = [k for k, pair in enumerate(before) if pair.image.max() > 180]
+    assert 5 < len(refused) < 40
+    for k, (old, new) in enumerate(zip(before, after, strict=True)):
+        assert new.image.max() <= 180
+        assert new.case == old.case
+        if k in refused:
+            assert set(new.notes) == {"drawn again: brighter than 180"}
+        else:
+            assert_same(new, old)
+    for pair in filtered.make([refused[1]], 0, "train"):  # alone as in company
+        assert_same(pair, after[refused[1]])
+
+
+def test_filters_that_nothing_pleases_are_named() -> None:
+    with pytest.raises(
+        RuntimeError, match=r"pair 5 of 'val' \(seed 1\) was refused 3 times.*brighter than -1.*attempts"
+    ):
+        shaded([Darker(-1)], attempts=3).make([5], 1, "val")
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (torch.full((2, 1, 4, 4), float("nan")), "values from nan"),
+        (torch.full((2, 1, 4, 4), 1.5), r"values from 1.5 to 1.5; they must be in \[0, 1\]"),
+        (torch.zeros(2, 3, 4, 4), r"shape \(2, 3, 4, 4\) for 2 cases"),
+    ],
+)
+def test_a_broken_maker_is_refused(
+    images: torch.Tensor, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = lambda self, cases, reports, seeds: MadeImages(images, None, tuple(cases))  # noqa: E731
+    monkeypatch.setattr(Shade, "make", broken)
+    with pytest.raises(ValueError, match=message):
+        shaded().make([0, 1], 0, "train")
+
+
+def test_images_without_masks_make_pairs_without_masks(monkeypatch: pytest.MonkeyPatch) -> None:
+    def make(self: Shade, cases: Sequence[Case], reports: object, seeds: Sequence[int]) -> MadeImages:
+        return MadeImages(torch.full((len(cases), 1, 4, 4), 0.5), None, tuple(cases))
+
+    monkeypatch.setattr(Shade, "make", make)
+    pair = shaded().make([0], 0, "train")[0]
+    assert pair.masks is None
+    assert pair.image.unique().tolist() == [128]
+
+
+def test_the_fingerprint_names_the_configuration_and_nothing_else() -> None:
+    assert shaded().fingerprint == shaded().fingerprint
+    assert shaded().fingerprint != shaded([Darker(3)]).fingerprint != shaded([Darker(4)]).fingerprint
+    warmer = PairSynthesizer(UniformCaseSampler(ap_rate=0.41), GrammarWriter(), Shade())
+    assert warmer.fingerprint != shaded().fingerprint
+    described = shaded().describe()
+    assert described == json.loads(json.dumps(described))
+    assert described["catalog"] == shaded().catalog.sha256
+    assert described["image_maker"]["class_path"].endswith("Shade")
+    assert json_sha256({"a": 1, "b": [2]}) == json_sha256({"b": (2,), "a": 1})
+
+
+def test_zero_attempts_are_refused() -> None:
+    with pytest.raises(ValueError, match="attempts=0"):
+        shaded(attempts=0)
+
+
+def test_a_pair_is_plain_data(first: list[Pair]) -> None:
+    assert {field.name for field in dataclasses.fields(first[0])} == {
+        "index", "case", "report", "image", "masks", "notes",
+    }  # fmt: skip

@@ -1,0 +1,214 @@
+"""The command line, called in-process on the real YAML with small sizes."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+import main as entry
+from main import free_directory, main
+from scripts.experiments import resolved_config
+
+BASE = ["-c", "configs/pretrain.yaml", "-c", "configs/recipes/smoke.yaml"]
+# What a test about something else need not pay for: pictures, figures, W&B.
+LEAN = ["--trainer.callbacks=null", "--trainer.limit_val_batches=0", "--trainer.enable_progress_bar=false"]
+CSV = '--trainer.logger=[{class_path: CSVLogger, init_args: {save_dir: ".", name: "", version: ""}}]'
+# What the recipes are judged by.
+FIGURES = {"zero_shot/auroc_macro", "probe/auroc_macro", "retrieval/i2t_hit@10", "geometry/alignment"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def at_the_root() -> None:
+    """Paths in YAML are those of a checkout."""
+    os.chdir(Path(__file__).resolve().parents[1])
+
+
+@pytest.fixture(scope="module")
+def artifacts(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"--data.init_args.artifacts_dir={tmp_path_factory.mktemp('artifacts')}"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, artifacts: str) -> Path:
+    """The whole smoke recipe with every callback and both loggers, as `make fit RECIPE=smoke` runs it."""
+    directory = tmp_path_factory.mktemp("runs") / "fit"
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_SWEEP_ID"):
+            patch.delenv(name, raising=False)
+        main(["fit", *BASE, f"--run_dir={directory}", artifacts])
+    return directory
+
+
+def test_a_run_leaves_all_that_is_promised(run: Path) -> None:
+    left = {str(path.relative_to(run)) for path in run.rglob("*")}
+    assert left >= {"config.yaml", "metrics.csv", "summary.json"}
+    assert left >= {"checkpoints/best.ckpt", "checkpoints/last.ckpt"}
+    assert any(name.startswith("pictures/") and name.endswith(".png") for name in left)
+    assert any(name.startswith("wandb/offline-run-") and name.endswith(".wandb") for name in left)
+    with (run / "metrics.csv").open(newline="") as file:
+        columns = set(next(csv.reader(file)))
+    figures = {f"val/{figure}" for figure in FIGURES}
+    assert columns >= {"train/loss", "epoch", "step", *figures}
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary.keys() >= {"details", *figures}
+    assert summary["details"]["val/zero_shot"].keys() >= {"n", "intervals", "split_sha256"}
+
+
+def test_a_saved_configuration_and_a_checkpoint_are_enough_to_test(run: Path) -> None:
+    before = {path: path.read_bytes() for path in run.glob("*.*")}
+    line = main(["test", "-c", str(run / "config.yaml"), f"--ckpt_path={run / 'checkpoints' / 'last.ckpt'}"])
+    saved = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    assert all(torch.equal(value, saved[name]) for name, value in line.model.state_dict().items())
+    summary = json.loads((run / "test" / "summary.json").read_text())
+    assert summary.keys() >= {f"test/{figure}" for figure in FIGURES}
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_second_run_takes_the_next_directory_and_keeps_the_first(tmp_path: Path, artifacts: str) -> None:
+    args = ["fit", *BASE, *LEAN, CSV, artifacts, f"--run_dir={tmp_path / 'fit'}", "--trainer.max_epochs=1"]
+    main([*args, "--model.init_args.learning_rate=0.5"])
+    first = {path: path.read_bytes() for path in (tmp_path / "fit").rglob("*") if path.is_file()}
+    assert first.keys() >= {tmp_path / "fit" / "config.yaml", tmp_path / "fit" / "metrics.csv"}
+    main(["fit", "-c", str(tmp_path / "fit" / "config.yaml"), "--model.init_args.learning_rate=0.25"])
+    assert {path: path.read_bytes() for path in first} == first
+    second = yaml.safe_load((tmp_path / "fit-2" / "config.yaml").read_text())
+    assert second["model"]["init_args"]["learning_rate"] == 0.25
+    assert second["trainer"]["logger"][0]["init_args"]["save_dir"] == str(tmp_path / "fit-2")
+    assert (tmp_path / "fit-2" / "metrics.csv").exists()
+
+
+def test_free_directory(tmp_path: Path) -> None:
+    assert free_directory(tmp_path / "a") == tmp_path / "a"
+    for name in ("a", "a-2"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").touch()
+    assert free_directory(tmp_path / "a") == tmp_path / "a-3"
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--trainer.bogus=1"], ["--trainer.bogus"]),
+        (["--data.init_args.batchsize=8"], ["batchsize", "not accepted"]),
+        (["--model.init_args.objective.init_args.temprature=8"], ["temprature", "not accepted"]),
+        (["--model.init_args.objective.class_path=lightning_modules.InfoNCEE"], ["InfoNCEE"]),
+        (["--data.init_args.batch_size=many"], ["batch_size", "many"]),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_named(
+    args: list[str], words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(["fit", *BASE, *args])
+    printed = capsys.readouterr().err.partition("error:")[2]
+    assert exit_.value.code == 2
+    assert all(word in printed for word in words), printed[-2000:]
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("trainr: {max_epochs: 1}", "trainr"),
+        ("trainer: {max_epoch: 1}", "max_epoch"),
+        ("data: {init_args: {train_pair: 1}}", "train_pair"),
+    ],
+)
+def test_an_unknown_key_in_a_file_is_named(
+    tmp_path: Path, text: str, wrong: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bad.yaml").write_text(text)
+    with pytest.raises(SystemExit) as exit_:
+        main(["fit", *BASE, "-c", str(tmp_path / "bad.yaml")])
+    assert exit_.value.code == 2
+    assert wrong in capsys.readouterr().err.partition("error:")[2]
+
+
+def test_interpolation_follows_what_overrides_a_key(tmp_path: Path) -> None:
+    layer = "model: {init_args: {text_encoder: {init_args: {vocab_size: 777}}}}"
+    (tmp_path / "layer.yaml").write_text(layer)
+    overrides = [
+        "--seed_everything=5",
+        "--model.init_args.text_encoder.init_args.max_length=64",
+        "--model.init_args.image_encoder.init_args.image_size=96",
+    ]
+    config = resolved_config("fit", *BASE, "-c", str(tmp_path / "layer.yaml"), *overrides)
+    data = config["data"]["init_args"]
+    assert data["synthesizer"]["init_args"]["image_maker"]["init_args"]["image_size"] == 96
+    assert data["vocab_size"] == 777
+    assert data["max_length"] == 64
+    assert data["seed"] == config["model"]["init_args"]["seed"] == 5
+
+
+def test_going_on_with_another_architecture_is_refused_with_the_remedy(
+    run: Path, tmp_path: Path, artifacts: str
+) -> None:
+    args = [*BASE, *LEAN, artifacts, "--trainer.logger=false", f"--run_dir={tmp_path}"]
+    other = "--model.init_args.image_encoder.init_args.width=64"
+    with pytest.raises(ValueError, match=r"(?s)another architecture.*config\.yaml"):
+        main(["fit", *args, other, f"--ckpt_path={run / 'checkpoints' / 'last.ckpt'}"])
+
+
+def test_evaluation_takes_the_model_from_the_checkpoint_but_fit_takes_the_one_configured(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pins the private `LightningCLI._parse_ckpt_path` that main.py overrides."""
+    assert callable(getattr(entry.LightningCLI, "_parse_ckpt_path", None))
+    monkeypatch.setattr(entry.CommandLine, "_run_subcommand", lambda self, subcommand: None)
+    wider = "--model.init_args.image_encoder.init_args.width=64"
+    changed = [*BASE, "--model.init_args.learning_rate=0.125", wider]
+    checkpoint = f"--ckpt_path={run / 'checkpoints' / 'last.ckpt'}"
+    for subcommand, width in {"fit": 64, "validate": 32, "test": 32, "predict": 32}.items():
+        line = main([subcommand, *changed, checkpoint, f"--run_dir={tmp_path}"])
+        assert line.model.image_encoder.width == width
+        assert (line.model.learning_rate == 0.125) == (subcommand == "fit")
+
+
+def test_wandb_is_offline_unless_there_is_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(entry.CommandLine, "__init__", lambda self, *args, **kwargs: None)
+
+    def mode(**environment: str) -> str | None:
+        for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_SWEEP_ID", "WANDB_SILENT"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        main([])
+        return os.environ.get("WANDB_MODE")
+
+    assert mode() == "offline"
+    assert mode(WANDB_API_KEY="0" * 40) is None
+    assert mode(WANDB_SWEEP_ID="abc") is None
+    assert mode(WANDB_MODE="disabled") == "disabled"
+
+
+@pytest.mark.slow
+def test_two_processes_share_one_run(tmp_path: Path, artifacts: str) -> None:
+    """DDP starts further processes with the same command line; all of them must agree on the directory."""
+    two = ["-c", "configs/trainer/ddp.yaml", "--trainer.accelerator=cpu", "--trainer.devices=2"]
+    small = ["--trainer.precision=32-true", "--data.init_args.batch_size=8", "--data.init_args.num_workers=0"]
+    command = [
+        sys.executable,
+        "main.py",
+        "fit",
+        *BASE,
+        *two,
+        *small,
+        artifacts,
+        f"--run_dir={tmp_path / 'fit'}",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=170)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert [path.name for path in tmp_path.iterdir()] == ["fit"]
+    summary = json.loads((tmp_path / "fit" / "summary.json").read_text())
+    assert summary["details"]["fit/run"]["world_size"] == 2
+    assert summary["details"]["val/zero_shot"]["n"] == 48  # each pair once, though two ranks share them
+    with (tmp_path / "fit" / "metrics.csv").open(newline="") as file:
+        steps = [int(line["step"]) for line in csv.DictReader(file)]
+    assert max(steps) == 3  # 2 epochs of 32 pairs, 2 × 8 a step

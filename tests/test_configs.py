@@ -1,0 +1,121 @@
+"""Every YAML that is shipped can be read by what reads it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from scripts.experiments import resolved_config
+from scripts.reproduce_paper import BUDGET, check_equal_steps, experiments, value_at
+from scripts.sweep_local import arguments, read_sweep, rows
+
+ROOT = Path(__file__).resolve().parents[1]
+BASE = "configs/pretrain.yaml"
+# Folders with domain data that the parser does not read; the tests of their readers do (tests/synthesis).
+DOMAIN_DATA = ("concepts", "reports", "prompts")
+SWEEPS = sorted((ROOT / "configs" / "sweeps").glob("*.yaml"))
+LAYERS = sorted(
+    str(path.relative_to(ROOT))
+    for path in (ROOT / "configs").rglob("*.yaml")
+    if path not in SWEEPS and path.relative_to(ROOT / "configs").parts[0] not in (*DOMAIN_DATA, "local")
+)
+# Layers to come back to the base with; every other one changes something.
+MEAN_THE_BASE = (
+    BASE,
+    "configs/data/synthetic.yaml",
+    "configs/model/small.yaml",
+    "configs/reproduce/balanced_clean.yaml",
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def at_the_root() -> None:
+    """Paths in YAML are those of a checkout."""
+    os.chdir(ROOT)
+
+
+@pytest.fixture(scope="module")
+def base() -> dict[str, Any]:
+    return resolved_config("fit", "-c", BASE)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_layer_parses_over_the_base_and_changes_it(layer: str, base: dict[str, Any]) -> None:
+    config = resolved_config("fit", "-c", BASE, "-c", layer)
+    assert config["model"] and config["data"]
+    if config["data"]["class_path"].endswith("SyntheticPairs"):
+        # jsonargparse drops a value with ${} where a layer changes the class_path above it; without a word.
+        synthesizer = config["data"]["init_args"]["synthesizer"]["init_args"]
+        assert all(synthesizer[part] for part in ("sampler", "writer", "image_maker"))
+        size = config["model"]["init_args"]["image_encoder"]["init_args"]["image_size"]
+        assert synthesizer["image_maker"]["init_args"]["image_size"] == size
+    assert (config == base) == (layer in MEAN_THE_BASE)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_layer_says_how_to_use_it(layer: str) -> None:
+    assert (ROOT / layer).read_text().startswith("# ")
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_every_row_of_a_sweep_parses(path: Path) -> None:
+    sweep = read_sweep(path)
+    lines = rows(sweep, path)
+    assert len(lines) > 1
+    for values in lines:
+        config = resolved_config("fit", *arguments(sweep, values))
+        assert {name: value_at(config, name) for name in values} == values
+    assert sweep["metric"]["name"].count("/") == 2  # <stage>/<callback>/<name>
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_a_sweep_holds_only_what_wandb_knows(path: Path) -> None:
+    sweep = yaml.safe_load(path.read_text())
+    known = {"program", "command", "method", "metric", "parameters", "run_cap", "name", "early_terminate"}
+    assert sweep.keys() <= known
+    assert sweep["metric"]["goal"] in ("maximize", "minimize")
+
+
+def test_data_layers_can_be_put_back_over_each_other(base: dict[str, Any]) -> None:
+    there = resolved_config("fit", "-c", BASE, "-c", "configs/reproduce/long_tailed_clinic.yaml")
+    sampler = value_at(there, "data.init_args.synthesizer.init_args.sampler")
+    assert sampler["class_path"].endswith("LongTailedCaseSampler")
+    assert sampler["init_args"]["normal_rate"] is None  # not what the base's sampler had
+    back = resolved_config(
+        "fit",
+        "-c",
+        BASE,
+        "-c",
+        "configs/reproduce/long_tailed_clinic.yaml",
+        "-c",
+        "configs/data/synthetic.yaml",
+    )
+    assert back == base
+
+
+def test_the_arms_of_the_paper_differ_only_in_their_training_pairs() -> None:
+    arms = experiments("full", [0], Path("unused"))
+    names = ("balanced_clean", "balanced_clinic", "long_tailed_clean", "long_tailed_clinic")
+    assert tuple(arms) == names
+    configs = {name: runs[0].config() for name, runs in arms.items()}
+    check_equal_steps(configs)
+    synthesizers = [config["data"]["init_args"].pop("synthesizer") for config in configs.values()]
+    assert len({str(synthesizer) for synthesizer in synthesizers}) == 4
+    assert len({str(config) for config in configs.values()}) == 1
+
+
+@pytest.mark.parametrize("key", BUDGET)
+def test_arms_with_unequal_steps_are_refused(key: str, base: dict[str, Any]) -> None:
+    assert (
+        key == "data.init_args.epoch_pairs" or value_at(base, key.rpartition(".")[0]) is not None
+    )  # the key exists
+    group, _, name = key.rpartition(".")
+    assert name in value_at(base, group)
+    changed = yaml.safe_load(yaml.safe_dump(base))
+    value_at(changed, group)[name] = 12345
+    with pytest.raises(ValueError, match=rf"{key}.*12345.*equal steps"):
+        check_equal_steps({"one": base, "two": changed})

@@ -1,0 +1,73 @@
+"""What the Makefile promises beyond calling Python."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def make(directory: Path, *args: str) -> str:
+    """Run make in a directory that looks set up, with a Python that only prints what it was asked to do."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    command = ["make", "-f", str(ROOT / "Makefile"), "PYTHON=echo python", *args]
+    done = subprocess.run(command, cwd=directory, env=plain, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "constraints.txt").touch()
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / ".installed").touch()
+    return tmp_path
+
+
+def test_help_is_the_default_and_lists_every_target(checkout: Path) -> None:
+    targets = set(re.findall(r"^\.PHONY: (\S+)", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    listed = set(
+        re.findall(r"^  \S*?([a-z][a-z-]+)\S* ", re.sub(r"\x1b\[\d*m", "", make(checkout)), re.MULTILINE)
+    )
+    assert (
+        listed
+        == targets
+        >= {"help", "install", "fit", "test", "check", "format", "gallery", "reproduce-paper"}
+    )
+
+
+def test_fit_moves_earlier_runs_aside(checkout: Path) -> None:
+    for text in ("first", "second"):
+        (checkout / "runs" / "fit").mkdir(parents=True)
+        (checkout / "runs" / "fit" / "summary.json").write_text(text)
+        printed = make(checkout, "fit", "RECIPE=long", "ARGS=--seed_everything=3")
+        assert not (checkout / "runs" / "fit").exists()
+    assert "-c configs/recipes/long.yaml --run_dir=runs/fit --seed_everything=3" in printed
+    assert (checkout / "runs" / "fit-1" / "summary.json").read_text() == "first"
+    assert (checkout / "runs" / "fit-2" / "summary.json").read_text() == "second"
+
+
+def test_set_up_is_skipped_only_while_up_to_date(checkout: Path) -> None:
+    (checkout / ".venv" / "bin").mkdir()
+    (checkout / ".venv" / "bin" / "pip").touch(mode=0o755)
+    assert "pip install" not in make(checkout, "install")
+    later = (checkout / ".venv" / ".installed").stat().st_mtime + 10
+    os.utime(checkout / "constraints.txt", (later, later))
+    assert "pip install" in make(checkout, "install")
+
+
+def test_every_program_that_make_calls_exists(checkout: Path) -> None:
+    recipes = (ROOT / "Makefile").read_text()
+    programs = [
+        Path(f"{module.replace('.', '/')}.py")
+        for module in re.findall(r"-m ((?:scripts|benchmarks)\.\w+)", recipes)
+    ]
+    programs += map(Path, re.findall(r"\$\(PYTHON\) (\S+\.py)", recipes))
+    assert len(programs) > 5
+    assert [program for program in programs if not (ROOT / program).exists()] == []
