@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from synthesis.reports.lexicon import Words
+from synthesis.reports.words import Words
 from synthesis.strict_yaml import Entry
 
 DEFAULT_CUES = Path(__file__).resolve().parents[2] / "configs" / "reports" / "cues.yaml"

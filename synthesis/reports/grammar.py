@@ -9,10 +9,10 @@ from typing import Any
 
 from synthesis.cases import Case, Finding
 from synthesis.concepts import NO_FINDING, ConceptCatalog
-from synthesis.reports.phrase_bank import LIST, PhraseBank, Statement, Style
+from synthesis.reports.phrase_bank import LIST, PhraseBank, Style, true_statements
 from synthesis.reports.phrases import Phrasing, count
 from synthesis.reports.report import Report
-from synthesis.reports.speech import Draw, phrase, section, sentence, stream
+from synthesis.reports.speech import Draw, attach, phrase, section, sentence, stream
 
 DEFAULT_PHRASES = Path(__file__).resolve().parents[2] / "configs" / "reports" / "grammar.yaml"
 
@@ -142,7 +142,7 @@ class GrammarWriter:
         denied: set[str] = set()
         for topic, statements in self._bank.normals.items():
             draw = stream(seed, topic)
-            fitting = _fitting(statements, present, sides) if draw() < chance else []
+            fitting = true_statements(statements, present, sides) if draw() < chance else []
             if fitting:
                 statement, side = fitting[int(draw() * len(fitting))]
                 text = self._shared(statement.slot, style, draw, laterality=side)
@@ -170,7 +170,7 @@ class GrammarWriter:
                 text = self._denial("denial", group, style, draw)
                 sentences.append(_Sentence(text, self._bank.wordings[group[0]].region, False, draw()))
             else:
-                text = stated[carrier].text + self._denial("attached", group, style, draw)
+                text = attach(stated[carrier].text, self._denial("attached", group, style, draw))
                 sentences[carrier] = replace(stated[carrier], text=text)
                 free = False
         return sentences
@@ -178,12 +178,9 @@ class GrammarWriter:
     def _denial(self, slot: str, names: Sequence[str], style: Style, draw: Draw) -> str:
         context = {"style": style.name, "number": "one" if len(names) == 1 else "several"}
         nouns = [phrase(self._bank.wordings[name].grammar.compile("absent", context), draw) for name in names]
-        comma = self._shared("last_comma", style, draw, number="several" if len(names) > 2 else "one")
-        listed = nouns[0] if len(nouns) == 1 else f"{', '.join(nouns[:-1])}{comma} or {nouns[-1]}"
-        # A leading blank of the frame is the joint to what it is attached to.
-        frame = self._shared(slot, style, draw, number=context["number"])
-        joint = "" if slot == "denial" or frame.startswith(",") else " "
-        return joint + frame.replace(LIST, listed)
+        last = self._shared("last", style, draw, number="several" if len(names) > 2 else "one")
+        listed = f"{attach(', '.join(nouns[:-1]), last)} {nouns[-1]}" if len(nouns) > 1 else nouns[0]
+        return self._shared(slot, style, draw, number=context["number"]).replace(LIST, listed)
 
     def _impression(
         self, findings: Sequence[Finding], absent: Sequence[str], style: Style, seed: int
@@ -195,19 +192,11 @@ class GrammarWriter:
         if not lesions:
             devices = "present" if findings else None
             texts.append(sentence(self._shared("normal_impression", style, draw, devices=devices)))
-        kept: list[tuple[Finding, Draw]] = []
-        for finding in sorted(findings, key=self._weight, reverse=True):
-            own = stream(seed, f"impression {finding.concept}")
-            first = not texts and not kept
-            if own() < self._chance(finding, style) or first:
-                kept.append((finding, own))
-        joined = (
-            draw() < style.joined and len(kept) > 1 and all(f.certainty == "definite" for f, _ in kept[:2])
-        )
+        kept = self._kept(findings, style, seed, at_least_one=bool(lesions))
+        definite = len(kept) > 1 and all(finding.certainty == "definite" for finding, _ in kept[:2])
+        joined = draw() < style.joined and definite
         if joined:
-            nouns = [
-                phrase(self._options(f, style.name, "impression", slot="np"), own) for f, own in kept[:2]
-            ]
+            nouns = [phrase(self._options(f, style.name, "impression", "np"), own) for f, own in kept[:2]]
             texts.append(sentence(f" {self._shared('joint', style, draw)} ".join(nouns)))
         for finding, own in kept[2 * joined :]:
             texts.append(sentence(phrase(self._options(finding, style.name, "impression"), own)))
@@ -217,6 +206,17 @@ class GrammarWriter:
         if len(texts) > 1 and draw() < style.numbered:
             texts = [f"{number}. {text}" for number, text in enumerate(texts, 1)]
         return texts
+
+    def _kept(
+        self, findings: Sequence[Finding], style: Style, seed: int, at_least_one: bool
+    ) -> list[tuple[Finding, Draw]]:
+        """Return the findings that the impression mentions, the weightiest first, each with its stream."""
+        kept: list[tuple[Finding, Draw]] = []
+        for finding in sorted(findings, key=self._weight, reverse=True):
+            own = stream(seed, f"impression {finding.concept}")
+            if own() < self._chance(finding, style) or (at_least_one and not kept):
+                kept.append((finding, own))
+        return kept
 
     def _weight(self, finding: Finding) -> float:
         """Return how far up in the impression a finding belongs: grave and certain ones first."""
@@ -241,19 +241,3 @@ class GrammarWriter:
     def _shared(self, slot: str, style: Style, draw: Draw, **features: str | None) -> str:
         context = {"style": style.name, "section": "findings", **features}
         return phrase(self._bank.shared.compile(slot, context), draw)
-
-
-def _fitting(
-    statements: Sequence[Statement], present: frozenset[str], sides: Mapping[str, frozenset[str]]
-) -> list[tuple[Statement, str | None]]:
-    """Return the true statements, each with its side: about one side only where not both are normal."""
-    whole: list[tuple[Statement, str | None]] = [
-        (s, None) for s in statements if not s.one_sided and present.isdisjoint(s.denies)
-    ]
-    return whole or [
-        (s, side)
-        for s in statements
-        if s.one_sided
-        for side, names in sides.items()
-        if names.isdisjoint(s.denies)
-    ]

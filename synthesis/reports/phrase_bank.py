@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import accumulate
 from pathlib import Path
@@ -84,6 +85,28 @@ class Statement:
     denies: frozenset[str]
     one_sided: bool
     carries: frozenset[str]
+
+
+def true_statements(
+    statements: Sequence[Statement], present: Collection[str], beside: Mapping[str, Collection[str]]
+) -> list[tuple[Statement, str | None]]:
+    """Return the statements that deny nothing present, each with its side.
+
+    Args:
+        statements: Of one topic.
+        present: The concepts present.
+        beside: Side → the concepts present on it.
+
+    Returns:
+        Statements about both sides (None); if there is none, those about one.
+    """
+    return [(s, None) for s in statements if not s.one_sided and s.denies.isdisjoint(present)] or [
+        (s, side)
+        for s in statements
+        if s.one_sided
+        for side, names in beside.items()
+        if s.denies.isdisjoint(names)
+    ]
 
 
 class PhraseBank:

@@ -32,6 +32,11 @@ def phrase(options: list[Phrasing], draw: Draw) -> str:
     return " ".join("".join(pieces).split()).replace(" ,", ",")
 
 
+def attach(text: str, tail: str) -> str:
+    """Return a text and what follows it, parted by a blank unless that starts with a comma."""
+    return text + tail if tail.startswith(",") else f"{text} {tail}"
+
+
 def sentence(text: str) -> str:
     """Return a text with a capital at its start and a full stop at its end."""
     return f"{text[0].upper()}{text[1:]}."

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import cache
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +14,7 @@ from synthesis.cases import BalancedCaseSampler, Case, Finding, UniformCaseSampl
 from synthesis.concepts import NO_FINDING, ConceptCatalog
 from synthesis.reports.entities import EntityExtractor
 from synthesis.reports.entity_check import EntityCheck
-from synthesis.reports.grammar import GrammarWriter
+from synthesis.reports.grammar import DEFAULT_PHRASES, GrammarWriter
 from synthesis.reports.report import Report
 
 CATALOG = ConceptCatalog()
@@ -197,6 +198,47 @@ def test_swapped_words_left_and_right_are_caught():
             )
     assert total > 100
     assert caught == total
+
+
+def flip_sides(bank):
+    for group in bank["slots"]["side"]:
+        group["any"] = [OTHER[group["when"]["laterality"]]]
+
+
+def understate(bank):
+    for group in bank["slots"]["severity"]:
+        if group["when"].get("severity") == "severe":
+            group["any"] = ["mild"]
+
+
+def call_all_lungs_clear(bank):
+    bank["normals"]["lungs"]["lungs_clear"]["denies"] = ["hernia"]
+
+
+SPOILS = {
+    "sides flipped": (flip_sides, "side"),
+    "severe called mild": (understate, "severity"),
+    "denials without no": (lambda bank: bank["slots"].update(denial=["there is {list}"]), "extra"),
+    "possible said as certain": (lambda bank: bank["slots"].update(possible_findings=["{np}"]), "certainty"),
+    "lungs called clear that are not": (call_all_lungs_clear, "denied"),
+    "a finding slipped in": (lambda b: b["slots"].update(opening=["PA view with a nodule"]), "extra"),
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILS)
+def test_a_phrase_bank_that_lies_is_found_out(spoil, tmp_path):
+    change, reason = SPOILS[spoil]
+    bank = yaml.safe_load(DEFAULT_PHRASES.read_text())
+    change(bank)
+    path = tmp_path / "bank.yaml"
+    path.write_text(yaml.safe_dump(bank, sort_keys=False, allow_unicode=True))
+    liar = GrammarWriter(phrases=path)
+    found = set()
+    for index in range(100):
+        case = sampler(BalancedCaseSampler, 3, 0.3, 0.0).sample(4, "lies", index)
+        assert reasons(case, write(case, index)) == set()
+        found |= {reason for reason, _ in reasons(case, liar.write([case], [index])[0])}
+    assert reason in found
 
 
 def test_a_disagreement_says_what_and_where():

@@ -5,10 +5,8 @@ import yaml
 
 from synthesis.concepts import ConceptCatalog
 from synthesis.reports.cues import DEFAULT_CUES, Cues
-from synthesis.reports.lexicon import DEFAULT_LEXICON, Lexicon, Words
-from synthesis.strict_yaml import Entry, YamlError
-
-HERE = Entry("words.yaml", {})
+from synthesis.reports.lexicon import DEFAULT_LEXICON, Lexicon
+from synthesis.strict_yaml import YamlError
 
 
 def put(value, *path):
@@ -83,33 +81,6 @@ def test_a_malformed_lexicon_is_refused(case, tmp_path):
 @pytest.mark.parametrize("case", BAD_CUES)
 def test_malformed_cues_are_refused(case, tmp_path):
     refused(Cues, DEFAULT_CUES, *BAD_CUES[case], tmp_path)
-
-
-def spans(patterns, text, **options):
-    return [text[slice(*span)] for span in Words(patterns, HERE, "key", **options).spans(text)]
-
-
-def test_words_are_whole_words_in_any_case():
-    assert spans(["mass"], "Mass, MASS-like, massive, biomass, mass") == ["Mass", "MASS", "mass"]
-
-
-def test_a_blank_is_any_white_space_or_hyphen_and_plurals_count():
-    text = "ground-glass opacities, ground glass  opacity, ground glassopacity"
-    assert spans(["ground glass opacit(y|ies)"], text) == ["ground-glass opacities", "ground glass  opacity"]
-    assert spans(["mass", "nodule"], "masses and nodules", plural=True) == ["masses", "nodules"]
-
-
-def test_a_gap_holds_only_its_own_words():
-    gap = "(?:is|not|mildly)"
-    text = "heart is not mildly enlarged; heart and liver enlarged"
-    assert spans(["heart~enlarged"], text, gap=gap) == ["heart is not mildly enlarged"]
-
-
-def test_only_its_words():
-    words = Words(["and", "consistent with"], HERE, "key")
-    assert words.only(", and / consistent  with")
-    assert words.only("")
-    assert not words.only("and then")
 
 
 @pytest.mark.parametrize(

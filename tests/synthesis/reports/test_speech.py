@@ -19,6 +19,11 @@ def test_phrases_have_single_blanks():
     assert speech.phrase(options, lambda: 0.0) == "a small nodule, seen"
 
 
+def test_a_tail_is_parted_by_a_blank_or_a_comma():
+    assert speech.attach("clear lungs", "without mass") == "clear lungs without mass"
+    assert speech.attach("clear lungs", ", with no mass") == "clear lungs, with no mass"
+
+
 def test_sentences_have_a_capital_and_a_full_stop():
     assert speech.sentence("small nodule") == "Small nodule."
     assert speech.sentence("ET tube in place") == "ET tube in place."
