@@ -1,11 +1,13 @@
 """What can be learnt from the pictures at all: the same ViT trained on the labels, AUROC a concept.
 
-A dual encoder sees the labels only through reports, so its zero-shot and probe figures stay below these. Trains on
-simulated pairs made on the fly and evaluates on held-out ones of another seed at several numbers of samples seen.
+A dual encoder sees the labels only through reports, so its zero-shot and probe figures stay below these.
+Trains on simulated pairs made on the fly and evaluates on held-out ones of another seed at several numbers of
+samples seen.
 
     python benchmarks/supervised_ceiling.py --image-size 128 --samples 60000
 
-Writes `results/ceiling/<size>px.json` (read by `RunSummary(ceiling=…)`) and a table, and plots all sizes found.
+Writes `results/ceiling/<size>px.json` (read by `RunSummary(ceiling=…)`) and a table, and plots all sizes
+found.
 """
 
 from __future__ import annotations
@@ -81,7 +83,8 @@ def train(args: argparse.Namespace) -> dict[str, dict[str, float]]:
     torch.manual_seed(args.seed)
     data = LabelledPictures(args.image_size, args.samples, "train", args.seed)
     names = list(data.sampler.catalog.names)
-    held_out = list(DataLoader(LabelledPictures(args.image_size, args.held_out, "test", args.seed + 1), 100, num_workers=2))
+    held_out_data = LabelledPictures(args.image_size, args.held_out, "test", args.seed + 1)
+    held_out = list(DataLoader(held_out_data, 100, num_workers=2))
     model = Classifier(args.image_size, len(names), args.patch_drop)
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.learning_rate, weight_decay=0.05)
     steps = args.samples // args.batch_size
@@ -92,7 +95,9 @@ def train(args: argparse.Namespace) -> dict[str, dict[str, float]]:
     )
     marks = {round(steps * share) for share in (0.125, 0.25, 0.5, 1.0)}
     curve: dict[str, dict[str, float]] = {}
-    loader = DataLoader(data, args.batch_size, num_workers=args.workers, drop_last=True, persistent_workers=True)
+    loader = DataLoader(
+        data, args.batch_size, num_workers=args.workers, drop_last=True, persistent_workers=True
+    )
     seen = 0
     for step, (images, labels) in enumerate(track(loader, f"{args.image_size} px", total=steps), 1):
         model.train()
@@ -108,7 +113,10 @@ def train(args: argparse.Namespace) -> dict[str, dict[str, float]]:
         if step in marks:
             values = auroc(model, held_out)
             curve[str(seen)] = {n: float(v) for n, v in zip(names, values, strict=True) if not math.isnan(v)}
-            print(f"{seen} samples: loss {loss.item():.3f}, macro AUROC {float(values.nanmean()):.3f}", flush=True)
+            print(
+                f"{seen} samples: loss {loss.item():.3f}, macro AUROC {float(values.nanmean()):.3f}",
+                flush=True,
+            )
     return curve
 
 
@@ -126,7 +134,8 @@ def show(results: Path) -> None:
     concepts = list(next(iter(last.values())))
     for name in [*concepts, "macro"]:
         cells = [
-            f"{np.mean(list(v.values())) if name == 'macro' else v.get(name, math.nan):.3f}" for v in last.values()
+            f"{np.mean(list(v.values())) if name == 'macro' else v.get(name, math.nan):.3f}"
+            for v in last.values()
         ]
         table.add_row(name, *cells)
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
@@ -158,7 +167,12 @@ def main() -> None:
     args.results.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
     curve = train(args)
-    run = {"image_size": args.image_size, "seconds": round(time.perf_counter() - start), "seed": args.seed, "curve": curve}
+    run = {
+        "image_size": args.image_size,
+        "seconds": round(time.perf_counter() - start),
+        "seed": args.seed,
+        "curve": curve,
+    }
     run["auroc"] = list(curve.values())[-1]
     (args.results / f"{args.image_size}px.json").write_text(json.dumps(run, indent=1) + "\n")
     show(args.results)
