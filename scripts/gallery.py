@@ -1,4 +1,4 @@
-"""Contact sheets to look at: every concept beside its twin, random pairs with their reports, real radiographs.
+"""Contact sheets to look at: every concept beside its twin, random pairs with reports, real radiographs.
 
     make gallery                          # simulated only
     make gallery REAL=/path/to/radiographs  # the same layout for a folder of real ones beside it
@@ -23,6 +23,7 @@ from PIL import Image
 from rich.progress import track
 from torch import Tensor
 
+from synthesis.case import View
 from synthesis.cases import BalancedCaseSampler, Case, Finding
 from synthesis.concepts import Concept
 from synthesis.images.simulator import Simulator
@@ -41,7 +42,9 @@ def examples(concept: Concept, severity: str | None, count: int) -> list[Case]:
         side = sides[k % len(sides)]
         places = concept.places(side)
         place = places[(k // len(sides) + k) % len(places)] if places else None
-        cases.append(Case((Finding(concept.name, side, place, severity),), (), concept.views[k % len(concept.views)]))
+        finding = Finding(concept.name, side, place, severity)
+        view: View = "PA" if concept.views[k % len(concept.views)] == "PA" else "AP"
+        cases.append(Case((finding,), (), view))
     return cases
 
 
@@ -65,7 +68,9 @@ def concept_sheet(simulator: Simulator, concept: Concept, path: Path) -> None:
                 here.contour(mask > 0.25 * mask.max(), levels=[0.5], colors="tab:orange", linewidths=0.6)
             finding = cases[k].findings[0]
             words = " ".join(w for w in (finding.severity, finding.laterality, finding.location) if w)
-            here.set_title((words or concept.name) + ("" if drawing.changes else " (not visible)"), fontsize=6)
+            here.set_title(
+                (words or concept.name) + ("" if drawing.changes else " (not visible)"), fontsize=6
+            )
             twin.set_title("twin without", fontsize=6)
     _finish(figure, f"{concept.preferred_name}", path)
 
@@ -93,15 +98,24 @@ def mosaic(pictures: Sequence[Tensor], path: Path, columns: int = 10) -> None:
 
 
 def measures(pictures: Sequence[Tensor]) -> dict[str, np.ndarray]:
-    """Percentiles 5, 25, 50, 75, 95 over pictures of what needs no lung mask (grey stretched to 1st–99th percentile)."""
-    rows: dict[str, list[float]] = {"s.d. of grey": [], "mean grey of the outer frame": [], "fine texture": []}
+    """Percentiles 5, 25, 50, 75, 95 over pictures of what needs no lung mask.
+
+    Grey is stretched to the 1st to 99th percentile of each picture first.
+    """
+    rows: dict[str, list[float]] = {
+        "s.d. of grey": [],
+        "mean grey of the outer frame": [],
+        "fine texture": [],
+    }
     for picture in pictures:
         low, high = np.percentile(picture, [1, 99])
         grey = np.clip((picture.numpy() - low) / max(high - low, 1e-3), 0, 1)
         rim = max(2, round(4 * grey.shape[0] / 256))
         frame = np.ones_like(grey, bool)
         frame[rim:-rim, rim:-rim] = False
-        blurred = torch.nn.functional.avg_pool2d(torch.from_numpy(grey)[None, None], 7, 1, 3, count_include_pad=False)
+        blurred = torch.nn.functional.avg_pool2d(
+            torch.from_numpy(grey)[None, None], 7, 1, 3, count_include_pad=False
+        )
         middle = slice(grey.shape[0] // 4, 3 * grey.shape[0] // 4)
         rows["s.d. of grey"].append(float(grey.std()))
         rows["mean grey of the outer frame"].append(float(grey[frame].mean()))
@@ -115,7 +129,10 @@ def real_pictures(folder: Path, size: int, count: int) -> list[Tensor]:
     if not files:
         raise SystemExit(f"{folder} holds no .png or .jpg file: give a folder of radiographs")
     step = max(1, len(files) // count)
-    images = [Image.open(f).convert("L").resize((size, size), Image.Resampling.LANCZOS) for f in files[::step][:count]]
+    images = [
+        Image.open(f).convert("L").resize((size, size), Image.Resampling.LANCZOS)
+        for f in files[::step][:count]
+    ]
     return [torch.from_numpy(np.asarray(image, dtype=np.float32) / 255) for image in images]
 
 
@@ -151,7 +168,12 @@ def main() -> None:
         real = real_pictures(args.real, args.image_size, 60)
         mosaic(real, args.out / "real.local.jpg")  # ignored by git: not ours to publish
         columns["real"] = measures(real)
-    lines = ["# Gallery", "", "Percentiles 5 / 25 / 50 / 75 / 95 over pictures, grey stretched to each one's 1st–99th.", ""]
+    lines = [
+        "# Gallery",
+        "",
+        "Percentiles 5 / 25 / 50 / 75 / 95 over pictures, grey stretched to each one's 1st–99th.",
+        "",
+    ]
     lines += ["| measure | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
     for name in columns["simulated"]:
         cells = [" / ".join(f"{v:.2f}" for v in column[name]) for column in columns.values()]

@@ -1,4 +1,4 @@
-"""From patients to the line integrals of healthy chests: sampling the atlas through each patient's geometry."""
+"""From patients to line integrals of healthy chests: the atlas sampled through each patient's geometry."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Anatomy:
     base: Tensor
     mm: float
     builder: AnatomyBuilder = field(repr=False)
-    _inverse: tuple[np.ndarray, np.ndarray] | None = field(default=None, repr=False)
+    _inverse: tuple[np.ndarray, np.ndarray] | None = field(default=None, init=False, repr=False)
 
     @property
     def air(self) -> Tensor:
@@ -81,7 +81,10 @@ class Anatomy:
         Inverts the sampled geometry by fixed-point iteration; beyond the picture it is continued linearly.
         """
         if self._inverse is None:
-            self._inverse = torch.stack([self.x, self.y]).cpu().numpy(), np.array(self.patient.scale) / self.mm
+            self._inverse = (
+                torch.stack([self.x, self.y]).cpu().numpy(),
+                np.array(self.patient.scale) / self.mm,
+            )
         (x, y), per_mm = self._inverse
         last = x.shape[0] - 1
         place = points * per_mm + last / 2  # (column, row)
@@ -120,7 +123,6 @@ class AnatomyBuilder:
 
     def build(self, patients: Sequence[Patient]) -> list[Anatomy]:
         """Return the healthy anatomy of every patient; one batched pass over the maps."""
-
         each = parameter_reader(patients, self.device)
         poses = torch.tensor([p.pose for p in patients], device=self.device)
         x, y = self._frame(patients, each)
@@ -145,9 +147,12 @@ class AnatomyBuilder:
         base = tissue - lungs * (1 - each("lung_density")) - 0.8 * trachea - gas
         base = (base + vessels + ribs + spine + 1.8 * girdle + 1.2 * sternum + 0.06 * heart).clamp(min=0)
         mm = [p.field / self.size for p in patients]
-        maps = (x, y, u, v, left, lobes, lungs, vessels, heart, spine, ribs, girdle, trachea, tissue, base)
+        maps = {"x": x, "y": y, "u": u, "v": v, "left": left, "lobes": lobes, "lungs": lungs}
+        maps |= {"vessels": vessels, "heart": heart, "spine": spine, "ribs": ribs, "girdle": girdle}
+        maps |= {"trachea": trachea, "tissue": tissue, "base": base}
         return [
-            Anatomy(p, p.pose, *(m[i] for m in maps), mm=mm[i], builder=self) for i, p in enumerate(patients)
+            Anatomy(p, p.pose, mm=mm[i], builder=self, **{name: m[i] for name, m in maps.items()})
+            for i, p in enumerate(patients)
         ]
 
     def _frame(self, patients: Sequence[Patient], each: ParameterReader) -> tuple[Tensor, Tensor]:
@@ -168,14 +173,18 @@ class AnatomyBuilder:
     @staticmethod
     def _anatomical(each: ParameterReader, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Lung shape: apex and base wider or narrower, each hemidiaphragm higher or lower."""
-        x = x / (1 + each("apex_width") * torch.sigmoid((-60 - y) / 30) + each("base_width") * torch.sigmoid((y - 40) / 30))
+        x = x / (
+            1
+            + each("apex_width") * torch.sigmoid((-60 - y) / 30)
+            + each("base_width") * torch.sigmoid((y - 40) / 30)
+        )
         below = torch.sigmoid((y - 20) / 22)
         leftness = torch.sigmoid(x / 15)
         drop = each("diaphragm", 0) * (1 - leftness) + each("diaphragm", 1) * leftness
         return x, y - drop * below * torch.exp(-(((y - 80) / 110) ** 2))
 
     def _sample(self, maps: Tensor, x: Tensor, y: Tensor, spacing: float | None = None) -> Tensor:
-        """Sample maps (batch, map, row, column), centred at the origin, at x, y (batch, height, width) in mm."""
+        """Sample maps (batch, map, row, column) about the origin at x, y (batch, height, width) in mm."""
         rows, columns = maps.shape[2:]
         half = (spacing or self.atlas.spacing) / 2
         grid = torch.stack([x / (columns * half), y / (rows * half)], dim=-1)
@@ -196,7 +205,13 @@ class AnatomyBuilder:
         return self._sample(self.spines[poses], x, y)[:, 0]
 
     def heart(
-        self, poses: Tensor, x: Tensor, y: Tensor, each: ParameterReader, width: Tensor | float, height: Tensor | float
+        self,
+        poses: Tensor,
+        x: Tensor,
+        y: Tensor,
+        each: ParameterReader,
+        width: Tensor | float,
+        height: Tensor | float,
     ) -> Tensor:
         """Sample the heart scaled about its centre, shifted and turned as the patient's is."""
         index = MAP_NAMES.index("heart")
@@ -204,7 +219,9 @@ class AnatomyBuilder:
         dx, dy = x - HEART_CENTRE[0] - each("heart_shift", 0), y - HEART_CENTRE[1] - each("heart_shift", 1)
         dx, dy = dx * torch.cos(turn) - dy * torch.sin(turn), dx * torch.sin(turn) + dy * torch.cos(turn)
         return self._sample(
-            self.poses[poses][:, index : index + 1], dx / width + HEART_CENTRE[0], dy / height + HEART_CENTRE[1]
+            self.poses[poses][:, index : index + 1],
+            dx / width + HEART_CENTRE[0],
+            dy / height + HEART_CENTRE[1],
         )[:, 0]
 
     def one_heart(self, patient: Patient, x: Tensor, y: Tensor, width: float, height: float) -> Tensor:
@@ -220,7 +237,9 @@ class AnatomyBuilder:
     def one_girdle(self, patient: Patient, x: Tensor, y: Tensor) -> Tensor:
         """Sample one patient's shoulder girdle, (height, width), at other places."""
         dx, dy = patient.girdle_shift
-        return self._sample(self.girdles[[patient.girdle]][:, None], (x - dx * torch.sign(x))[None], (y - dy)[None])[0, 0]
+        return self._sample(
+            self.girdles[[patient.girdle]][:, None], (x - dx * torch.sign(x))[None], (y - dy)[None]
+        )[0, 0]
 
     def one_lung(self, patient: Patient, x: Tensor, y: Tensor) -> Tensor:
         """Sample one patient's lung path, (height, width), at other places."""
@@ -252,12 +271,21 @@ class AnatomyBuilder:
 
     def _bowel_gas(self, patients: Sequence[Patient], x: Tensor, y: Tensor) -> Tensor:
         """Gas of stomach (under the left dome) and colon flexures, mm of water that it replaces."""
-        draws = torch.tensor(np.stack([p.gas for p in patients]), dtype=torch.float32, device=self.device)[:, :, None, None]
+        gas = np.stack([p.gas for p in patients])[:, :, None, None]
+        draws = torch.tensor(gas, dtype=torch.float32, device=self.device)
         total = torch.zeros_like(x)
-        places = ((62.0, 112.0, 34.0, 17.0, 0.75), (95.0, 135.0, 26.0, 14.0, 0.45), (-85.0, 160.0, 30.0, 15.0, 0.3))
+        places = (
+            (62.0, 112.0, 34.0, 17.0, 0.75),
+            (95.0, 135.0, 26.0, 14.0, 0.45),
+            (-85.0, 160.0, 30.0, 15.0, 0.3),
+        )
         for k, (cx, cy, width, height, rate) in enumerate(places):
             present = (draws[:, k] < rate) * (0.4 + draws[:, k + 3])
-            inside = 1 - ((x - cx - 10 * draws[:, 8 + k]) / width) ** 2 - ((y - cy - 7 * draws[:, 11 + k]) / height) ** 2
+            inside = (
+                1
+                - ((x - cx - 10 * draws[:, 8 + k]) / width) ** 2
+                - ((y - cy - 7 * draws[:, 11 + k]) / height) ** 2
+            )
             total += present * 26 * torch.sqrt(inside.clamp(min=0))
         return total
 

@@ -101,7 +101,9 @@ def load_atlas(path: Path = ATLAS_PATH, target_spacing: float = 1.5) -> Atlas:
     with np.load(path) as file:
         differences, scales, meta = file["differences"], file["scales"], json.loads(str(file["meta"]))
     if differences.shape[1] != len(MAP_NAMES):
-        raise ValueError(f"atlas {path} holds {differences.shape[1]} maps, this code knows {len(MAP_NAMES)}: rebuild it")
+        raise ValueError(
+            f"atlas {path} holds {differences.shape[1]} maps, this code knows {len(MAP_NAMES)}: rebuild it"
+        )
     levels = np.cumsum(differences, axis=2, dtype=np.uint8)
     maps = torch.from_numpy(levels.astype(np.float32) / 255 * scales[None, :, None, None])
     spacing = float(meta["spacing_mm"])

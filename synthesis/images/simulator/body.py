@@ -1,4 +1,4 @@
-"""The body around the lungs, from formulas: torso, shoulders, neck, breasts and arms run out of the picture."""
+"""The body around the lungs, from formulas: torso, shoulders, neck, breasts and arms, cut by the border."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """From line integrals to grey values: exposure, scatter, noise and the processing that vendors apply.
 
-Everything that looks beyond one pixel (scatter, windowing, local contrast, edge enhancement) is computed from the
-healthy patient and then held fixed. A finding therefore changes the picture only where it changes the line
-integral: counterfactual twins differ inside the mask and nowhere else, and no finding leaks into the exposure.
+Everything that looks beyond one pixel (scatter, windowing, local contrast, edge enhancement) is computed from
+the healthy patient and then held fixed. A finding therefore changes the picture only where it changes the
+line integral: counterfactual twins differ inside the mask and nowhere else, and no finding leaks into the
+exposure.
 """
 
 from __future__ import annotations
@@ -76,12 +77,12 @@ def blurred(image: Tensor, radius: float) -> Tensor:
 
     Large kernels would cost most of the rendering time; this costs little and is as smooth.
     """
-    size = image.shape[1:]
-    small = [max(3, round(n / radius)) for n in size]
+    height, width = image.shape[1:]
+    small = max(3, round(height / radius)), max(3, round(width / radius))
     pooled = F.adaptive_avg_pool2d(image[:, None], small)
     # Bilinear is enough where a cell is a few pixels; wide blurs would show its facets.
     mode = "bicubic" if radius > 5 else "bilinear"
-    return F.interpolate(pooled, size=size, mode=mode, align_corners=False)[:, 0]
+    return F.interpolate(pooled, size=(height, width), mode=mode, align_corners=False)[:, 0]
 
 
 class Detector:
@@ -96,7 +97,17 @@ class Detector:
         self.exposures = exposures
         self.parameters = {
             name: torch.tensor([getattr(e, name) for e in exposures], device=healthy.device)[:, None, None]
-            for name in ("scatter", "latitude", "equalise", "knee", "gamma", "blur", "edge", "floor", "ceiling")
+            for name in (
+                "scatter",
+                "latitude",
+                "equalise",
+                "knee",
+                "gamma",
+                "blur",
+                "edge",
+                "floor",
+                "ceiling",
+            )
         }
         scale = healthy.shape[-1] / 128
         transmitted = torch.exp(-ATTENUATION * healthy)
@@ -110,7 +121,7 @@ class Detector:
         self.local_mean = self.parameters["equalise"] * (blurred(window, 22 * scale) - 0.5)
         toned = self._tone(window)
         self.toned = toned
-        # Blur and edges of the healthy picture are added as one fixed field: a finding itself stays pointwise.
+        # Blur and edges of the healthy picture are added as one fixed field: a finding stays pointwise.
         blur = self.parameters["blur"] * (blurred(toned, 1.6 * scale) - toned)
         self.fixed = blur + 0.8 * self.parameters["edge"] * (toned - blurred(toned, 2.6 * scale))
 
@@ -120,7 +131,9 @@ class Detector:
     def _window_ends(self, healthy: Tensor, log_signal: Tensor) -> tuple[Tensor, Tensor]:
         """Return the percentiles that become black and white, over the body alone (every ninth pixel)."""
         ends = []
-        for body, signal, exposure in zip(healthy[:, ::3, ::3], log_signal[:, ::3, ::3], self.exposures, strict=True):
+        for body, signal, exposure in zip(
+            healthy[:, ::3, ::3], log_signal[:, ::3, ::3], self.exposures, strict=True
+        ):
             ordered = signal[body > 15].sort().values
             last = max(len(ordered) - 1, 0)
             ends.append(ordered[[round(last * exposure.low / 100), round(last * exposure.high / 100)]])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 
 import numpy as np
 import torch
@@ -12,7 +13,9 @@ GIRDLES = 8
 CANVAS = (440.0, 480.0)  # mm, height and width of a drawn map
 
 
-def _tube(x: np.ndarray, y: np.ndarray, points: list[tuple[float, float]], radius: float, wall: float) -> np.ndarray:
+def _tube(
+    x: np.ndarray, y: np.ndarray, points: list[tuple[float, float]], radius: float, wall: float
+) -> np.ndarray:
     """Return the bone path in mm through a hollow tube along a smooth curve: solid minus marrow."""
     knots = np.array(points, dtype=float)
     t = np.linspace(0, len(knots) - 1, 28)
@@ -21,7 +24,7 @@ def _tube(x: np.ndarray, y: np.ndarray, points: list[tuple[float, float]], radiu
     for k in (0, 1):  # round the corners
         curve[2:-2, k] = np.convolve(curve[:, k], kernel, mode="valid")
     nearest = np.full(x.shape, np.inf)
-    for a, b in zip(curve[:-1], curve[1:], strict=True):
+    for a, b in itertools.pairwise(curve):
         step = b - a
         along = np.clip(((x - a[0]) * step[0] + (y - a[1]) * step[1]) / max(step @ step, 1e-9), 0, 1)
         nearest = np.minimum(nearest, (x - a[0] - along * step[0]) ** 2 + (y - a[1] - along * step[1]) ** 2)
@@ -44,7 +47,12 @@ def _draw(rng: np.random.Generator, spacing: float) -> np.ndarray:
         j = rng.normal(0, 2.5, 12)
         s = sign * x
         tip = (166 + spread + j[0], -132 + lift - steep + j[1])
-        clavicle = [(20, -116 + j[2]), (52 + j[3], -124 + lift / 2 + j[4]), (105 + j[5], -142 + lift + j[6]), tip]
+        clavicle = [
+            (20, -116 + j[2]),
+            (52 + j[3], -124 + lift / 2 + j[4]),
+            (105 + j[5], -142 + lift + j[6]),
+            tip,
+        ]
         bone += 0.85 * _tube(s, y, clavicle, 6.2, 2.2)
         head = (186 + spread + j[7], -106 + lift)
         bone += 0.32 * 2 * np.sqrt(np.clip(24**2 - (s - head[0]) ** 2 - (y - head[1]) ** 2, 0, None))

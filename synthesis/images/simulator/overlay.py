@@ -52,7 +52,15 @@ def draw_overlay(rng: np.random.Generator, size: int, portable: bool) -> Overlay
         _place(rng, side, int(size * rng.uniform(0.045, 0.09)), rng.uniform(0.02, 0.2), column, value, alpha)
     for _ in range(int(rng.binomial(2, 0.35 if portable else 0.06))):
         text = str(rng.choice(TEXTS))
-        _place(rng, text, int(size * rng.uniform(0.025, 0.045)), rng.uniform(0.01, 0.3), rng.uniform(0.6, 0.85), value, alpha)
+        _place(
+            rng,
+            text,
+            int(size * rng.uniform(0.025, 0.045)),
+            rng.uniform(0.01, 0.3),
+            rng.uniform(0.6, 0.85),
+            value,
+            alpha,
+        )
     return Overlay(value, alpha)
 
 

@@ -14,7 +14,8 @@ class Patient:
     """Parameters of one patient as positioned for one exposure; lengths in mm of the atlas frame.
 
     The ranges are set so that a population covers what real frontal radiographs measure (lung box 0.64 to
-    0.95 of the image wide, 0.84 to 1 as high as wide, cardiothoracic ratio 0.39 to 0.50 without cardiomegaly).
+    0.95 of the image wide, 0.84 to 1 as high as wide, cardiothoracic ratio 0.39 to 0.50 without
+    cardiomegaly).
     """
 
     pose: int
@@ -73,22 +74,34 @@ def draw_patient(rng: np.random.Generator, poses: list[int], girdles: int, porta
         scale=(float(width), float(np.clip(height, 0.82, 1.22))),
         apex_width=float(rng.normal(0.0, 0.05)),
         base_width=float(rng.normal(0.02 * build, 0.04)),
-        diaphragm=(float(22 + 11 * inspiration + rng.normal(0, 6)), float(14 + 11 * inspiration + rng.normal(0, 7))),
+        diaphragm=(
+            float(22 + 11 * inspiration + rng.normal(0, 6)),
+            float(14 + 11 * inspiration + rng.normal(0, 7)),
+        ),
         warp=warp,
         rib_slope=(float(rng.normal(-0.06 if child else 0.0, 0.07)), float(rng.normal(0, 0.12))),
         rib_shift=(float(rng.uniform(-14, 14)), float(rng.uniform(-14, 14))),
         rib_spread=float(rng.normal(1.0, 0.06)),
         rib_gain=float(rng.uniform(1.8, 4.0) * (0.75 if child else 1.0)),
         spine_gain=float(rng.uniform(0.7, 1.7) * (0.7 if child else 1.0)),
-        heart_scale=(float(np.clip(rng.normal(0.98 + 0.05 * age, 0.06), 0.85, 1.1)), float(rng.normal(1.0, 0.08))),
+        heart_scale=(
+            float(np.clip(rng.normal(0.98 + 0.05 * age, 0.06), 0.85, 1.1)),
+            float(rng.normal(1.0, 0.08)),
+        ),
         heart_shift=(float(rng.normal(0, 5)), float(rng.normal(0, 6))),
         heart_turn=float(rng.normal(0, 9)),
         lung_density=float(np.clip(rng.normal(0.25 - 0.03 * inspiration, 0.03), 0.16, 0.34)),
         vessel_gain=float(rng.uniform(1.5, 3.0)),
         mediastinum=float(np.clip(rng.normal(2 + 2 * build + (4 if child else 0), 4), -4, 13)),
         torso=(float(163 + 11 * build + rng.normal(0, 5)), float(205 + 18 * build + rng.normal(0, 10))),
-        breast=float(max(0.0, rng.normal(24 + 7 * build, 10))) if female and not child else float(max(0, 6 * build - 5)),
-        breast_place=(float(rng.normal(80, 8)), float(rng.normal(52 + 18 * age, 10)), float(rng.normal(64 + 4 * build, 6))),
+        breast=float(
+            max(0.0, rng.normal(24 + 7 * build, 10)) if female and not child else max(0, 6 * build - 5)
+        ),
+        breast_place=(
+            float(rng.normal(80, 8)),
+            float(rng.normal(52 + 18 * age, 10)),
+            float(rng.normal(64 + 4 * build, 6)),
+        ),
         arm_angle=(float(rng.uniform(0.02, 0.5)), float(rng.uniform(0.02, 0.5))),
         arm_radius=float(50 + 5 * build + rng.normal(0, 3)),
         girdle=int(rng.integers(girdles)),

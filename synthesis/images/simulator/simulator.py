@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -39,7 +38,8 @@ class Drawing:
         anatomy: The healthy patient.
         changes: One a finding of `case`, with the strengths it needed to be seen.
         contrast: Contrast of each finding in this picture, in units of the smallest that counts as visible.
-        developed: The picture, then the picture without each finding, once developed: (1 + findings, height, width).
+        developed: The picture, then the picture without each finding, once developed:
+            (1 + findings, height, width).
     """
 
     case: Case
@@ -77,11 +77,11 @@ def _softened(change: Tensor) -> Tensor:
 class Simulator:
     """Image maker: batched attenuation physics on an atlas from one CT (DESIGN §5).
 
-    Every random number of a picture comes from its own seed, in one stream each for patient, exposure, overlay and
-    every finding, so appearance is independent of the findings and a finding can be switched off alone. A finding
-    must keep `visible_contrast` in its picture (mean change over its mask, against the texture there) and change
-    at least `visible_area` pixels of 128×128; else it is drawn up to `strengthen` times stronger, else dropped
-    from the case, so that no report mentions it.
+    Every random number of a picture comes from its own seed, in one stream each for patient, exposure,
+    overlay and every finding, so appearance is independent of the findings and a finding can be switched off
+    alone. A finding must keep `visible_contrast` in its picture (mean change over its mask, against the
+    texture there) and change at least `visible_area` pixels of 128×128; else it is drawn up to `strengthen`
+    times stronger, else dropped from the case, so that no report mentions it.
 
     Args:
         image_size: Height and width in pixels.
@@ -118,7 +118,9 @@ class Simulator:
         self.visible_area, self.strengthen, self.clutter_rate = visible_area, strengthen, clutter_rate
         self.catalog = ConceptCatalog(catalog)
         self.atlas_path = Path(atlas) if atlas is not None else ATLAS_PATH
-        unpainted = [c.name for c in self.catalog if c.sampled and c.name != "no_finding" and c.name not in PAINTERS]
+        unpainted = [
+            c.name for c in self.catalog if c.sampled and c.name != "no_finding" and c.name not in PAINTERS
+        ]
         if unpainted:
             raise ValueError(f"the simulator has no painter for {unpainted}: add one, or set sampled: false")
         self._builder: AnatomyBuilder | None = None
@@ -144,7 +146,9 @@ class Simulator:
             "clutter_rate": self.clutter_rate,
         }
 
-    def make(self, cases: Sequence[Case], reports: Sequence[Report] | None, seeds: Sequence[int]) -> MadeImages:
+    def make(
+        self, cases: Sequence[Case], reports: Sequence[Report] | None, seeds: Sequence[int]
+    ) -> MadeImages:
         """Render cases; reports are not looked at, the case says it all.
 
         Args:
@@ -172,7 +176,9 @@ class Simulator:
                 drawings += self._draw(cases[part], seeds[part])
         return drawings
 
-    def twins(self, cases: Sequence[Case], seeds: Sequence[int], which: Sequence[int]) -> tuple[MadeImages, Tensor]:
+    def twins(
+        self, cases: Sequence[Case], seeds: Sequence[int], which: Sequence[int]
+    ) -> tuple[MadeImages, Tensor]:
         """Render cases and their counterfactual twins: the same patient, exposure and noise, one finding off.
 
         Args:
@@ -217,10 +223,14 @@ class Simulator:
             overlay = Overlay(overlay.value.to(self.device), overlay.alpha.to(self.device))
             detector = Detector(healthy[i : i + 1], [exposure])
             changes = [
-                PAINTERS[f.concept](anatomies[i], f, self.catalog[f.concept].level(f.severity), generator(seed, f.concept))
+                PAINTERS[f.concept](
+                    anatomies[i], f, self.catalog[f.concept].level(f.severity), generator(seed, f.concept)
+                )
                 for f in case.findings
             ]
-            drawing = Drawing(case, anatomies[i], healthy[i], detector, overlay, changes, [1.0] * len(changes))
+            drawing = Drawing(
+                case, anatomies[i], healthy[i], detector, overlay, changes, [1.0] * len(changes)
+            )
             drawings.append(self._make_visible(drawing))
         return drawings
 
@@ -273,7 +283,7 @@ class Simulator:
 
 @contextlib.contextmanager
 def _one_thread(device: torch.device) -> Iterator[None]:
-    """Render on one thread: many threads split work at places that depend on their number, bits would differ."""
+    """Render on one thread: where many threads split the work depends on their number, bits would differ."""
     threads = torch.get_num_threads()
     if device.type != "cpu" or threads == 1:
         yield

@@ -39,7 +39,7 @@ class TextureBank:
         return torch.from_numpy((field / field.std(axis=(1, 2), keepdims=True)).astype(np.float32))
 
     def cut(self, rng: np.random.Generator, kind: str, shape: tuple[int, int], mm_per_pixel: float) -> Tensor:
-        """Cut a random window of a random field, (height, width), at about 2 mm a texel whatever the output size."""
+        """Cut a random window of a random field, (height, width), at about 2 mm a texel for any size."""
         field = self.fields[kind][int(rng.integers(FIELDS))]
         texels = [min(SIZE, max(8, round(n * mm_per_pixel / 2.0))) for n in shape]
         # The fields are stored twice over, each way: any window of a period is one slice.

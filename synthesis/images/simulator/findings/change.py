@@ -20,7 +20,8 @@ class Change:
     """A finding as a change of line integrals, at strength 1.
 
     Attributes:
-        fill: Share of each ray's lung path that water replaces, up to 1; negative: path that loses its tissue.
+        fill: Share of each ray's lung path that water replaces, up to 1; negative: path that loses its
+            tissue.
         add: mm of water added (devices, calcium, displaced organs) or, negative, taken away.
     """
 

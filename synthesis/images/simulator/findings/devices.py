@@ -14,30 +14,38 @@ from synthesis.images.simulator.findings.curves import spline, stamp
 CARINA = -52.0  # row in mm of the atlas frame
 LINE = 36.0  # mm of water of a radiopaque line
 
+Points = list[tuple[float, float]]
+"""A course in mm of the atlas frame."""
 
-def _jitter(rng: np.random.Generator, points: list[tuple[float, float]], spread: float = 3.0) -> np.ndarray:
+
+def _jitter(rng: np.random.Generator, points: Points, spread: float = 3.0) -> np.ndarray:
     return np.array(points, dtype=float) + rng.normal(0, spread, (len(points), 2))
 
 
-def _mirror(points: list[tuple[float, float]], laterality: str | None) -> list[tuple[float, float]]:
+def _mirror(points: Points, laterality: str | None) -> Points:
     """Points are written for the patient's left (positive x)."""
     return points if laterality == "left" else [(-x, y) for x, y in points]
 
 
 def endotracheal_tube(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
     """A tube in the trachea: two walls and an opaque stripe, its tip where the report says."""
-    tip = {"near the carina": CARINA - 9, "above the clavicles": CARINA - 82}.get(finding.location or "", CARINA - 42)
-    course = spline(_jitter(rng, [(-4, -260), (-3, -200), (-3, (tip - 200) / 2), (-3, tip + rng.normal(0, 4))], 1.5))
-    walls = [stamp(anatomy, course + [offset, 0.0], 2.4) for offset in (-4.2, 4.2)]
+    above = {"near the carina": 9, "above the clavicles": 82}.get(finding.location or "", 42)
+    tip = CARINA - above
+    way: Points = [(-4, -260), (-3, -200), (-3, (tip - 200) / 2), (-3, tip + rng.normal(0, 4))]
+    course = spline(_jitter(rng, way, 1.5))
+    walls = [stamp(anatomy, course + np.array([offset, 0.0]), 2.4) for offset in (-4.2, 4.2)]
     return Change(add=1.1 * LINE * torch.maximum(*walls) + 0.6 * LINE * stamp(anatomy, course, 1.5))
 
 
-def central_venous_catheter(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
+def central_venous_catheter(
+    anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator
+) -> Change:
     """A thin line from the neck or from below the clavicle into the superior vena cava."""
-    tip = [(-20, -60), (-21, float(rng.uniform(-30, 8)))]
-    jugular = [(36, -230), (33, -180), (26, -138), (14, -112)]
-    subclavian = [(150, -95), (112, -118), (70, -130), (30, -112)]
-    entry = _mirror(jugular if finding.location == "internal jugular approach" else subclavian, finding.laterality)
+    tip: Points = [(-20, -60), (-21, float(rng.uniform(-30, 8)))]
+    jugular: Points = [(36, -230), (33, -180), (26, -138), (14, -112)]
+    subclavian: Points = [(150, -95), (112, -118), (70, -130), (30, -112)]
+    approach = jugular if finding.location == "internal jugular approach" else subclavian
+    entry = _mirror(approach, finding.laterality)
     if finding.laterality == "left":  # crosses the midline in the brachiocephalic vein
         entry = [*entry, (-6, -88)]
     course = spline(_jitter(rng, entry + tip, 2.5))
@@ -46,13 +54,13 @@ def central_venous_catheter(anatomy: Anatomy, finding: Finding, level: float, rn
 
 def nasogastric_tube(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
     """A tube down the oesophagus into the stomach, or ending short of it."""
-    course = [(0, -260), (2, -190), (3, -110), (5, -40), (9, 30)]
+    course: Points = [(0, -260), (2, -190), (3, -110), (5, -40), (9, 30)]
     course += [(16, 62)] if finding.location == "distal oesophagus" else [(15, 85), (36, 118), (66, 132)]
     return Change(add=1.3 * LINE * stamp(anatomy, spline(_jitter(rng, course, 2.5)), 2.6))
 
 
 def pacemaker(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
-    """A metal generator below the clavicle with one lead to the right ventricle, or a second to the atrium."""
+    """A metal generator below the clavicle, one lead to the right ventricle, maybe a second to the atrium."""
     sign = 1.0 if finding.laterality == "left" else -1.0
     cx, cy = sign * float(rng.uniform(100, 122)), float(rng.uniform(-98, -78))
     dx, dy = (anatomy.x - cx) / float(rng.uniform(20, 25)), (anatomy.y - cy) / float(rng.uniform(17, 22))
@@ -71,8 +79,8 @@ def pacemaker(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.G
 
 def chest_drain(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
     """A thick tube through the lateral wall towards the apex or the base, with an opaque stripe."""
-    apical = [(190, 60), (140, 20), (112, -30), (92, -80), (78, -112)]
-    basal = [(195, 30), (142, 50), (118, 76), (82, 92), (58, 94)]
+    apical: Points = [(190, 60), (140, 20), (112, -30), (92, -80), (78, -112)]
+    basal: Points = [(195, 30), (142, 50), (118, 76), (82, 92), (58, 94)]
     course = _mirror(apical if finding.location == "apical" else basal, finding.laterality)
     curve = spline(_jitter(rng, course, 5.0))
     return Change(add=0.45 * LINE * stamp(anatomy, curve, 7.5) + LINE * stamp(anatomy, curve, 2.0))
@@ -82,7 +90,11 @@ def wire(anatomy: Anatomy, rng: np.random.Generator) -> Tensor:
     """Return an external lead with its electrode: clutter that no report mentions, mm of water."""
     sign = float(rng.choice([-1.0, 1.0]))
     pad = (sign * float(rng.uniform(30, 140)), float(rng.uniform(-110, 110)))
-    way = [pad, (sign * 130, pad[1] + float(rng.uniform(-40, 60))), (sign * 230, float(rng.uniform(-60, 200)))]
+    way = [
+        pad,
+        (sign * 130, pad[1] + float(rng.uniform(-40, 60))),
+        (sign * 230, float(rng.uniform(-60, 200))),
+    ]
     lead = 8 * stamp(anatomy, spline(_jitter(rng, way, 12.0)), 1.6)
     distance = torch.sqrt((anatomy.x - pad[0]) ** 2 + (anatomy.y - pad[1]) ** 2)
     return torch.maximum(lead, 9 * step(7 - distance, 2.5) + 12 * step(3 - distance, 2.0))

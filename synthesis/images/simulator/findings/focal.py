@@ -15,17 +15,19 @@ from synthesis.images.simulator.findings.opacities import texture
 def place(anatomy: Anatomy, weights: Tensor, rng: np.random.Generator) -> tuple[float, float]:
     """Draw a point (x, y in mm) with probability proportional to weights times lung path."""
     chance = (weights * anatomy.lungs.clamp(max=60) * (anatomy.lungs > 15)).flatten().cumsum(0).cpu().double()
-    index = int(torch.searchsorted(chance, float(rng.random()) * float(chance[-1])).clamp(max=len(chance) - 1))
+    index = int(
+        torch.searchsorted(chance, float(rng.random()) * float(chance[-1])).clamp(max=len(chance) - 1)
+    )
     return float(anatomy.x.flatten()[index]), float(anatomy.y.flatten()[index])
 
 
-def ball(anatomy: Anatomy, centre: tuple[float, float], radius: float, rng: np.random.Generator, lobes: float) -> Tensor:
+def ball(
+    anatomy: Anatomy, centre: tuple[float, float], radius: float, rng: np.random.Generator, lobes: float
+) -> Tensor:
     """Return the path in mm through a lobulated ball."""
     dx, dy = anatomy.x - centre[0], anatomy.y - centre[1]
     angle = torch.atan2(dy, dx)
-    outline = 1.0 + sum(
-        lobes / k * torch.cos(k * angle + float(rng.uniform(0, 6.28))) for k in (2, 3, 5, 8)
-    )
+    outline = 1.0 + sum(lobes / k * torch.cos(k * angle + float(rng.uniform(0, 6.28))) for k in (2, 3, 5, 8))
     squared = 1 - (dx * dx + dy * dy) / (radius * outline) ** 2
     return 2 * radius * torch.sqrt(squared.clamp(min=0))
 
@@ -48,7 +50,11 @@ def mass(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Genera
     """A lobulated, often spiculated opacity over 3 cm (moderate to 5 cm, large beyond)."""
     where = zone(anatomy, finding, rng)
     if finding.location == "hilum":
-        where = anatomy.side(finding.laterality).float() * hump(anatomy.u - 0.12, 0.08) * hump(anatomy.v - 0.42, 0.06)
+        where = (
+            anatomy.side(finding.laterality).float()
+            * hump(anatomy.u - 0.12, 0.08)
+            * hump(anatomy.v - 0.42, 0.06)
+        )
     radius = float(rng.uniform(27, 40) if level > 0.5 else rng.uniform(17, 26))
     centre = place(anatomy, where, rng)
     path = ball(anatomy, centre, radius, rng, 0.16)
@@ -57,11 +63,13 @@ def mass(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Genera
     spicules = (torch.cos(angle * int(rng.integers(9, 15)) + rng.uniform(0, 6)) - 0.4).clamp(min=0)
     rays = 9 * spicules * hump(distance - radius, 0.3 * radius) * (rng.random() < 0.5)
     # Lung tissue bounds the ball: it does not stick out of the chest.
-    return Change(add=torch.where(anatomy.lungs > 3, torch.minimum(path, 12 + anatomy.lungs) + rays, 0.4 * path))
+    return Change(
+        add=torch.where(anatomy.lungs > 3, torch.minimum(path, 12 + anatomy.lungs) + rays, 0.4 * path)
+    )
 
 
 def tuberculosis(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
-    """Upper-lobe disease of the post-primary type: nodules, fibrotic bands to the hilum, cavities, volume loss."""
+    """Upper-lobe disease of the post-primary type: nodules, fibrotic bands to the hilum, cavities."""
     apex = anatomy.side(finding.laterality).float() * hump(anatomy.v - 0.17, 0.11)
     add = torch.zeros_like(anatomy.x)
     for _ in range(int(10 + 14 * level)):
@@ -99,18 +107,23 @@ def emphysema(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.G
     where = hump(anatomy.v - 0.12, 0.3) if finding.location == "upper zone" else torch.ones_like(anatomy.v)
     tissue = anatomy.patient.lung_density / (1 - anatomy.patient.lung_density)
     lost = (0.35 + 0.4 * level) * tissue * where * (1 + 0.25 * texture(anatomy, rng, "patchy"))
-    expanded = hyperinflation(anatomy, finding, 0.2 + 0.8 * level, rng)
+    expansion = _expansion(anatomy, 0.2 + 0.8 * level)
     add = -(0.55 + 0.35 * level) * anatomy.vessels * where
     for _ in range(int(rng.integers(1, 3 + int(4 * level)))):
         centre, radius = place(anatomy, where, rng), float(rng.uniform(9, 20))
         distance = torch.sqrt((anatomy.x - centre[0]) ** 2 + (anatomy.y - centre[1]) ** 2)
         lost = lost + 0.5 * tissue * step(radius - distance, 3.0)
         add = add + 3.0 * hump(distance - radius, 1.3) * (anatomy.lungs > 5)
-    return Change(fill=-lost.clamp(0, 0.95 * tissue), add=add + expanded.add)
+    return Change(fill=-lost.clamp(0, 0.95 * tissue), add=add + expansion)
 
 
 def hyperinflation(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
-    """Low, flat hemidiaphragms and wide lucent lungs: lung path grows downwards into the abdomen."""
+    """Low, flat hemidiaphragms and wide lucent lungs."""
+    return Change(add=_expansion(anatomy, level))
+
+
+def _expansion(anatomy: Anatomy, level: float) -> Tensor:
+    """Return what lungs that grow downwards into the abdomen take away (negative), mm of water."""
     builder, patient = anatomy.builder, anatomy.patient
     drop = 18 + 26 * level
     # The dome (medial) drops more than the recess (lateral): that is what flattens it. The heart stays.
@@ -119,4 +132,4 @@ def hyperinflation(anatomy: Anatomy, finding: Finding, level: float, rng: np.ran
     free = step(anatomy.u - 0.12, 0.2) * torch.exp(-anatomy.heart / 8)
     gain = (lower - anatomy.lungs).clamp(min=0) * free * (1 - patient.lung_density)
     lucent = (0.05 + 0.05 * level) * anatomy.lungs
-    return Change(add=-(gain + lucent))
+    return -(gain + lucent)

@@ -14,14 +14,19 @@ from synthesis.images.simulator.findings.focal import place
 def cardiomegaly(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
     """A heart wider than half the thorax: it grows into the lung that it displaces."""
     scale = 1.24 + 0.36 * level + float(rng.uniform(-0.03, 0.03))
-    width, height = scale * anatomy.patient.heart_scale[0], (1 + 0.55 * (scale - 1)) * anatomy.patient.heart_scale[1]
+    width, height = (
+        scale * anatomy.patient.heart_scale[0],
+        (1 + 0.55 * (scale - 1)) * anatomy.patient.heart_scale[1],
+    )
     grown = anatomy.builder.one_heart(anatomy.patient, anatomy.x, anatomy.y, width, height)
     deeper = 1 + 0.35 * (scale - 1)
     grown = torch.minimum((deeper * grown - anatomy.heart).clamp(min=0), anatomy.lungs)
     return Change(fill=grown / anatomy.lungs.clamp(min=1.0))
 
 
-def enlarged_cardiomediastinum(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
+def enlarged_cardiomediastinum(
+    anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator
+) -> Change:
     """A superior mediastinum wider than usual: water replaces the lung beside it, both sides."""
     width = 9 + 20 * level + float(rng.uniform(-2, 3))
     lateral = (anatomy.x - anatomy.builder.atlas.poses[anatomy.atlas_pose].midline).abs()
@@ -74,7 +79,9 @@ def _on_bone(anatomy: Anatomy, bone: torch.Tensor, rng: np.random.Generator) -> 
     chance = (bone.clamp(min=0) ** 2).flatten().cumsum(0).cpu().double()
     if float(chance[-1]) <= 0:
         return place(anatomy, bone + 1.0, rng)
-    index = int(torch.searchsorted(chance, float(rng.random()) * float(chance[-1])).clamp(max=len(chance) - 1))
+    index = int(
+        torch.searchsorted(chance, float(rng.random()) * float(chance[-1])).clamp(max=len(chance) - 1)
+    )
     return float(anatomy.x.flatten()[index]), float(anatomy.y.flatten()[index])
 
 

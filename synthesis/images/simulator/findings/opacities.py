@@ -17,7 +17,8 @@ from synthesis.images.simulator.textures import texture_bank
 
 def texture(anatomy: Anatomy, rng: np.random.Generator, kind: str) -> Tensor:
     """Cut a texture at the anatomy's size."""
-    return texture_bank().cut(rng, kind, tuple(anatomy.x.shape), anatomy.mm).to(anatomy.x.device)
+    height, width = anatomy.x.shape
+    return texture_bank().cut(rng, kind, (height, width), anatomy.mm).to(anatomy.x.device)
 
 
 def edema(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
@@ -48,7 +49,11 @@ def pneumonia(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.G
     where = zone(anatomy, finding, rng)
     field = 0.7 * texture(anatomy, rng, "patchy") + 0.7 * texture(anatomy, rng, "coarse")
     patches = step(field + (-0.25 + 0.9 * level), 1.9)
-    fill = where * ((0.42 + 0.28 * level) * patches + 0.12 + 0.1 * level) * (1 + 0.07 * texture(anatomy, rng, "fine"))
+    fill = (
+        where
+        * ((0.42 + 0.28 * level) * patches + 0.12 + 0.1 * level)
+        * (1 + 0.07 * texture(anatomy, rng, "fine"))
+    )
     return Change(fill=fill.clamp(min=0), add=-0.6 * anatomy.vessels * where * patches)
 
 
@@ -69,7 +74,9 @@ def infiltration(anatomy: Anatomy, finding: Finding, level: float, rng: np.rando
     return Change(fill=fill, add=(0.7 + 0.5 * level) * anatomy.vessels * where)
 
 
-def ground_glass_opacity(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
+def ground_glass_opacity(
+    anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator
+) -> Change:
     """Even haze with geographic borders that leaves vessels visible."""
     where = zone(anatomy, finding, rng)
     geographic = step(texture(anatomy, rng, "coarse") + 0.8 + 0.6 * level, 1.0)
@@ -82,7 +89,8 @@ def atelectasis(anatomy: Anatomy, finding: Finding, level: float, rng: np.random
     upper = finding.location == "upper lobe"
     add = torch.zeros_like(anatomy.x)
     for _ in range(int(rng.integers(2, 4))):
-        height = {"upper lobe": 0.25, "middle lobe": 0.58}.get(finding.location or "", 0.7) + rng.uniform(-0.07, 0.07)
+        height = {"upper lobe": 0.25, "middle lobe": 0.58}.get(finding.location or "", 0.7)
+        height += rng.uniform(-0.07, 0.07)
         tilt, thick = rng.uniform(-0.2, 0.2), rng.uniform(0.012, 0.018) * (1 + level)
         start, length = rng.uniform(0.1, 0.35), rng.uniform(0.4, 0.65)
         band = hump(anatomy.v - height - tilt * (anatomy.u - 0.5), thick)
@@ -96,7 +104,7 @@ def atelectasis(anatomy: Anatomy, finding: Finding, level: float, rng: np.random
         border = 0.12 + 0.22 * level - 0.1 * anatomy.u
         shape = step(border - anatomy.v, 0.06)
     else:  # a triangle against spine and diaphragm
-        border = 0.3 + 0.45 * level
-        shape = step(border * (anatomy.v - 0.28) / 0.55 - anatomy.u * 0.75, 0.14) * step(anatomy.v - 0.38, 0.12)
+        hypotenuse = (0.3 + 0.45 * level) * (anatomy.v - 0.28) / 0.55 - anatomy.u * 0.75
+        shape = step(hypotenuse, 0.14) * step(anatomy.v - 0.38, 0.12)
     fill = (0.4 + 0.45 * level) * shape * torch.maximum(where, 0.6 * side)
     return Change(fill=fill * (1 + 0.08 * texture(anatomy, rng, "patchy")), add=add * (1 - 0.5 * level))
