@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
+from math import gcd
 
 import torch
 from torch import Tensor, nn
 
 
 class ConvolutionalStem(nn.Module):
-    """Stride-2 3×3 convolutions, then a 1×1 convolution to the transformer's width.
+    """Stages of two 3×3 convolutions, the first of stride 2, then a 1×1 one to the transformer's width.
 
     Xiao et al. 2021, "Early Convolutions Help Transformers See Better" (arXiv 2106.14881): faster
     convergence and a wider range of good learning rates, which a short budget needs. Instead of their
-    BatchNorm each map is normalised over itself (GroupNorm with one group), so that a sample does not
-    depend on its batch, and a batch of one works.
+    BatchNorm maps are normalised in groups of their channels (GroupNorm), so that a sample does not
+    depend on its batch, and a batch of one works. The first stage is one 5×5 convolution without
+    normalisation: full resolution is where convolutions cost most, and grey levels survive it.
 
     It stands where ``ViTModel.embeddings.patch_embeddings`` stood, hence the name `projection`, whose dtype
     transformers reads.
 
     Args:
-        channels: Channels after each stride-2 convolution; as many as halve a patch to one pixel (4 for 16
+        channels: Channels of each stage; as many as halve a patch to one pixel (4 for 16
             px).
         width: Width of the tokens.
         patch_size: Side of a patch in pixels, ``2 ** len(channels)``.
@@ -37,10 +40,12 @@ class ConvolutionalStem(nn.Module):
                 f"ViTEncoder: {len(channels)} stem_channels {list(channels)} make patches of "
                 f"{2 ** len(channels)} px, not {patch_size}: each halves the image, so give log2(patch_size)"
             )
-        blocks: list[nn.Module] = []
-        for before, after in zip([num_channels, *channels], channels, strict=False):
-            convolution = nn.Conv2d(before, after, kernel_size=3, stride=2, padding=1, bias=False)
-            blocks += [convolution, nn.GroupNorm(1, after), nn.ReLU(inplace=True)]
+        first = nn.Conv2d(num_channels, channels[0], kernel_size=5, stride=2, padding=2)
+        blocks: list[nn.Module] = [first, nn.ReLU(inplace=True)]
+        for before, after in pairwise(channels):
+            for width_in, stride in ((before, 2), (after, 1)):
+                convolution = nn.Conv2d(width_in, after, kernel_size=3, stride=stride, padding=1, bias=False)
+                blocks += [convolution, nn.GroupNorm(gcd(8, after), after), nn.ReLU(inplace=True)]
         # Channels last: a quarter faster on CPU, and what tensor cores want.
         self.blocks = nn.Sequential(*blocks).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.projection = nn.Conv2d(channels[-1], width, kernel_size=1)

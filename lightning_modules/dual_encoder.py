@@ -30,12 +30,10 @@ class DualEncoder(LightningModule):
     """An image and a text encoder under one objective, trained by AdamW with warm-up and cosine decay.
 
     A training step is a pure function of weights, batch, seed, step and rank: dropout and patch dropping
-    draw from a generator seeded anew for every step, so that a resumed run equals an uninterrupted one to
-    the last bit.
+    draw from a generator seeded anew for every step, so that a resumed run equals an uninterrupted one.
 
-    Logs ``train/<name>`` for every scalar of the objective (loss, temperature, negatives) and ``val/loss``.
-    The latter is the loss within one evaluation batch of one rank: it depends on ``eval_batch_size`` and is
-    there to see trends; compare runs by what the callbacks measure.
+    Logs ``train/<name>`` for each scalar of the objective (loss, temperature, negatives), and as ``val/loss``
+    the loss within one evaluation batch of one rank, which depends on ``eval_batch_size``: for trends only.
 
     Args:
         image_encoder: Tower for images.
@@ -73,8 +71,8 @@ class DualEncoder(LightningModule):
                 f"{text_encoder.projection_dim} in text_encoder: give both the same, pairs meet there"
             )
         # Under LightningCLI Lightning records the modules' configuration; elsewhere it would pickle them.
-        modules = ["image_encoder", "text_encoder", "objective"]
-        self.save_hyperparameters(ignore=None if _given_hyperparameters.get() else modules)
+        modules = None if _given_hyperparameters.get() else ["image_encoder", "text_encoder", "objective"]
+        self.save_hyperparameters(ignore=modules)
         self.image_encoder = image_encoder
         self.text_encoder = text_encoder
         self.objective = objective
@@ -109,7 +107,7 @@ class DualEncoder(LightningModule):
             batch_size: Texts a pass; the result does not depend on it but for rounding.
 
         Returns:
-            Unit vectors, ``(texts, projection)`` float32, on the model's device.
+            Unit vectors, ``(texts, projection)`` float32.
 
         Raises:
             RuntimeError: If the model has no tokenizer.
@@ -160,7 +158,7 @@ class DualEncoder(LightningModule):
             )
 
     def training_step(self, batch: _Batch, batch_idx: int) -> Tensor:
-        """Return the loss of one batch.
+        """Compute the loss of one batch.
 
         Raises:
             ValueError: If it has no reports, or too few pairs to tell apart.
@@ -243,9 +241,8 @@ def features(images: EncoderOutput, texts: EncoderOutput | None, batch: _Batch) 
     """Collect what evaluation reads from a batch.
 
     Returns:
-        ``image`` ``(batch, projection)`` and ``image_pooled`` ``(batch, dim)``, float32; ``text`` ``(batch,
-        projection)`` if there are reports; ``labels``, ``index``, ``group`` and ``view`` as far as the
-        batch has them.
+        ``image`` ``(batch, projection)`` and ``image_pooled`` ``(batch, dim)``, float32; if there are reports
+        ``text`` ``(batch, projection)``; and what the batch has of ``labels, index, group, view``.
     """
     found = {"image": images.projected, "image_pooled": images.pooled.float()}
     if texts is not None:

@@ -113,7 +113,17 @@ def test_resumed_run_equals_the_uninterrupted_one_to_the_last_bit(
         assert torch.equal(value, resumed[key]), key
 
 
-def test_steps_draw_different_patches_and_leave_the_outside_stream_alone() -> None:
+def test_every_step_drops_other_patches(model: Make, data: Make, trainer: Make) -> None:
+    seen: list[Tensor] = []
+    dual = model(image={"patch_drop": 0.5}, learning_rate=0.0)
+    dual.image_encoder.register_forward_hook(
+        lambda module, inputs, output: seen.append(output.pooled.detach())
+    )
+    trainer(max_epochs=3, limit_val_batches=0).fit(dual, data(count=8, batch_size=8))  # the same batch thrice
+    assert not any(torch.equal(seen[i], seen[j]) for i, j in ((0, 1), (0, 2), (1, 2)))
+
+
+def test_a_seeded_block_depends_on_all_of_its_seed_and_leaves_the_outside_stream_alone() -> None:
     cpu = torch.device("cpu")
     draws = []
     torch.manual_seed(5)
