@@ -91,7 +91,7 @@ class ViTEncoder(ImageEncoder):
             "layers": ("num_hidden_layers", layers),
             "heads": ("num_attention_heads", heads),
         }
-        self._check(width, heads, pretrained, stem_channels)
+        self._check(width, heads, pretrained, stem_channels, quiet_start)
         self.vit = _vit(pretrained, image_size, dropout, sizes)
         if stem_channels is not None:
             self.vit.embeddings.patch_embeddings = ConvolutionalStem(stem_channels, width, patch_size)
@@ -99,7 +99,7 @@ class ViTEncoder(ImageEncoder):
             positions = (image_size // patch_size) ** 2
             self.squeeze = nn.Linear(width, spatial_channels)
             self.mix = nn.Linear(positions * spatial_channels, width)
-        if quiet_start and pretrained is None:
+        if quiet_start:
             for name, parameter in self.vit.named_parameters():
                 if name.endswith(("o_proj.weight", "fc2.weight", "output.dense.weight")):
                     nn.init.zeros_(parameter)
@@ -108,7 +108,9 @@ class ViTEncoder(ImageEncoder):
         self._special = 1 + getattr(self.vit.config, "num_register_tokens", 0)  # [CLS] and registers go first
         self.vit.embeddings.register_forward_hook(self._drop_patches)
 
-    def _check(self, width: int, heads: int, pretrained: str | None, stem: Sequence[int] | None) -> None:
+    def _check(
+        self, width: int, heads: int, pretrained: str | None, stem: Sequence[int] | None, quiet: bool
+    ) -> None:
         if not 0 <= self.patch_drop < 1:
             raise ValueError(f"ViTEncoder: patch_drop is {self.patch_drop}: give a share in [0, 1)")
         if self.pooling == "spatial" and self.patch_drop:
@@ -127,6 +129,10 @@ class ViTEncoder(ImageEncoder):
         ):
             if size % divisor:
                 raise ValueError(f"ViTEncoder: {name} {size} is no multiple of {part} {divisor}")
+        if quiet and pretrained is not None:
+            raise ValueError(
+                f"ViTEncoder: quiet_start would wipe trained weights of {pretrained!r}: set it to false"
+            )
         if stem is not None and pretrained is not None:
             raise ValueError(
                 f"ViTEncoder: stem_channels would replace trained weights of {pretrained!r}: give one only"

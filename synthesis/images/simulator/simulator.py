@@ -97,7 +97,8 @@ class Simulator:
         device: Where to render.
 
     Raises:
-        ValueError: A concept of the catalogue is sampled but has no painter.
+        ValueError: The pictures would be smaller than 64 px, or a concept of the catalogue is sampled
+            but has no painter.
     """
 
     def __init__(
@@ -105,14 +106,18 @@ class Simulator:
         image_size: int = 128,
         catalog: str | Path | None = None,
         atlas: str | Path | None = None,
-        visible_contrast: float = 0.8,
-        visible_change: float = 0.02,
+        visible_contrast: float = 1.0,
+        visible_change: float = 0.03,
         visible_area: int = 8,
-        strengthen: float = 2.5,
+        strengthen: float = 3.0,
         clutter_rate: float = 0.9,
         chunk: int = 1,
         device: str = "cpu",
     ) -> None:
+        if image_size < 64:
+            raise ValueError(
+                f"image_size={image_size}: the simulator draws 64 px or more; findings vanish below"
+            )
         self.image_size, self.chunk, self.device = image_size, chunk, torch.device(device)
         self.visible_contrast, self.visible_change = visible_contrast, visible_change
         self.visible_area, self.strengthen, self.clutter_rate = visible_area, strengthen, clutter_rate

@@ -199,3 +199,8 @@ def test_an_unpainted_concept_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
     )
     with pytest.raises(ValueError, match="hernia"):
         Simulator(image_size=SIZE)
+
+
+def test_pictures_too_small_to_show_anything_are_refused() -> None:
+    with pytest.raises(ValueError, match="image_size=48: the simulator draws 64 px or more"):
+        Simulator(image_size=48)

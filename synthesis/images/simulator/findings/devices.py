@@ -12,7 +12,7 @@ from synthesis.images.simulator.findings.change import Change, hump, step
 from synthesis.images.simulator.findings.curves import spline, stamp
 
 CARINA = -52.0  # row in mm of the atlas frame
-LINE = 36.0  # mm of water of a radiopaque line
+LINE = 46.0  # mm of water of a radiopaque line
 
 Points = list[tuple[float, float]]
 """A course in mm of the atlas frame."""

@@ -43,7 +43,7 @@ def nodule(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Gene
         diameter = rng.uniform(15, 29) if level > 0.5 else rng.uniform(10, 15)
         path = ball(anatomy, place(anatomy, where, rng), diameter / 2, rng, 0.06)
         add = torch.maximum(add, path)
-    return Change(add=1.25 * add)
+    return Change(add=1.7 * add)
 
 
 def mass(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:

@@ -46,7 +46,7 @@ def hernia(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Gene
     surface = cy - radius * float(rng.uniform(0.0, 0.35))
     gas = step(surface - anatomy.y, 2.0)
     replaced = torch.minimum(path, anatomy.lungs) * 0.35
-    return Change(add=wall + path * (0.3 - 0.75 * gas) + replaced * (1 - gas))
+    return Change(add=wall + path * (0.4 - 0.95 * gas) + replaced * (1 - gas))
 
 
 def fracture(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
@@ -71,7 +71,7 @@ def fracture(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Ge
         dx, dy = anatomy.x - cx, anatomy.y - cy
         callus = torch.exp(-(dx * dx + dy * dy) / (2 * 5.2**2))
         gap = torch.exp(-((dx * 0.9 + dy * 0.45) ** 2) / (2 * 1.5**2)) * (dx.abs() < 9) * (dy.abs() < 9)
-        add = add + 13 * callus - 0.9 * anatomy.ribs * gap
+        add = add + 20 * callus - 0.9 * anatomy.ribs * gap
     return Change(add=add * side * (anatomy.v < 1.0))
 
 
