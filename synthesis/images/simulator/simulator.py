@@ -25,7 +25,6 @@ from synthesis.images.simulator.patient import draw_patient
 from synthesis.reports.report import Report
 from synthesis.seeding import generator
 
-SOFT_THRESHOLD = 0.05  # of a change's peak; fainter tails are cut so that a mask is where a finding is seen
 TYPICAL_FIELD = 320.0  # mm across a picture, for the choice of the atlas resolution
 
 
@@ -52,26 +51,25 @@ class Drawing:
     contrast: list[float] = field(default_factory=list)
     developed: Tensor | None = None
 
-    def integral(self, without: int | None = None) -> Tensor:
-        """Return the line integral, (height, width) in mm of water, at most one finding left out."""
-        total, air = self.healthy, self.anatomy.air
-        for k, (change, strength) in enumerate(zip(self.changes, self.strengths, strict=True)):
-            if k == without:
-                continue
-            total = total + _softened(change.integral(air, strength))
-            if change.fill is not None and k + 1 < len(self.changes):
-                air = air * (1 - (change.fill * strength).clamp(0, 0.97))
-        return total.clamp(min=0)
-
     def pictures(self, without: Sequence[int | None] = (None,)) -> Tensor:
-        """Return developed pictures in [0, 1], (len(without), height, width)."""
-        integrals = torch.stack([self.integral(k) for k in without])
-        return self.overlay.apply(self.detector.develop(integrals))
+        """Return pictures in [0, 1], (len(without), height, width), each less at most one finding."""
+        parts = [change.parts(s) for change, s in zip(self.changes, self.strengths, strict=True)]
+        integrals = [
+            self._integral([p for k, p in enumerate(parts) if k != left_out]) for left_out in without
+        ]
+        return self.overlay.apply(self.detector.develop(torch.stack(integrals)))
 
-
-def _softened(change: Tensor) -> Tensor:
-    threshold = SOFT_THRESHOLD * change.abs().amax()
-    return torch.sign(change) * (change.abs() - threshold).clamp(min=0)
+    def _integral(self, parts: Sequence[tuple[Tensor | None, Tensor | None]]) -> Tensor:
+        """Return the line integral, (height, width) in mm of water: what one finding fills no other can."""
+        total, kept = self.healthy, None
+        for share, add in parts:
+            if share is not None:
+                kept = share if kept is None else kept * share
+            if add is not None:
+                total = total + add
+        if kept is not None:
+            total = total + self.anatomy.air * (1 - kept)
+        return total.clamp(min=0)
 
 
 class Simulator:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from synthesis.cases import Finding
 from synthesis.images.simulator.anatomy import Anatomy
 
-NEGLIGIBLE = 0.4  # mm of water: a change below this is none (under half a grey level of 256)
+FAINT = 0.05  # of a change's peak; fainter tails are cut so that a mask is where a finding is seen
 
 
 @dataclass(frozen=True)
@@ -28,19 +29,21 @@ class Change:
     fill: Tensor | None = None
     add: Tensor | None = None
 
-    def integral(self, air: Tensor, strength: float = 1.0) -> Tensor:
-        """Return the change in mm of water, (height, width), zero where negligible.
+    def parts(self, strength: float = 1.0) -> tuple[Tensor | None, Tensor | None]:
+        """Return the share of lung path that is kept and the mm of water added, at a strength.
+
+        Both fade to exactly nothing where they are below `FAINT` of their peak, so that a finding has an end.
 
         Args:
-            air: mm of water that filling the whole lung would add.
             strength: Multiplies the change; filling stays below 0.97 of the lung.
         """
-        total = torch.zeros_like(air)
-        if self.fill is not None:
-            total = total + (self.fill * strength).clamp(-0.6, 0.97) * air
-        if self.add is not None:
-            total = total + self.add * strength
-        return torch.where(total.abs() < NEGLIGIBLE, 0.0, total)
+        fill = None if self.fill is None else _faded((self.fill * strength).clamp(-0.6, 0.97))
+        add = None if self.add is None else _faded(self.add * strength)
+        return None if fill is None else 1 - fill, add
+
+
+def _faded(change: Tensor) -> Tensor:
+    return F.softshrink(change, FAINT * float(change.abs().amax()))
 
 
 Painter = Callable[[Anatomy, Finding, float, np.random.Generator], Change]
