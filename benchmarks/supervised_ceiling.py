@@ -41,7 +41,14 @@ class LabelledPictures(Dataset[tuple[Tensor, Tensor]]):
     """Pictures with labels of what they show; no reports."""
 
     def __init__(self, image_size: int, count: int, split: str, seed: int) -> None:
-        self.simulator, self.sampler = Simulator(image_size), BalancedCaseSampler()
+        self.simulator, self.sampler = (
+            Simulator(image_size),
+            BalancedCaseSampler(
+                findings_per_case=(0.15, 0.25, 0.3, 0.2, 0.1),
+                normal_rate=0.1,
+                severity_weights=(0.6, 1.1, 1.3),
+            ),
+        )
         self.count, self.split, self.seed = count, split, seed
 
     def __len__(self) -> int:
@@ -68,9 +75,17 @@ def auroc(model: nn.Module, held_out: list[tuple[Tensor, Tensor]]) -> Tensor:
 class Classifier(nn.Module):
     """The laptop recipe's image tower with one logit a concept."""
 
-    def __init__(self, image_size: int, concepts: int, patch_drop: float) -> None:
+    def __init__(self, image_size: int, concepts: int) -> None:
         super().__init__()
-        self.tower = ViTEncoder(image_size=image_size, stem_channels=[16, 32, 64, 96], patch_drop=patch_drop)
+        self.tower = ViTEncoder(
+            image_size=image_size,
+            width=128,
+            layers=3,
+            heads=2,
+            stem_channels=[16, 32, 64, 96],
+            pooling="spatial",
+            quiet_start=True,
+        )
         self.head = nn.Linear(self.tower.width, concepts)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -85,7 +100,7 @@ def train(args: argparse.Namespace) -> dict[str, dict[str, float]]:
     names = list(data.sampler.catalog.names)
     held_out_data = LabelledPictures(args.image_size, args.held_out, "test", args.seed + 1)
     held_out = list(DataLoader(held_out_data, 100, num_workers=2))
-    model = Classifier(args.image_size, len(names), args.patch_drop)
+    model = Classifier(args.image_size, len(names))
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.learning_rate, weight_decay=0.05)
     steps = args.samples // args.batch_size
     warm = max(1, steps // 20)
@@ -158,7 +173,6 @@ def main() -> None:
     parser.add_argument("--held-out", type=int, default=1500)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
-    parser.add_argument("--patch-drop", type=float, default=0.25)
     parser.add_argument("--bf16", action="store_true", help="bfloat16 autocast, on CPUs that have it")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
