@@ -26,10 +26,11 @@ def soft_tissue(x: Tensor, y: Tensor, each: Callable[..., Tensor]) -> Tensor:
     width, depth = each("torso", 0), each("torso", 1)
     across = x.abs()
     narrowing = 1 - 0.12 * torch.sigmoid((-70 - y) / 18) + 0.05 * torch.sigmoid((y - 90) / 30)
-    flank = (1 - (across / (width * narrowing)) ** 2).clamp(min=0)
+    flank = (1 - (across / (width * narrowing)) ** 2).clamp(min=1e-8)
     thickness = depth * (0.8 + 0.2 * torch.sigmoid((y + 40) / 50))
-    torso = thickness * flank**0.34 * torch.sigmoid((y + 168) / 9)
-    slope = -196 + 0.42 * (across - 50).clamp(min=0) + 0.0016 * (across - 50).clamp(min=0) ** 2
+    torso = thickness * torch.exp2(0.34 * torch.log2(flank)) * torch.sigmoid((y + 168) / 9)
+    beyond = (across - 50).clamp(min=0)
+    slope = -196 + beyond * (0.42 + 0.0016 * beyond)
     shoulder = 0.68 * depth * torch.sigmoid((y - slope) / 5) * torch.sigmoid((-70 - y) / 16)
     shoulder = shoulder * torch.sigmoid((215 - across) / 8)
     neck = _chord(across, 58.0) * 0.95 * torch.sigmoid((-120 - y) / 20)
@@ -47,4 +48,4 @@ def _breasts(across: Tensor, y: Tensor, each: Callable[..., Tensor]) -> Tensor:
     cx, cy, radius = (each("breast_place", k) for k in range(3))
     below = (y - cy).clamp(min=0) * 1.35 + (y - cy).clamp(max=0) * 0.75
     inside = 1 - ((across - cx) ** 2 + below * below) / radius**2
-    return 1.2 * each("breast") * inside.clamp(min=0) ** 0.8
+    return 0.8 * each("breast").clamp(max=42) * inside.clamp(min=0) ** 0.8

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
 
 CONTROL_POINTS = 5  # of the smooth warp, each way
 
@@ -108,3 +111,33 @@ def draw_patient(rng: np.random.Generator, poses: list[int], girdles: int, porta
         girdle_shift=(float(rng.normal(0, 5)), float(rng.normal(0, 9 * loose))),
         gas=np.concatenate([rng.random(8), rng.normal(0, 1, 8)]),
     )
+
+
+ParameterReader = Callable[..., Tensor]
+"""`each(name, part=None)`: a parameter of every patient as a (batch, 1, 1) tensor."""
+
+
+def parameter_reader(patients: Sequence[Patient], device: torch.device) -> ParameterReader:
+    """Return a reader of the patients' numbers, moved to the device in one go.
+
+    `each("rotation")` reads a number, `each("scale", 1)` the second of a pair.
+    """
+    rows = [_numbers(patient) for patient in patients]
+    index = {key: k for k, key in enumerate(rows[0])}
+    table = torch.tensor([list(row.values()) for row in rows], dtype=torch.float32, device=device)
+    table = table.T[:, :, None, None]
+
+    def each(name: str, part: int | None = None) -> Tensor:
+        return table[index[name, part]]
+
+    return each
+
+
+def _numbers(patient: Patient) -> dict[tuple[str, int | None], float]:
+    numbers: dict[tuple[str, int | None], float] = {}
+    for name, value in vars(patient).items():
+        if isinstance(value, tuple):
+            numbers |= {(name, part): number for part, number in enumerate(value)}
+        elif not isinstance(value, np.ndarray):
+            numbers[name, None] = value
+    return numbers

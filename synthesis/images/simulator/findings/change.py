@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -57,7 +58,8 @@ def step(value: Tensor, width: float) -> Tensor:
 
 def hump(value: Tensor, width: float) -> Tensor:
     """Return a Gaussian bump of standard deviation `width` about 0."""
-    return torch.exp(-0.5 * (value / width) ** 2)
+    scaled = value * (math.sqrt(0.5 / math.log(2)) / width)
+    return torch.exp2(-scaled * scaled)  # much faster than exp on a CPU
 
 
 def zone(anatomy: Anatomy, finding: Finding, rng: np.random.Generator) -> Tensor:

@@ -29,16 +29,18 @@ def stamp(anatomy: Anatomy, curve: np.ndarray, width: float) -> Tensor:
     """
     sigma = max(1.3, width / anatomy.mm) / 2.355
     size = anatomy.x.shape[0]
-    pixels = torch.from_numpy(anatomy.to_pixels(curve).astype(np.float32))
-    pixels = pixels[((pixels > -3) & (pixels < size + 2)).all(dim=1)]
     reach = int(np.ceil(2.2 * sigma))
+    margin = reach + 3  # curves that leave the picture are stamped beyond its border, then cut
+    pixels = torch.from_numpy(anatomy.to_pixels(curve).astype(np.float32))
+    pixels = pixels[((pixels > -3) & (pixels < size + 2)).all(dim=1)] + margin
     offsets = torch.arange(-reach, reach + 1)
     dr, dc = (o.flatten() for o in torch.meshgrid(offsets, offsets, indexing="ij"))
     nearest = pixels.round().long()
     rows, columns = nearest[:, :1] + dr, nearest[:, 1:] + dc
     squared = (rows - pixels[:, :1]) ** 2 + (columns - pixels[:, 1:]) ** 2
-    inside = (rows >= 0) & (rows < size) & (columns >= 0) & (columns < size)
-    flat = torch.zeros(size * size)
     values = torch.exp(-squared / (2 * sigma**2))
-    flat.scatter_reduce_(0, (rows * size + columns)[inside], values[inside], "amax")
-    return flat.view(size, size).to(anatomy.x.device)
+    wide = size + 2 * margin
+    flat = torch.zeros(wide * wide)
+    flat.scatter_reduce_(0, (rows * wide + columns).flatten(), values.flatten(), "amax")
+    inside = slice(margin, margin + size)
+    return flat.view(wide, wide)[inside, inside].to(anatomy.x.device)

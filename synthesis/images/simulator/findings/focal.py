@@ -14,22 +14,34 @@ from synthesis.images.simulator.findings.opacities import texture
 
 def place(anatomy: Anatomy, weights: Tensor, rng: np.random.Generator) -> tuple[float, float]:
     """Draw a point (x, y in mm) with probability proportional to weights times lung path."""
-    chance = (weights * anatomy.lungs.clamp(max=60) * (anatomy.lungs > 15)).flatten().cumsum(0).cpu().double()
-    index = int(
-        torch.searchsorted(chance, float(rng.random()) * float(chance[-1])).clamp(max=len(chance) - 1)
-    )
-    return float(anatomy.x.flatten()[index]), float(anatomy.y.flatten()[index])
+    return places(anatomy, weights, rng, 1)[0]
+
+
+def places(
+    anatomy: Anatomy, weights: Tensor, rng: np.random.Generator, count: int
+) -> list[tuple[float, float]]:
+    """Draw several points as `place` does."""
+    chance = (weights * anatomy.lungs.clamp(max=60) * (anatomy.lungs > 15)).flatten().double().cumsum(0)
+    draws = torch.from_numpy(rng.random(count)).to(chance.device)
+    index = torch.searchsorted(chance, draws * chance[-1]).clamp(max=len(chance) - 1)
+    return list(zip(anatomy.x.flatten()[index].tolist(), anatomy.y.flatten()[index].tolist(), strict=True))
 
 
 def ball(
     anatomy: Anatomy, centre: tuple[float, float], radius: float, rng: np.random.Generator, lobes: float
 ) -> Tensor:
     """Return the path in mm through a lobulated ball."""
-    dx, dy = anatomy.x - centre[0], anatomy.y - centre[1]
+    path = torch.zeros_like(anatomy.x)
+    # Only the ball's neighbourhood is computed: a picture may hold two dozen.
+    row, column = anatomy.to_pixels(np.array([centre]))[0].round().astype(int)
+    reach = int(np.ceil(1.7 * radius * (1 + 2 * lobes) / anatomy.mm)) + 2
+    near = tuple(slice(max(0, i - reach), max(0, i + reach + 1)) for i in (row, column))
+    dx, dy = anatomy.x[near] - centre[0], anatomy.y[near] - centre[1]
     angle = torch.atan2(dy, dx)
     outline = 1.0 + sum(lobes / k * torch.cos(k * angle + float(rng.uniform(0, 6.28))) for k in (2, 3, 5, 8))
     squared = 1 - (dx * dx + dy * dy) / (radius * outline) ** 2
-    return 2 * radius * torch.sqrt(squared.clamp(min=0))
+    path[near] = 2 * radius * torch.sqrt(squared.clamp(min=0))
+    return path
 
 
 def nodule(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
@@ -39,11 +51,11 @@ def nodule(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Gene
     if count > 1:
         where = (anatomy.lungs > 15).float()
     add = torch.zeros_like(anatomy.x)
-    for _ in range(count):
+    for centre in places(anatomy, where, rng, count):
         diameter = rng.uniform(15, 29) if level > 0.5 else rng.uniform(10, 15)
-        path = ball(anatomy, place(anatomy, where, rng), diameter / 2, rng, 0.06)
+        path = ball(anatomy, centre, diameter / 2, rng, 0.06)
         add = torch.maximum(add, path)
-    return Change(add=1.7 * add)
+    return Change(add=2.1 * add)
 
 
 def mass(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
@@ -72,8 +84,8 @@ def tuberculosis(anatomy: Anatomy, finding: Finding, level: float, rng: np.rando
     """Upper-lobe disease of the post-primary type: nodules, fibrotic bands to the hilum, cavities."""
     apex = anatomy.side(finding.laterality).float() * hump(anatomy.v - 0.17, 0.11)
     add = torch.zeros_like(anatomy.x)
-    for _ in range(int(10 + 14 * level)):
-        path = ball(anatomy, place(anatomy, apex, rng), float(rng.uniform(2.5, 5)), rng, 0.1)
+    for centre in places(anatomy, apex, rng, int(10 + 14 * level)):
+        path = ball(anatomy, centre, float(rng.uniform(2.5, 5)), rng, 0.1)
         add = torch.maximum(add, 1.6 * path)
     fill = (0.18 + 0.2 * level) * apex * (1 + 0.6 * texture(anatomy, rng, "fine")).clamp(min=0)
     bands = (0.5 + level) * 4 * apex * texture(anatomy, rng, "reticular").clamp(min=0)

@@ -55,12 +55,12 @@ def fracture(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Ge
     sign = 1.0 if finding.laterality == "left" else -1.0
     if finding.location == "clavicle":
         break_at = float(rng.uniform(78, 108))
-        step_down = (7 + 7 * level) * float(rng.choice([-1, 1], p=[0.25, 0.75]))
+        step_down = (9 + 8 * level) * float(rng.choice([-1, 1], p=[0.25, 0.75]))
         shifted = anatomy.builder.one_girdle(anatomy.patient, anatomy.x - sign * 4, anatomy.y - step_down)
         beyond = step(sign * anatomy.x - break_at, 3.0) * side
         near = (anatomy.y < -95) & (anatomy.y > -175)
-        gap = -0.9 * anatomy.girdle * hump(sign * anatomy.x - break_at, 2.5) * side
-        return Change(add=1.8 * ((shifted - anatomy.girdle) * beyond + gap) * near)
+        gap = -anatomy.girdle * hump(sign * anatomy.x - break_at, 3.5) * side
+        return Change(add=2.2 * ((shifted - anatomy.girdle) * beyond + gap) * near)
     bone = anatomy.ribs * side * step(anatomy.u - 0.45, 0.2) * hump(anatomy.v - 0.45, 0.2)
     centre = _on_bone(anatomy, bone, rng)
     add = torch.zeros_like(anatomy.x)
@@ -69,9 +69,9 @@ def fracture(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Ge
         cx = centre[0] + sign * float(rng.normal(0, 2.5)) * (k > 0)
         cy = centre[1] + spacing * (k - 1.5 * (level > 0.5))
         dx, dy = anatomy.x - cx, anatomy.y - cy
-        callus = torch.exp(-(dx * dx + dy * dy) / (2 * 5.2**2))
-        gap = torch.exp(-((dx * 0.9 + dy * 0.45) ** 2) / (2 * 1.5**2)) * (dx.abs() < 9) * (dy.abs() < 9)
-        add = add + 20 * callus - 0.9 * anatomy.ribs * gap
+        callus = torch.exp(-(dx * dx + dy * dy) / (2 * 6.0**2))
+        gap = torch.exp(-((dx * 0.9 + dy * 0.45) ** 2) / (2 * 2.2**2)) * (dx.abs() < 10) * (dy.abs() < 10)
+        add = add + 30 * callus - anatomy.ribs * gap
     return Change(add=add * side * (anatomy.v < 1.0))
 
 

@@ -79,8 +79,8 @@ def ground_glass_opacity(
 ) -> Change:
     """Even haze with geographic borders that leaves vessels visible."""
     where = zone(anatomy, finding, rng)
-    geographic = step(texture(anatomy, rng, "coarse") + 0.8 + 0.6 * level, 1.0)
-    return Change(fill=(0.28 + 0.26 * level) * where * geographic * (anatomy.lungs > 3))
+    geographic = 0.3 + 0.7 * step(texture(anatomy, rng, "coarse") + 0.8 + 0.6 * level, 1.8)
+    return Change(fill=(0.32 + 0.26 * level) * where * geographic * (anatomy.lungs > 3))
 
 
 def atelectasis(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
