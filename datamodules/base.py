@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -35,7 +36,8 @@ class BatchDataModule(LightningDataModule):
         num_workers: Processes that make batches, a loader; 0 makes them in the training process.
         seed: Seed of order, augmentation and text views.
         max_length: Longest text in tokens, a multiple of 8.
-        text_view: What training reads of a report; None reads all of it.
+        text_views: What training reads of a report, one text a view: each is compared with the image, which
+            is encoded once. None reads all of it.
         augmentation: How training changes images; None leaves them.
 
     Attributes:
@@ -55,7 +57,7 @@ class BatchDataModule(LightningDataModule):
         num_workers: int,
         seed: int,
         max_length: int,
-        text_view: TextView | None,
+        text_views: Sequence[TextView] | None,
         augmentation: Augmentation | None,
     ) -> None:
         super().__init__()
@@ -73,7 +75,9 @@ class BatchDataModule(LightningDataModule):
         self.num_workers = num_workers
         self.seed = seed
         self.max_length = max_length
-        self.text_view = text_view
+        if text_views is not None and not text_views:
+            raise ValueError("text_views=[]: training would read nothing; give one view or more, or null.")
+        self.text_views = text_views
         self.augmentation = augmentation
         self.tokenizer: BertTokenizerFast | None = None
 
@@ -106,7 +110,7 @@ class BatchDataModule(LightningDataModule):
         source = self.source("train")
         sampler = EpochSampler(len(source), self.batch_size, self.seed, self.epoch_size, rank, world)
         return EpochLoader(
-            self._dataset(source, self.augmentation, self.text_view),
+            self._dataset(source, self.augmentation, self.text_views),
             batch_size=self.batch_size,
             sampler=sampler,
             drop_last=True,
@@ -144,9 +148,9 @@ class BatchDataModule(LightningDataModule):
         self,
         source: SampleSource,
         augmentation: Augmentation | None = None,
-        text_view: TextView | None = None,
+        text_views: Sequence[TextView] | None = None,
     ) -> BatchDataset:
-        return BatchDataset(source, self.tokenizer, self.max_length, self.seed, augmentation, text_view)
+        return BatchDataset(source, self.tokenizer, self.max_length, self.seed, augmentation, text_views)
 
     def _rank_and_world(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)

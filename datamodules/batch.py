@@ -18,6 +18,7 @@ INDEX = "index"
 GROUP = "group"
 VIEW = "view"
 REPORT = "report"
+OTHER_TEXTS = "other_texts"
 MASKS = "masks"
 MASK_CONCEPTS = "mask_concepts"
 
@@ -25,6 +26,13 @@ VIEWS = ("PA", "AP")
 """Views in the order of their codes: ``VIEW`` holds the position in this tuple."""
 
 UNKNOWN_VIEW = -1
+
+
+class EncodedTexts(TypedDict):
+    """One text a sample, see `Batch`."""
+
+    input_ids: Tensor
+    attention_mask: Tensor
 
 
 class Batch(TypedDict, total=False):
@@ -41,6 +49,7 @@ class Batch(TypedDict, total=False):
         group: int64 ``(batch,)``, the patient; for made pairs the index.
         view: int64 ``(batch,)``: 0 PA, 1 AP, -1 unknown.
         report: The texts that ``input_ids`` encode.
+        other_texts: In training, further texts of the same reports (`datamodules.transforms.TextView`).
         masks: A bool tensor ``(finding, height, width)`` for each sample.
         mask_concepts: An int64 tensor ``(finding,)`` for each sample: the concept, in catalogue order, of
             each mask.
@@ -54,5 +63,6 @@ class Batch(TypedDict, total=False):
     group: Tensor
     view: Tensor
     report: list[str]
+    other_texts: list[EncodedTexts]
     masks: list[Tensor]
     mask_concepts: list[Tensor]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from datamodules.batch import Batch
+from datamodules.batch import Batch, EncodedTexts
 from datamodules.samplers import Key
 from datamodules.tokenizer import encode
 from datamodules.transforms import Augmentation, TextView, full_text
@@ -68,7 +68,7 @@ class BatchDataset(Dataset[Batch]):
         max_length: Longest text in tokens.
         seed: Seed of what varies.
         augmentation: Changes the images; None leaves them.
-        text_view: Chooses what is read of a report; None reads all.
+        text_views: Each chooses a text of a report; None reads all of it.
     """
 
     def __init__(
@@ -78,14 +78,14 @@ class BatchDataset(Dataset[Batch]):
         max_length: int,
         seed: int,
         augmentation: Augmentation | None = None,
-        text_view: TextView | None = None,
+        text_views: Sequence[TextView] | None = None,
     ) -> None:
         self.source = source
         self.tokenizer = tokenizer
         self.max_length = max_length
         self.seed = seed
         self.augmentation = augmentation
-        self.text_view = text_view
+        self.text_views = text_views
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -107,9 +107,12 @@ class BatchDataset(Dataset[Batch]):
             view=torch.tensor([sample.view for sample in samples]),
         )
         if self.tokenizer is not None:
-            texts = [self._text(s.report, *key) for s, key in zip(samples, pairs, strict=True) if s.report]
-            batch["input_ids"], batch["attention_mask"] = encode(self.tokenizer, texts, self.max_length)
-            batch["report"] = texts
+            views = [self._texts(s.report, *key) for s, key in zip(samples, pairs, strict=True) if s.report]
+            first, *others = map(list, zip(*views, strict=True))
+            batch["input_ids"], batch["attention_mask"] = encode(self.tokenizer, first, self.max_length)
+            batch["report"] = first
+            if others:
+                batch["other_texts"] = [self._encoded(texts) for texts in others]
         if samples[0].masks is not None:
             batch["masks"] = [sample.masks for sample in samples if sample.masks is not None]
             batch["mask_concepts"] = [s.mask_concepts for s in samples if s.mask_concepts is not None]
@@ -120,10 +123,16 @@ class BatchDataset(Dataset[Batch]):
             return image.float().div_(255)
         return self.augmentation(image, self._rng(epoch, index, "augmentation"))
 
-    def _text(self, report: Report, epoch: int, index: int) -> str:
-        return (
-            self.text_view(report, self._rng(epoch, index, "text")) if self.text_view else full_text(report)
-        )
+    def _texts(self, report: Report, epoch: int, index: int) -> list[str]:
+        if self.text_views is None:
+            return [full_text(report)]
+        rng = self._rng(epoch, index, "text")
+        return [view(report, rng) for view in self.text_views]
+
+    def _encoded(self, texts: Sequence[str]) -> EncodedTexts:
+        assert self.tokenizer is not None
+        ids, mask = encode(self.tokenizer, texts, self.max_length)
+        return EncodedTexts(input_ids=ids, attention_mask=mask)
 
     def _rng(self, epoch: int, index: int, purpose: str) -> np.random.Generator:
         return generator(pair_seed(self.seed, f"epoch {epoch}", index), purpose)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,8 @@ class SyntheticPairs(BatchDataModule):
         vocab_size: Entries of the trained tokenizer.
         tokenizer_reports: Reports that it is trained on.
         max_length: Longest text in tokens, a multiple of 8.
-        text_view: What training reads of a report; None reads all of it.
+        text_views: What training reads of a report, one text a view: each is compared with the image, which
+            is encoded once. None reads all of it.
         augmentation: How training changes images; None leaves them.
         masks: Whether evaluation batches hold the masks of the findings.
     """
@@ -66,7 +67,7 @@ class SyntheticPairs(BatchDataModule):
         vocab_size: int = 4096,
         tokenizer_reports: int = 5_000,
         max_length: int = 192,
-        text_view: TextView | None = None,
+        text_views: Sequence[TextView] | None = None,
         augmentation: Augmentation | None = None,
         masks: bool = False,
     ) -> None:
@@ -79,7 +80,7 @@ class SyntheticPairs(BatchDataModule):
             num_workers,
             seed,
             max_length,
-            text_view,
+            text_views,
             augmentation,
         )
         self.synthesizer = synthesizer

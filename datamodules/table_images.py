@@ -70,7 +70,8 @@ class TableImages(BatchDataModule):
         num_workers: Processes that read images, a loader; 0 reads them in the training process.
         seed: Seed of the order and of what varies between epochs.
         max_length: Longest text in tokens, a multiple of 8.
-        text_view: What training reads of a report; None reads all of it.
+        text_views: What training reads of a report, one text a view: each is compared with the image, which
+            is encoded once. None reads all of it.
         augmentation: How training changes images; None leaves them.
     """
 
@@ -99,7 +100,7 @@ class TableImages(BatchDataModule):
         num_workers: int = 0,
         seed: int = 0,
         max_length: int = 192,
-        text_view: TextView | None = None,
+        text_views: Sequence[TextView] | None = None,
         augmentation: Augmentation | None = None,
     ) -> None:
         concepts = ConceptCatalog.load(catalog)
@@ -111,7 +112,7 @@ class TableImages(BatchDataModule):
             num_workers,
             seed,
             max_length,
-            text_view,
+            text_views,
             augmentation,
         )
         self.table = Path(table)

@@ -13,7 +13,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim import AdamW, Optimizer
 
-from datamodules.batch import ATTENTION_MASK, GROUP, IMAGE, INDEX, INPUT_IDS, LABELS, VIEW
+from datamodules.batch import ATTENTION_MASK, GROUP, IMAGE, INDEX, INPUT_IDS, LABELS, OTHER_TEXTS, VIEW
 from lightning_modules.checkpoints import require_same_architecture, restore_tokenizer, tokenizer_to_text
 from lightning_modules.contexts import evaluating, seeded
 from lightning_modules.encoders import EncoderOutput, ImageEncoder, TextEncoder
@@ -173,8 +173,12 @@ class DualEncoder(LightningModule):
             )
         gather = Gather(self.all_gather, self.global_rank, self.trainer.world_size)
         with seeded(self.device, self.seed, self.global_rank, self.global_step):
-            images, texts = self(batch)
-            scalars = self._loss(images, texts, batch, gather)
+            images = self.image_encoder(batch)
+            views = [
+                self._loss(images, self.text_encoder(texts), batch, gather)
+                for texts in (batch, *batch.get(OTHER_TEXTS, ()))
+            ]
+        scalars = {name: torch.stack([view[name] for view in views]).mean() for name in views[0]}
         for name, value in scalars.items():
             self.log(f"train/{name}", value.detach(), prog_bar=name == "loss", batch_size=size)
         return scalars["loss"]

@@ -38,10 +38,9 @@ class ViTEncoder(ImageEncoder):
         patch_drop: Share of the patches left out in training, another choice for each image and step, in
             [0, 1): Li et al. 2023, "Scaling Language-Image Pre-training via Masking" (FLIP, arXiv
             2212.00794). At 0.5 a step costs half.
-        pooling: ``mean`` of the patches, the ``cls`` token, or ``spatial``: every patch squeezed to
-            `spatial_channels`, all laid side by side and mixed by one linear layer and a ReLU. Where a
-            finding lies is part of what it is on a radiograph, which a mean over patches has to learn first.
-        spatial_channels: Channels of a patch in ``spatial`` pooling.
+        pooling: ``mean`` of the patches, the ``cls`` token, or ``spatial``: all patches laid side by side
+            and mixed by one linear layer and a ReLU. Where a finding lies is part of what it is on a
+            radiograph, which a mean over patches has to learn first.
         quiet_start: Begin with every residual branch at zero, so that the blocks are the identity at first
             and the stem learns undisturbed (Bachlechner et al. 2021, ReZero, arXiv 2003.04887). Only from
             scratch.
@@ -68,7 +67,6 @@ class ViTEncoder(ImageEncoder):
         stem_channels: Sequence[int] | None = None,
         patch_drop: float = 0.0,
         pooling: ImagePooling = "mean",
-        spatial_channels: int = 48,
         quiet_start: bool = False,
         mean: float | None = None,
         std: float | None = None,
@@ -95,8 +93,7 @@ class ViTEncoder(ImageEncoder):
             self.vit.embeddings.patch_embeddings = ConvolutionalStem(stem_channels, width, patch_size)
         if pooling == "spatial":
             positions = (image_size // patch_size) ** 2
-            self.squeeze = nn.Linear(width, spatial_channels)
-            self.mix = nn.Linear(positions * spatial_channels, width)
+            self.mix = nn.Linear(positions * width, width)
         if quiet_start:
             for name, parameter in self.vit.named_parameters():
                 if name.endswith(("o_proj.weight", "fc2.weight", "output.dense.weight")):
@@ -156,7 +153,7 @@ class ViTEncoder(ImageEncoder):
 
     def _pool(self, cls: Tensor, local: Tensor) -> Tensor:
         if self.pooling == "spatial":
-            return torch.relu(self.mix(self.squeeze(local).flatten(1)))
+            return torch.relu(self.mix(local.flatten(1)))
         return local.mean(1) if self.pooling == "mean" else cls
 
     def _normalise(self, image: Tensor) -> Tensor:

@@ -40,7 +40,7 @@ init_args:
       kinds: {blank: 1, rotated: 2.5}
   train_pairs: 100
   augmentation: {shift: 0.1}
-  text_view: {whole: 1, findings: 0}
+  text_views: [{whole: 1, findings: 0}]
   cache_dir: null
 """
 
@@ -81,7 +81,7 @@ def test_made_pairs() -> None:
     data = build(SYNTHETIC, ["--data.batch_size=7"])
     assert isinstance(data, SyntheticPairs) and isinstance(data.synthesizer, ClinicSynthesizer)
     assert data.synthesizer.kinds == {"rotated": 2.5 / 3.5, "blank": 1 / 3.5}
-    assert data.augmentation == Augmentation(shift=0.1) and data.text_view == TextView(1, 0)
+    assert data.augmentation == Augmentation(shift=0.1) and data.text_views == [TextView(1, 0)]
     assert data.batch_size == 7
     assert data.synthesizer.describe()["mispaired"] == 0.2
 

@@ -25,7 +25,7 @@ SIZES: dict[str, Any] = {
     "test_pairs": 5,
     "batch_size": 4,
 }
-VARIED: dict[str, Any] = {"augmentation": Augmentation(), "text_view": TextView()}
+VARIED: dict[str, Any] = {"augmentation": Augmentation(), "text_views": [TextView(1, 0, 0, 0), TextView(0, 0, 1, 1)]}
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +59,9 @@ def assert_same(a: Batch, b: Batch) -> None:
             assert value.dtype == other.dtype and torch.equal(value, other), key
         elif key in ("masks", "mask_concepts"):
             assert all(torch.equal(x, y) for x, y in zip(value, other, strict=True)), key  # type: ignore[call-overload]
+        elif key == "other_texts":
+            for x, y in zip(value, other, strict=True):  # type: ignore[call-overload]
+                assert_same(x, y)
         else:
             assert value == other, key
 
@@ -84,8 +87,13 @@ def test_a_batch_is_what_the_contract_says(ready: Any, synthesizer: PairSynthesi
     size, concepts = synthesizer.image_size, len(data.concept_names)
     for batch in batches:
         assert set(batch) == {
-            "image", "labels", "index", "group", "view", "input_ids", "attention_mask", "report",
+            "image", "labels", "index", "group", "view", "input_ids", "attention_mask", "report", "other_texts",
         }  # fmt: skip
+        (other,) = batch["other_texts"]  # a text for the second view, another one than the first
+        assert other["input_ids"].shape == other["attention_mask"].shape and len(other["input_ids"]) == 4
+        assert other["input_ids"].shape != batch["input_ids"].shape or not torch.equal(
+            other["input_ids"], batch["input_ids"]
+        )
         assert batch["image"].shape == (4, 1, size, size) and batch["image"].dtype == torch.float32
         assert 0 <= batch["image"].min() and batch["image"].max() <= 1
         assert batch["labels"].shape == (4, concepts) and batch["labels"].unique().tolist() == [0, 1]

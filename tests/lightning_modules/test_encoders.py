@@ -51,11 +51,11 @@ def test_image_features_have_the_shapes_of_the_contract(
 
 def test_spatial_pooling_tells_places_apart_and_refuses_dropped_patches() -> None:
     torch.manual_seed(0)
-    encoder = ViTEncoder(**IMAGE, pooling="spatial", spatial_channels=6).eval()
+    encoder = ViTEncoder(**IMAGE, pooling="spatial").eval()
     out = encoder({"image": images()})
     assert out.pooled.shape == (3, 32) and (out.pooled >= 0).all()
-    torch.testing.assert_close(out.pooled, torch.relu(encoder.mix(encoder.squeeze(out.local).flatten(1))))
-    moved = torch.relu(encoder.mix(encoder.squeeze(out.local.flip(1)).flatten(1)))
+    torch.testing.assert_close(out.pooled, torch.relu(encoder.mix(out.local.flatten(1))))
+    moved = torch.relu(encoder.mix(out.local.flip(1).flatten(1)))
     assert (moved - out.pooled).abs().max() > 0.01  # the same patches elsewhere are another image
     with pytest.raises(ValueError, match=r"patch_drop 0\.5 leaves holes that spatial pooling cannot have"):
         ViTEncoder(**IMAGE, pooling="spatial", patch_drop=0.5)
