@@ -25,7 +25,7 @@ SIZES: dict[str, Any] = {
     "test_pairs": 5,
     "batch_size": 4,
 }
-VARIED: dict[str, Any] = {"augmentation": Augmentation(), "text_views": [TextView(1, 0, 0, 0), TextView(0, 0, 1, 1)]}
+VARIED: dict[str, Any] = {"augmentation": Augmentation(), "text_views": [TextView(), TextView(0, 0, 1, 1)]}
 
 
 @pytest.fixture(scope="module")
