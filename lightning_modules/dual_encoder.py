@@ -29,6 +29,8 @@ _Batch = Mapping[str, Any]
 class DualEncoder(LightningModule):
     """An image and a text encoder under one objective, trained by AdamW with warm-up and cosine decay.
 
+    Of several texts of a report each is compared with the image, and their losses are averaged.
+
     A training step is a pure function of weights, batch, seed, step and rank: dropout and patch dropping
     draw from a generator seeded anew for every step, so that a resumed run equals an uninterrupted one.
 
@@ -44,6 +46,9 @@ class DualEncoder(LightningModule):
         betas: AdamW's averaging coefficients.
         warmup: Warm-up as a share of all steps (float below 1) or in steps (int).
         seed: Of dropout and patch dropping.
+        text_agreement: Weight of the objective between the first two texts of each report, where the data
+            gives several (``text_views``): the text contrastive loss of CXR-CLIP (You et al. 2023, arXiv
+            2310.13292). Reports teach each other what they mean long before images can.
 
     Attributes:
         tokenizer: What turns reports into `text_encoder`'s numbers. Taken from the datamodule, kept in
@@ -63,6 +68,7 @@ class DualEncoder(LightningModule):
         betas: tuple[float, float] = (0.9, 0.98),
         warmup: int | float = 0.1,
         seed: int = 0,
+        text_agreement: float = 0.0,
     ) -> None:
         super().__init__()
         if image_encoder.projection_dim != text_encoder.projection_dim:
@@ -81,6 +87,7 @@ class DualEncoder(LightningModule):
         self.betas = betas
         self.warmup = warmup
         self.seed = seed
+        self.text_agreement = text_agreement
         self.tokenizer: PreTrainedTokenizerBase | None = None
 
     def forward(self, batch: _Batch) -> tuple[EncoderOutput, EncoderOutput | None]:
@@ -174,11 +181,12 @@ class DualEncoder(LightningModule):
         gather = Gather(self.all_gather, self.global_rank, self.trainer.world_size)
         with seeded(self.device, self.seed, self.global_rank, self.global_step):
             images = self.image_encoder(batch)
-            views = [
-                self._loss(images, self.text_encoder(texts), batch, gather)
-                for texts in (batch, *batch.get(OTHER_TEXTS, ()))
-            ]
-        scalars = {name: torch.stack([view[name] for view in views]).mean() for name in views[0]}
+            texts = [self.text_encoder(view) for view in (batch, *batch.get(OTHER_TEXTS, ()))]
+            views = [self._loss(images, text, batch, gather) for text in texts]
+            scalars = {name: torch.stack([view[name] for view in views]).mean() for name in views[0]}
+            if self.text_agreement and len(texts) > 1:
+                agreement = self._loss(texts[0], texts[1], batch, gather)["loss"]
+                scalars |= {"text_loss": agreement, "loss": scalars["loss"] + self.text_agreement * agreement}
         for name, value in scalars.items():
             self.log(f"train/{name}", value.detach(), prog_bar=name == "loss", batch_size=size)
         return scalars["loss"]
