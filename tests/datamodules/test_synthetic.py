@@ -87,7 +87,8 @@ def test_a_batch_is_what_the_contract_says(ready: Any, synthesizer: PairSynthesi
     size, concepts = synthesizer.image_size, len(data.concept_names)
     for batch in batches:
         assert set(batch) == {
-            "image", "labels", "index", "group", "view", "input_ids", "attention_mask", "report", "other_texts",
+            "image", "labels", "index", "group", "view", "report", "input_ids", "attention_mask",
+            "other_texts",
         }  # fmt: skip
         (other,) = batch["other_texts"]  # a text for the second view, another one than the first
         assert other["input_ids"].shape == other["attention_mask"].shape and len(other["input_ids"]) == 4

@@ -28,6 +28,29 @@ class Record(L.Callback):
 
 
 # -------------------------------------------------------------------------- training
+def test_several_texts_are_averaged_and_asked_to_agree(
+    model: Make, batch: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dual = model(InfoNCE(), text_agreement=0.25)
+    other = {"input_ids": batch["input_ids"].flip(0), "attention_mask": batch["attention_mask"].flip(0)}
+    logged: dict[str, float] = {}
+    monkeypatch.setattr(dual, "log", lambda name, value, **_: logged.update({name: float(value)}))
+    dual._trainer = L.Trainer(logger=False, accelerator="cpu", barebones=True)
+    loss = dual.training_step(batch | {"other_texts": [other]}, 0)
+
+    def info_nce(a: Tensor, b: Tensor) -> Tensor:
+        similar = a @ b.T * dual.objective.log_scale.exp()
+        return -(similar.log_softmax(1).diag().mean() + similar.log_softmax(0).diag().mean()) / 2
+
+    image = dual.image_encoder(batch).projected
+    one, two = dual.text_encoder(batch).projected, dual.text_encoder(other).projected
+    expected = (info_nce(image, one) + info_nce(image, two)) / 2 + 0.25 * info_nce(one, two)
+    torch.testing.assert_close(loss, expected)
+    assert logged["train/text_loss"] == pytest.approx(float(info_nce(one, two)), rel=1e-5)
+    alone = dual.training_step(batch, 0)
+    torch.testing.assert_close(alone, info_nce(image, one))
+
+
 @pytest.mark.parametrize("objective", [InfoNCE, ConceptAwareInfoNCE])
 def test_one_batch_can_be_learned_by_heart(objective: Any, model: Make, data: Make, trainer: Make) -> None:
     dual, record = model(objective(), learning_rate=5e-3, weight_decay=0.0), Record()
