@@ -6,8 +6,8 @@ samples seen.
 
     python benchmarks/supervised_ceiling.py --image-size 128 --samples 60000
 
-Writes `results/ceiling/<size>px.json` (read by `RunSummary(ceiling=…)`) and a table, and plots all sizes
-found.
+Writes `results/ceiling/<size>px.json` ({concept: AUROC} after all samples, what `RunSummary(ceiling=…)` reads),
+`<size>px_run.json` (the AUROCs at every mark) and a table, and plots all sizes found.
 """
 
 from __future__ import annotations
@@ -142,7 +142,8 @@ def show(results: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    found = {path.stem: json.loads(path.read_text()) for path in sorted(results.glob("*px.json"))}
+    runs = sorted(results.glob("*px_run.json"), key=lambda path: int(path.name.split("px")[0]))
+    found = {path.name.removesuffix("_run.json"): json.loads(path.read_text()) for path in runs}
     table = Table("concept", *found, title="Supervised ceiling: AUROC on held-out simulated radiographs")
     last = {size: list(run["curve"].values())[-1] for size, run in found.items()}
     lines = ["| concept | " + " | ".join(found) + " |", "|---|" + "---:|" * len(found)]
@@ -171,8 +172,8 @@ def main() -> None:
     parser.add_argument("--image-size", type=int, default=128)
     parser.add_argument("--samples", type=int, default=60_000)
     parser.add_argument("--held-out", type=int, default=1500)
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--learning-rate", type=float, default=1.5e-3)
     parser.add_argument("--bf16", action="store_true", help="bfloat16 autocast, on CPUs that have it")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
@@ -187,8 +188,9 @@ def main() -> None:
         "seed": args.seed,
         "curve": curve,
     }
-    run["auroc"] = list(curve.values())[-1]
-    (args.results / f"{args.image_size}px.json").write_text(json.dumps(run, indent=1) + "\n")
+    final = list(curve.values())[-1]
+    for name, content in ((f"{args.image_size}px_run", run), (f"{args.image_size}px", final)):
+        (args.results / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
     show(args.results)
 
 

@@ -148,7 +148,11 @@ def test_the_ceiling_stands_beside_the_figures(tiny, tmp_path) -> None:
     path.write_text('{"cardiomegaly": 0.9, "edema": 0.8, "fracture": 1}')
     assert read_ceiling(path)["fracture"] == 1.0
     chosen = [*tiny.everything()[:-1], RunSummary(str(path))]
-    tiny.trainer(tmp_path, callbacks=chosen).test(tiny.Model(), tiny.Data(n=40))
+    made, real = tiny.Data(n=40), tiny.Data(n=40)
+    made.synthesizer = "the mark of made pairs, for which the ceiling was measured"
+    tiny.trainer(tmp_path / "real", callbacks=chosen).test(tiny.Model(), real)
+    assert concept_table(strict(tmp_path / "real" / "summary.json"), "test").columns[-1] != "ceiling"
+    tiny.trainer(tmp_path, callbacks=chosen).test(tiny.Model(), made)
     table = concept_table(strict(tmp_path / "summary.json"), "test")
     assert table.columns[-1] == "ceiling"
     assert [row[-1] for row in table.rows[:5]] == ["0.900", "0.800", "1.000", "–", "0.900"]
