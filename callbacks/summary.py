@@ -37,8 +37,8 @@ class RunSummary(L.Callback):
     validation, so that a killed run leaves the latest.
 
     Args:
-        ceiling: JSON file ``{"<concept>": AUROC}`` of a model trained on the labels of made pairs, to be printed
-            beside figures on such pairs.
+        ceiling: JSON file ``{"<concept>": AUROC}`` of a model trained on the labels of made pairs, to be
+            printed beside figures on such pairs.
     """
 
     def __init__(self, ceiling: str | None = None) -> None:
