@@ -12,8 +12,8 @@ REAL ?=
 ARGS ?=
 # bfloat16 only where the processor multiplies it itself: elsewhere it is several times slower than float32.
 PRECISION ?= $(shell grep -qsm1 -E 'avx512_bf16|amx_bf16' /proc/cpuinfo && echo bf16-mixed || echo 32-true)
-# One core is left to the process that makes the pairs.
-export OMP_NUM_THREADS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$((n > 2 ? n - 1 : 1)))
+# All cores train: the recipes make their pairs before. Where pairs are made on the fly, leave a core to each worker.
+export OMP_NUM_THREADS ?= $(shell nproc 2>/dev/null || echo 2)
 
 .PHONY: help
 help: ## Show this list

@@ -7,8 +7,8 @@ samples seen.
     python benchmarks/supervised_ceiling.py --image-size 128 --samples 60000
 
 Writes `results/ceiling/<size>px.json` ({concept: AUROC} after all samples, which
-`RunSummary(ceiling=…)` reads), `<size>px_run.json` (the AUROCs at every mark) and a table, and plots all sizes
-found.
+`RunSummary(ceiling=…)` reads), `<size>px_run.json` (the AUROCs at every mark) and a table, and plots all
+sizes found.
 """
 
 from __future__ import annotations

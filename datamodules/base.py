@@ -77,6 +77,8 @@ class BatchDataModule(LightningDataModule):
         self.max_length = max_length
         if text_views is not None and not text_views:
             raise ValueError("text_views=[]: training would read nothing; give one view or more, or null.")
+        if text_views is not None and text_views[0].claims:
+            raise ValueError("text_views[0] asks for claims: the first text is compared with every image")
         self.text_views = text_views
         self.augmentation = augmentation
         self.tokenizer: BertTokenizerFast | None = None
@@ -150,7 +152,9 @@ class BatchDataModule(LightningDataModule):
         augmentation: Augmentation | None = None,
         text_views: Sequence[TextView] | None = None,
     ) -> BatchDataset:
-        return BatchDataset(source, self.tokenizer, self.max_length, self.seed, augmentation, text_views)
+        return BatchDataset(
+            source, self.tokenizer, self.max_length, self.seed, augmentation, text_views, self.catalog
+        )
 
     def _rank_and_world(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)

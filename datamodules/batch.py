@@ -19,6 +19,8 @@ GROUP = "group"
 VIEW = "view"
 REPORT = "report"
 OTHER_TEXTS = "other_texts"
+ASSERTED = "asserted"
+DENIED = "denied"
 MASKS = "masks"
 MASK_CONCEPTS = "mask_concepts"
 
@@ -28,11 +30,20 @@ VIEWS = ("PA", "AP")
 UNKNOWN_VIEW = -1
 
 
-class EncodedTexts(TypedDict):
-    """One text a sample, see `Batch`."""
+class EncodedTexts(TypedDict, total=False):
+    """One text a sample, see `Batch`.
+
+    Attributes:
+        input_ids: As in `Batch`.
+        attention_mask: As in `Batch`.
+        asserted: float32 ``(batch, concept)``, 1 for what each text says is present; where asked for.
+        denied: The same for what it says is absent.
+    """
 
     input_ids: Tensor
     attention_mask: Tensor
+    asserted: Tensor
+    denied: Tensor
 
 
 class Batch(TypedDict, total=False):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -12,9 +13,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from datamodules.batch import Batch, EncodedTexts
+from datamodules.claim_reader import ClaimReader
 from datamodules.samplers import Key
 from datamodules.tokenizer import encode
 from datamodules.transforms import Augmentation, TextView, full_text
+from synthesis.concepts import ConceptCatalog
 from synthesis.reports.report import Report
 from synthesis.seeding import generator, pair_seed
 
@@ -69,6 +72,7 @@ class BatchDataset(Dataset[Batch]):
         seed: Seed of what varies.
         augmentation: Changes the images; None leaves them.
         text_views: Each chooses a text of a report; None reads all of it.
+        catalog: The concepts, needed where a view asks for claims.
     """
 
     def __init__(
@@ -79,6 +83,7 @@ class BatchDataset(Dataset[Batch]):
         seed: int,
         augmentation: Augmentation | None = None,
         text_views: Sequence[TextView] | None = None,
+        catalog: ConceptCatalog | None = None,
     ) -> None:
         self.source = source
         self.tokenizer = tokenizer
@@ -86,6 +91,7 @@ class BatchDataset(Dataset[Batch]):
         self.seed = seed
         self.augmentation = augmentation
         self.text_views = text_views
+        self.catalog = catalog
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -112,7 +118,11 @@ class BatchDataset(Dataset[Batch]):
             batch["input_ids"], batch["attention_mask"] = encode(self.tokenizer, first, self.max_length)
             batch["report"] = first
             if others:
-                batch["other_texts"] = [self._encoded(texts) for texts in others]
+                assert self.text_views is not None
+                batch["other_texts"] = [
+                    self._encoded(texts, view.claims)
+                    for texts, view in zip(others, self.text_views[1:], strict=True)
+                ]
         if samples[0].masks is not None:
             batch["masks"] = [sample.masks for sample in samples if sample.masks is not None]
             batch["mask_concepts"] = [s.mask_concepts for s in samples if s.mask_concepts is not None]
@@ -129,10 +139,21 @@ class BatchDataset(Dataset[Batch]):
         rng = self._rng(epoch, index, "text")
         return [view(report, rng) for view in self.text_views]
 
-    def _encoded(self, texts: Sequence[str]) -> EncodedTexts:
+    def _encoded(self, texts: Sequence[str], claims: bool) -> EncodedTexts:
         assert self.tokenizer is not None
         ids, mask = encode(self.tokenizer, texts, self.max_length)
-        return EncodedTexts(input_ids=ids, attention_mask=mask)
+        encoded = EncodedTexts(input_ids=ids, attention_mask=mask)
+        if claims:
+            encoded["asserted"], encoded["denied"] = self._reader.read(texts)
+        return encoded
+
+    @cached_property
+    def _reader(self) -> ClaimReader:
+        if self.catalog is None:
+            raise ValueError(
+                "text_views ask for claims, but this data has no concept catalogue to read them by"
+            )
+        return ClaimReader(self.catalog)
 
     def _rng(self, epoch: int, index: int, purpose: str) -> np.random.Generator:
         return generator(pair_seed(self.seed, f"epoch {epoch}", index), purpose)

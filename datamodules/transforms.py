@@ -79,6 +79,7 @@ class TextView:
         impression: … of the IMPRESSION section alone.
         sentences: … of a few sentences in their order.
         most_sentences: How many sentences at most, ≥ 1; the number is uniform from 1.
+        claims: Whether the batch also holds what each text asserts and denies. Views but the first.
     """
 
     whole: float = 0.4
@@ -86,6 +87,7 @@ class TextView:
     impression: float = 0.2
     sentences: float = 0.2
     most_sentences: int = 3
+    claims: bool = False
 
     def __post_init__(self) -> None:
         """Refuse frequencies from which nothing can be drawn."""

@@ -3,12 +3,13 @@
 from lightning_modules.bert_encoder import BertEncoder
 from lightning_modules.dual_encoder import DualEncoder
 from lightning_modules.encoders import EncoderOutput, ImageEncoder, TextEncoder
-from lightning_modules.objectives import ConceptAwareInfoNCE, InfoNCE, Objective
+from lightning_modules.objectives import ConceptAwareInfoNCE, ContradictionInfoNCE, InfoNCE, Objective
 from lightning_modules.vit_encoder import ViTEncoder
 
 __all__ = [
     "BertEncoder",
     "ConceptAwareInfoNCE",
+    "ContradictionInfoNCE",
     "DualEncoder",
     "EncoderOutput",
     "ImageEncoder",

@@ -181,9 +181,10 @@ class DualEncoder(LightningModule):
         gather = Gather(self.all_gather, self.global_rank, self.trainer.world_size)
         with seeded(self.device, self.seed, self.global_rank, self.global_step):
             images = self.image_encoder(batch)
-            texts = [self.text_encoder(view) for view in (batch, *batch.get(OTHER_TEXTS, ()))]
-            views = [self._loss(images, text, batch, gather) for text in texts]
-            scalars = {name: torch.stack([view[name] for view in views]).mean() for name in views[0]}
+            views = [batch, *({**batch, **other} for other in batch.get(OTHER_TEXTS, ()))]
+            texts = [self.text_encoder(view) for view in views]
+            found = [self._loss(images, text, view, gather) for text, view in zip(texts, views, strict=True)]
+            scalars = {name: torch.stack([one[name] for one in found]).mean() for name in found[0]}
             if self.text_agreement and len(texts) > 1:
                 agreement = self._loss(texts[0], texts[1], batch, gather)["loss"]
                 scalars |= {"text_loss": agreement, "loss": scalars["loss"] + self.text_agreement * agreement}

@@ -25,7 +25,10 @@ SIZES: dict[str, Any] = {
     "test_pairs": 5,
     "batch_size": 4,
 }
-VARIED: dict[str, Any] = {"augmentation": Augmentation(), "text_views": [TextView(), TextView(0, 0, 1, 1)]}
+VARIED: dict[str, Any] = {
+    "augmentation": Augmentation(),
+    "text_views": [TextView(), TextView(0, 0, 1, 1, claims=True)],
+}
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +95,9 @@ def test_a_batch_is_what_the_contract_says(ready: Any, synthesizer: PairSynthesi
         }  # fmt: skip
         (other,) = batch["other_texts"]  # a text for the second view, another one than the first
         assert other["input_ids"].shape == other["attention_mask"].shape and len(other["input_ids"]) == 4
+        assert other["asserted"].shape == other["denied"].shape == (4, concepts)
+        contradictions = other["asserted"] * (1 - batch["labels"]) + other["denied"] * batch["labels"]
+        assert not contradictions.any(), "a report claims nothing that its image does not show"
         assert other["input_ids"].shape != batch["input_ids"].shape or not torch.equal(
             other["input_ids"], batch["input_ids"]
         )

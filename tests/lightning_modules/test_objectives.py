@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lightning_modules import ConceptAwareInfoNCE, EncoderOutput, InfoNCE
+from lightning_modules import ConceptAwareInfoNCE, ContradictionInfoNCE, EncoderOutput, InfoNCE
 from lightning_modules.objectives import Gather
 from lightning_modules.objectives.concept_aware_info_nce import same_concepts
 
@@ -203,3 +203,58 @@ def test_arguments_out_of_range_are_refused(arguments: dict[str, Any], message: 
 def test_missing_labels_are_named() -> None:
     with pytest.raises(KeyError, match="'labels' in the batch, which has"):
         ConceptAwareInfoNCE()(*pair(), {"image": torch.zeros(5)}, Gather())
+
+
+CLAIMS = {  # asserted, denied, by text; the labels are those of "all differ"
+    "no claims": ([[0, 0, 0]] * 5, [[0, 0, 0]] * 5),
+    "own findings": (LABELS["all differ"], [[0, 0, 0]] * 5),
+    "denials": ([[0, 0, 0]] * 5, [[0, 1, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 0]]),
+    "both": (
+        [[1, 0, 0], [0, 0, 0], [0, 0, 1], [0, 1, 0], [0, 0, 0]],
+        [[0, 0, 1], [1, 0, 0], [1, 0, 0], [0, 0, 0], [0, 0, 0]],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("unknown", [False, True])
+@pytest.mark.parametrize("claims", CLAIMS)
+def test_only_texts_that_an_image_contradicts_are_negatives(claims: str, unknown: bool) -> None:
+    image, text = pair()
+    labels = [list(row) for row in LABELS["all differ"]]
+    if unknown:
+        labels[1] = [math.nan] * 3
+    asserted, denied = CLAIMS[claims]
+
+    def true(i: int, j: int) -> bool:  # text j of image i
+        return not any(
+            (a and label == 0) or (d and label == 1)
+            for a, d, label in zip(asserted[j], denied[j], labels[i], strict=True)
+        )
+
+    batch = {
+        "labels": torch.tensor(labels).float(),
+        "asserted": torch.tensor(asserted).float(),
+        "denied": torch.tensor(denied).float(),
+    }
+    found = ContradictionInfoNCE(temperature=0.5)(image, text, batch, Gather())
+    own = [[float(i == j) for j in range(5)] for i in range(5)]
+    to_texts = slow_direction(image.projected, text.projected, 0.5, own, lambda i, j: i != j and true(i, j))
+    to_images = slow_direction(text.projected, image.projected, 0.5, own, lambda j, i: i != j and true(i, j))
+    assert float(found["loss"]) == pytest.approx((to_texts + to_images) / 2, abs=1e-5)
+    assert float(found["negatives"]) == pytest.approx(
+        sum(not true(i, j) for i in range(5) for j in range(5)) / 5
+    )
+    if claims == "no claims":
+        assert float(found["loss"]) == 0
+
+
+def test_without_claims_contradiction_is_info_nce_and_without_labels_it_is_refused() -> None:
+    image, text = pair()
+    plain, same = (
+        kind(temperature=0.2)(image, text, {}, Gather()) for kind in (InfoNCE, ContradictionInfoNCE)
+    )
+    assert torch.equal(plain["loss"], same["loss"])
+    with pytest.raises(KeyError, match="needs 'labels' in the batch"):
+        ContradictionInfoNCE()(
+            image, text, {"asserted": torch.zeros(5, 3), "denied": torch.zeros(5, 3)}, Gather()
+        )
