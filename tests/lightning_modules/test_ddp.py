@@ -13,13 +13,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from lightning_modules import ConceptAwareInfoNCE, InfoNCE, Objective
+from lightning_modules import ConceptAwareInfoNCE, ContradictionInfoNCE, InfoNCE, Objective
 
 HERE = Path(__file__).resolve()
 OBJECTIVES = {
     "plain": lambda: InfoNCE(0.2, image_weight=0.75),
     "mask": lambda: ConceptAwareInfoNCE("mask", temperature=0.2),
     "soft": lambda: ConceptAwareInfoNCE("soft", 0.5, temperature=0.2),
+    "contradiction": lambda: ContradictionInfoNCE(temperature=0.2),
 }
 
 
@@ -53,6 +54,8 @@ def train(
         pairs[i]["labels"] = (
             torch.full((2,), math.nan) if names is None else torch.tensor([names % 2, names // 2]).float()
         )
+        pairs[i]["asserted"] = torch.tensor([i % 2, i // 4]).float()
+        pairs[i]["denied"] = torch.tensor([(i + 1) % 2, 0]).float()
     mine = pairs[rank * 8 // ranks : (rank + 1) * 8 // ranks]
     held_out = pairs[rank:5:ranks]
     keep, dual = Keep(), tiny.make_model(objective, text={"projection_hidden": 24})
