@@ -69,6 +69,10 @@ bench: install ## Pairs a second, training samples a second, on the fly against 
 ceiling: install ## The same ViT trained on the labels: what can be seen at all, per concept
 	$(PYTHON) benchmarks/supervised_ceiling.py $(ARGS)
 
+.PHONY: extraction
+extraction: install ## Precision and recall of the entity extraction on the hand-written sentences
+	$(PYTHON) -m scripts.extraction $(ARGS)
+
 .PHONY: atlas
 atlas: install ## Rebuild the simulator's atlas from CTs with an organ segmentation: ARGS="--help"
 	$(PYTHON) scripts/build_atlas.py $(ARGS)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from scripts.extraction import main, score
 from synthesis.concepts import NO_FINDING, ConceptCatalog
 from synthesis.reports.entities import EntityExtractor, Mention
 
@@ -40,22 +41,24 @@ def test_the_sentences_are_many_and_well_formed():
 
 @pytest.mark.parametrize("part", SENTENCES)
 def test_precision_and_recall_on_hand_written_sentences(part):
-    hits = extra = missed = 0
-    wrong = []
-    for item in SENTENCES[part]:
-        wanted = {(concept, status) for status in STATUSES for concept in item.get(status, [])}
-        found = read(item["text"])
-        hits, extra, missed = (
-            hits + len(wanted & found),
-            extra + len(found - wanted),
-            missed + len(wanted - found),
-        )
-        if wanted != found:
-            wrong.append((item["text"], wanted ^ found))
-    precision, recall = hits / (hits + extra), hits / (hits + missed)
-    print(f"{part}: {len(SENTENCES[part])} sentences, precision {precision:.3f}, recall {recall:.3f}")
-    assert precision >= 0.97, wrong
-    assert recall >= 0.97, wrong
+    found = score(extractor(), SENTENCES[part])
+    assert found.precision >= 0.97, found.wrong
+    assert found.recall >= 0.97, found.wrong
+
+
+def test_the_score_counts_what_is_wrong(capsys):
+    items = [
+        {"text": "No pneumothorax."},
+        {"text": "Small effusion.", "present": ["mass"], "absent": ["pneumothorax"]},
+        {"text": "Pneumonia.", "present": ["pneumonia"]},
+    ]
+    found = score(extractor(), items)
+    assert (found.sentences, found.hits, found.extra, found.missed) == (3, 1, 2, 2)
+    assert (found.precision, found.recall) == (1 / 3, 1 / 3)
+    assert found.wrong[0] == "No pneumothorax.  +pneumothorax absent"
+    main(["--wrong"])
+    printed = capsys.readouterr().out
+    assert f"| all | {sum(map(len, SENTENCES.values()))} |" in printed
 
 
 @pytest.mark.parametrize("attribute", ["side", "severity"])
