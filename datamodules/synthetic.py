@@ -150,4 +150,5 @@ class SyntheticPairs(BatchDataModule):
             indices = range(start, min(start + _CHUNK, self.tokenizer_reports))
             cases = [sampler.sample(0, "tokenizer", i) for i in indices]
             seeds = [pair_seed(0, "tokenizer", i) for i in indices]
-            yield from map(full_text, self.synthesizer.writer.write(cases, seeds))
+            reports = self.synthesizer.writer.write(cases, seeds)
+            yield from (full_text(report) for report in reports if not report.dropped)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -133,7 +133,7 @@ class ClinicSynthesizer(PairSynthesizer):
         cases = [self.sampler.sample(seed, split, other) for _, other in swaps]
         reports = self.writer.write(cases, [pair_seed(seed, split, other) for _, other in swaps])
         for (pair, other), report in zip(swaps, reports, strict=True):
-            pair.report = report
+            pair.report = replace(report, notes=())
             pair.notes += (f"{MISPAIRED}: report of case {other}",)
 
     def _other(self, index: int, seed: int, split: str, rng: np.random.Generator) -> int:

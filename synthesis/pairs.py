@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -62,14 +62,16 @@ class PairSynthesizer:
     """Makes pair ``i`` of a split as a pure function of (configuration, seed, split, i).
 
     A pair that a filter refuses is drawn again from another seed for the same case, so that every index has a
-    pair and the balance of the cases stays; the reasons are in `Pair.notes`.
+    pair and the balance of the cases stays. Where the writer drops a report, the index gets another case: the
+    balance shifts towards what the writer can say. The reasons are in `Pair.notes`, with what the writer notes.
 
     Args:
         sampler: Draws the case of each index.
         writer: Writes the report of a case.
         image_maker: Draws the case (or the report).
         filters: Refuse bad pairs, in this order.
-        attempts: How often a case is drawn before the filters are said to be impossible to please, ≥ 1.
+        attempts: How often a case is drawn before the filters, or the writer, are said to be impossible to
+            please, ≥ 1.
     """
 
     def __init__(
@@ -121,7 +123,7 @@ class PairSynthesizer:
                 break
             redrawn = self._draw([pairs[k].index for k in waiting], seed, split, attempt)
             for k, pair in zip(waiting, redrawn, strict=True):
-                pair.notes = pairs[k].notes
+                pair.notes = pairs[k].notes + pair.notes
                 pairs[k] = pair
             waiting = self._refuse(pairs, waiting)
         if waiting:
@@ -151,26 +153,53 @@ class PairSynthesizer:
         return json_sha256(self.describe())
 
     def _draw(self, indices: Sequence[int], seed: int, split: str, attempt: int = 0) -> list[Pair]:
-        cases = [self.sampler.sample(seed, split, i) for i in indices]
         stream = f"{split}/again-{attempt}" if attempt else split
         seeds = [pair_seed(seed, stream, i) for i in indices]
-        reports = self.writer.write(cases, seeds)
+        cases, reports, notes = self._write(indices, seeds, seed, split)
         made = self.image_maker.make(cases, reports, seeds)
         _check(made, len(cases))
         changed = [k for k, case in enumerate(cases) if made.cases[k] != case]
         rewritten = self.writer.write([made.cases[k] for k in changed], [seeds[k] for k in changed])
         for k, report in zip(changed, rewritten, strict=True):
             reports[k] = report
+            notes[k] += report.notes
         images = made.images.mul(255).round().to(torch.uint8).cpu()
         masks = None if made.masks is None else [mask.cpu() for mask in made.masks]
         return [
-            Pair(i, made.cases[k], reports[k], images[k], masks[k] if masks else None)
+            Pair(i, made.cases[k], replace(reports[k], notes=()), images[k], masks[k] if masks else None, notes[k])
             for k, i in enumerate(indices)
         ]
 
+    def _write(
+        self, indices: Sequence[int], seeds: Sequence[int], seed: int, split: str
+    ) -> tuple[list[Case], list[Report], list[tuple[str, ...]]]:
+        """Draw the cases and have them written; one whose report is dropped gives way to another."""
+        cases: dict[int, Case] = {}
+        reports: dict[int, Report] = {}
+        notes: list[tuple[str, ...]] = [()] * len(indices)
+        waiting = list(range(len(indices)))
+        for again in range(self.attempts):
+            stream = f"{split}/case-{again}" if again else split
+            cases |= {k: self.sampler.sample(seed, stream, indices[k]) for k in waiting}
+            written = self.writer.write([cases[k] for k in waiting], [seeds[k] for k in waiting])
+            reports |= zip(waiting, written, strict=True)
+            for k in waiting:
+                notes[k] += reports[k].notes
+            waiting = [k for k in waiting if reports[k].dropped]
+            if not waiting:
+                order = range(len(indices))
+                return [cases[k] for k in order], [reports[k] for k in order], notes
+        raise RuntimeError(
+            f"pair {indices[waiting[0]]} of {split!r} (seed {seed}): none of {self.attempts} cases got a report "
+            f"({notes[waiting[0]][-1]}). Give the writer a better model, more attempts, or a fallback."
+        )
+
     def _refuse(self, pairs: list[Pair], candidates: Sequence[int]) -> list[int]:
         """Note on each refused candidate why, and return the positions of the refused."""
-        accepted, refused = list(candidates), []
+        accepted, refused = [k for k in candidates if not pairs[k].report.dropped], []
+        for k in sorted(set(candidates) - set(accepted)):  # the case shown, or the report swapped in
+            pairs[k].notes += ("drawn again: no report",)
+            refused.append(k)
         for part in self.filters:
             reasons = part.reject([pairs[k] for k in accepted]) if accepted else []
             for k, reason in zip(accepted, reasons, strict=True):

@@ -100,7 +100,7 @@ def _record(pair: Pair) -> str:
     content = {
         "index": pair.index,
         "case": asdict(pair.case),
-        "report": asdict(pair.report),
+        "report": {"findings": pair.report.findings, "impression": pair.report.impression},
         "notes": pair.notes,
     }
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"))

@@ -8,6 +8,7 @@ doi:10.1016/j.jbi.2009.05.002.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -39,12 +40,16 @@ class Cues:
     Args:
         path: The YAML file; None takes ``configs/reports/cues.yaml``, whose comments explain its keys.
 
+    Attributes:
+        sha256: Of the file.
+
     Raises:
         YamlError: If the file is malformed.
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
-        root, _ = Entry.read(DEFAULT_CUES if path is None else Path(path))
+        root, content = Entry.read(DEFAULT_CUES if path is None else Path(path))
+        self.sha256 = hashlib.sha256(content).hexdigest()
         self._words: list[tuple[str, bool, bool, Words]] = []
         for meaning in ("negation", "uncertainty"):
             entry = root.entry(meaning)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from synthesis.concepts import NO_FINDING, ConceptCatalog
 from synthesis.reports.cues import Cues, Span, Status
@@ -83,6 +84,15 @@ class EntityExtractor:
         self._cues = Cues(cues)
         self._known: dict[str, tuple[Mention, ...]] = {}
 
+    def describe(self) -> dict[str, Any]:
+        """Return what is read depends on: the rules' files and the catalogue."""
+        return {
+            "class": type(self).__name__,
+            "catalog_sha256": self._catalog.sha256,
+            "lexicon_sha256": self._lexicon.sha256,
+            "cues_sha256": self._cues.sha256,
+        }
+
     def extract(self, text: str) -> list[Mention]:
         """Return the mentions of a text in order.
 
@@ -138,7 +148,7 @@ class EntityExtractor:
         )
 
     def _names(self, sentence: str) -> list[_Name]:
-        """Return the names in a sentence in order; of names that overlap, the longest."""
+        """Return the names in a sentence in order; of those that overlap, one."""
         lexicon = self._lexicon
         found = [_Name(*span, "ignore") for span in lexicon.ignore.spans(sentence)]
         named = {
@@ -157,7 +167,8 @@ class EntityExtractor:
             for span in term.words.spans(sentence)
         ]
         chosen: list[_Name] = []
-        for name in sorted(found, key=lambda n: (n.start - n.end, n.kind != "ignore")):
+        # A structure gives way ("right lung mass"), else the longer name wins.
+        for name in sorted(found, key=lambda n: (n.kind == "structure", n.start - n.end, n.kind != "ignore")):
             if all(name.end <= other.start or other.end <= name.start for other in chosen):
                 chosen.append(name)
         return sorted(chosen, key=lambda name: name.start)

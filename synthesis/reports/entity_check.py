@@ -9,6 +9,7 @@ from pathlib import Path
 from synthesis.cases import Case, Finding
 from synthesis.concepts import NO_FINDING, ConceptCatalog
 from synthesis.reports.entities import EntityExtractor, Mention
+from synthesis.reports.entity_reader import EntityReader
 from synthesis.reports.report import Report
 
 
@@ -38,12 +39,13 @@ class EntityCheck:
 
     Args:
         catalog: The concept catalogue; None takes the one shipped.
-        extractor: Reads the entities; None takes the rules of :class:`~.entities.EntityExtractor`.
+        extractor: Reads the entities, e.g. a trained :class:`~.token_classifier.TokenClassifier`; None takes the
+            rules of :class:`~.entities.EntityExtractor`.
     """
 
-    def __init__(self, catalog: str | Path | None = None, extractor: EntityExtractor | None = None) -> None:
+    def __init__(self, catalog: str | Path | None = None, extractor: EntityReader | None = None) -> None:
         self._catalog = ConceptCatalog.load(catalog)
-        self._extractor = extractor or EntityExtractor(catalog)
+        self._extractor: EntityReader = extractor or EntityExtractor(catalog)
 
     def disagreements(self, case: Case, report: Report) -> list[Disagreement]:
         """Return every way in which a report differs from its case; an empty list means that they agree."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -50,6 +51,7 @@ class Lexicon:
         path: The YAML file; None takes ``configs/reports/lexicon.yaml``. Its comments explain its keys.
 
     Attributes:
+        sha256: Of the file.
         terms: Names of concepts, one term a concept, in catalogue order.
         denied_only: Names that mean something only when they are denied: that the concepts are absent, or
             that "no_finding" is present.
@@ -69,7 +71,8 @@ class Lexicon:
     """
 
     def __init__(self, catalog: ConceptCatalog, path: str | Path | None = None) -> None:
-        root, _ = Entry.read(DEFAULT_LEXICON if path is None else Path(path))
+        root, content = Entry.read(DEFAULT_LEXICON if path is None else Path(path))
+        self.sha256 = hashlib.sha256(content).hexdigest()
         self._root, self._gap = root, f"(?:{root.text('gap')})"
         self._negator = Words([root.text("negator")], root, "negator")
         self._spellings = root.texts("spellings")

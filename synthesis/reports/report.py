@@ -13,10 +13,17 @@ class Report:
     Attributes:
         findings: Text of the FINDINGS section, without its heading.
         impression: Text of the IMPRESSION section, without its heading.
+        notes: What happened while it was written ("findings, attempt 1: missing"), for the records of the pair.
     """
 
     findings: str
     impression: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def dropped(self) -> bool:
+        """Whether the writer gave it up: both sections are empty, and ``notes`` say why."""
+        return not (self.findings or self.impression)
 
     @property
     def text(self) -> str:

@@ -23,7 +23,8 @@ class ReportWriter(Protocol):
             seeds: The pair seed of each case (see `synthesis.seeding.pair_seed`), as many as `cases`.
 
         Returns:
-            Reports in the order of `cases`.
+            Reports in the order of `cases`. A writer that cannot write one returns it empty
+            (`Report.dropped`), with the reasons in its notes: the pair then gets another case.
         """
         ...
 

@@ -1,0 +1,31 @@
+"""The seam at which anything that answers a conversation plugs in: a model in this process, or a served one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+Message: TypeAlias = dict[str, str]
+"""A turn: "role" is "system", "user" or "assistant", "content" its text. The form of every chat template."""
+
+
+@runtime_checkable
+class ChatModel(Protocol):
+    """Answers conversations.
+
+    An answer depends on the conversation and its seed alone, not on what it is asked together with; how
+    exactly that holds is for each model to say.
+    """
+
+    def complete(self, conversations: Sequence[Sequence[Message]], seeds: Sequence[int]) -> list[str]:
+        """Return one answer a conversation, in that order.
+
+        Args:
+            conversations: Turns that end with one of the user.
+            seeds: The seed of each answer, in [0, 2**63), as many as ``conversations``.
+        """
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Everything an answer depends on, as a JSON-able dict without secrets: it enters fingerprints."""
+        ...
