@@ -14,6 +14,7 @@ from datamodules.transforms import Augmentation, TextView, full_text
 from synthesis.cache import PairCache, fill, recipe, split_directory
 from synthesis.cases import UniformCaseSampler
 from synthesis.pairs import PairSynthesizer, json_sha256
+from synthesis.reports.report_writer import ReportWriter
 from synthesis.seeding import pair_seed
 
 _CHUNK = 1024  # reports written in one call for the tokenizer
@@ -41,6 +42,8 @@ class SyntheticPairs(BatchDataModule):
         tokenizer: Directory (or hub name) of a tokenizer; None trains one on reports of the writer.
         vocab_size: Entries of the trained tokenizer.
         tokenizer_reports: Reports that it is trained on.
+        tokenizer_writer: Writes them; None takes the writer of the synthesizer. A language model is slow, and
+            the grammar's reports have the same words.
         max_length: Longest text in tokens, a multiple of 8.
         text_views: What training reads of a report, one text a view: each is compared with the image, which
             is encoded once. None reads all of it.
@@ -66,6 +69,7 @@ class SyntheticPairs(BatchDataModule):
         tokenizer: str | None = None,
         vocab_size: int = 4096,
         tokenizer_reports: int = 5_000,
+        tokenizer_writer: ReportWriter | None = None,
         max_length: int = 192,
         text_views: Sequence[TextView] | None = None,
         augmentation: Augmentation | None = None,
@@ -93,6 +97,7 @@ class SyntheticPairs(BatchDataModule):
         self.tokenizer_name = tokenizer
         self.vocab_size = vocab_size
         self.tokenizer_reports = tokenizer_reports
+        self.tokenizer_writer = tokenizer_writer
         self.masks = masks
 
     def prepare_data(self) -> None:
@@ -139,16 +144,15 @@ class SyntheticPairs(BatchDataModule):
         So corpora that are compared with each other, and those that models are tested on, have one tokenizer.
         """
         made_by = self.synthesizer.describe()
-        return {
-            "reports": self.tokenizer_reports,
-            **{key: made_by[key] for key in ("code", "catalog", "writer")},
-        }
+        corpus = {"reports": self.tokenizer_reports, **{k: made_by[k] for k in ("code", "catalog", "writer")}}
+        return corpus if self.tokenizer_writer is None else {**corpus, "writer": self.tokenizer_writer.describe()}
 
     def _texts(self) -> Iterator[str]:
         sampler = UniformCaseSampler(self.catalog.path)
+        writer = self.tokenizer_writer or self.synthesizer.writer
         for start in range(0, self.tokenizer_reports, _CHUNK):
             indices = range(start, min(start + _CHUNK, self.tokenizer_reports))
             cases = [sampler.sample(0, "tokenizer", i) for i in indices]
             seeds = [pair_seed(0, "tokenizer", i) for i in indices]
-            reports = self.synthesizer.writer.write(cases, seeds)
+            reports = writer.write(cases, seeds)
             yield from (full_text(report) for report in reports if not report.dropped)

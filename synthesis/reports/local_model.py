@@ -169,7 +169,12 @@ class LocalModel:
             pad_token_id=padding,
             **({"stop_strings": self.stop, "tokenizer": tokenizer} if self.stop else {}),
         )
-        return [str(text) for text in tokenizer.batch_decode(made[:, ids.shape[1] :], skip_special_tokens=True)]
+        texts = tokenizer.batch_decode(made[:, ids.shape[1] :], skip_special_tokens=True)
+        return [self._until_stop(text) for text in texts]
+
+    def _until_stop(self, text: str) -> str:
+        """Return what stands before the first stop: a token may hold more than the stop."""
+        return text[: min((text.find(stop) for stop in self.stop if stop in text), default=len(text))]
 
     def _read(self, prefix: tuple[int, ...], rows: int) -> Any:
         """Return keys and values of a prefix for so many rows, read once; None without a prefix."""

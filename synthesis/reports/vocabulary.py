@@ -30,7 +30,9 @@ class Vocabulary:
         for concept in catalog:
             texts += [concept.preferred_name, concept.definition, *concept.synonyms]
             texts += [*concept.prompts_present, *concept.prompts_absent]
-            texts += [*concept.severities, *concept.lateralities, *(place.name for place in concept.locations)]
+            texts += [*concept.severities, *(place.name for place in concept.locations)]
+            for side in concept.lateralities:  # as the bank writes {laterality}, {laterality}ward
+                texts += [side, f"{side}ward", f"{side}ly"]
         self._stems = {_stem(word) for text in (*texts, *more) for word in _words(text)}
 
     def unknown(self, text: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from synthesis.files import file_sha256
 
 PACKAGE = "package:"
+_HUB_ID = re.compile(r"\w[\w.-]*/[\w.-]+(@[\w./-]+)?")
 _KEPT = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.gguf")
 
 
@@ -47,7 +49,7 @@ class Weights:
             return cls(path)
         if path.is_file() and path.suffix == ".gguf":
             return cls(path.parent, path.name)
-        if path.exists() or len(path.parts) != 2 or path.is_absolute() or path.parts[0].startswith("."):
+        if path.exists() or not _HUB_ID.fullmatch(str(name)):
             raise FileNotFoundError(
                 f"language model {str(name)!r}: no directory and no .gguf file; give one of them, "
                 f"{PACKAGE}NAME of an installed distribution that carries a GGUF file, or a hub id owner/name."
