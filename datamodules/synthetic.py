@@ -145,7 +145,11 @@ class SyntheticPairs(BatchDataModule):
         """
         made_by = self.synthesizer.describe()
         corpus = {"reports": self.tokenizer_reports, **{k: made_by[k] for k in ("code", "catalog", "writer")}}
-        return corpus if self.tokenizer_writer is None else {**corpus, "writer": self.tokenizer_writer.describe()}
+        return (
+            corpus
+            if self.tokenizer_writer is None
+            else {**corpus, "writer": self.tokenizer_writer.describe()}
+        )
 
     def _texts(self) -> Iterator[str]:
         sampler = UniformCaseSampler(self.catalog.path)

@@ -63,7 +63,7 @@ class PairSynthesizer:
 
     A pair that a filter refuses is drawn again from another seed for the same case, so that every index has a
     pair and the balance of the cases stays. Where the writer drops a report, the index gets another case: the
-    balance shifts towards what the writer can say. The reasons are in `Pair.notes`, with what the writer notes.
+    balance shifts towards what the writer can say. Reasons are in `Pair.notes`, with what the writer notes.
 
     Args:
         sampler: Draws the case of each index.
@@ -166,7 +166,14 @@ class PairSynthesizer:
         images = made.images.mul(255).round().to(torch.uint8).cpu()
         masks = None if made.masks is None else [mask.cpu() for mask in made.masks]
         return [
-            Pair(i, made.cases[k], replace(reports[k], notes=()), images[k], masks[k] if masks else None, notes[k])
+            Pair(
+                i,
+                made.cases[k],
+                replace(reports[k], notes=()),
+                images[k],
+                masks[k] if masks else None,
+                notes[k],
+            )
             for k, i in enumerate(indices)
         ]
 
@@ -190,8 +197,8 @@ class PairSynthesizer:
                 order = range(len(indices))
                 return [cases[k] for k in order], [reports[k] for k in order], notes
         raise RuntimeError(
-            f"pair {indices[waiting[0]]} of {split!r} (seed {seed}): none of {self.attempts} cases got a report "
-            f"({notes[waiting[0]][-1]}). Give the writer a better model, more attempts, or a fallback."
+            f"pair {indices[waiting[0]]} of {split!r} (seed {seed}): none of {self.attempts} cases got a "
+            f"report ({notes[waiting[0]][-1]}). Give the writer a better model, more attempts, or a fallback."
         )
 
     def _refuse(self, pairs: list[Pair], candidates: Sequence[int]) -> list[int]:

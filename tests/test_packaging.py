@@ -28,12 +28,16 @@ def constraints() -> dict[str, Version]:
 
 def test_constraints_cover_everything_that_is_needed_and_allow_what_is_declared() -> None:
     pinned = constraints()
-    needed = closure("synvlp", {"dev", "atlas"})
+    needed = closure("synvlp", {"dev", "atlas", "llm"})
     assert needed.keys() <= pinned.keys()
     for version in pinned.values():
         assert version.local is None  # torch==…+cpu is on no public index
     project = PYPROJECT["project"]
-    for line in [*project["dependencies"], *project["optional-dependencies"]["dev"]]:
+    for line in [
+        *project["dependencies"],
+        *project["optional-dependencies"]["dev"],
+        *project["optional-dependencies"]["llm"],
+    ]:
         requirement = Requirement(line)
         assert pinned[canonicalize_name(requirement.name)] in requirement.specifier, line
 

@@ -51,10 +51,10 @@ class LanguageModelWriter:
     definitions) and checked, then the IMPRESSION is written from the FINDINGS and checked. What is refused is
     asked for again with another seed; after ``attempts`` the report is dropped or another writer writes it.
 
-    Every attempt is counted by reason, in `outcomes` and in the notes of the report, which stay with the pair:
-    "findings, attempt 1: missing" and the like. Reasons: those of `EntityCheck`, and "empty"; "cut off" (no
-    full stop at the end); "forbidden words"; "unknown words" (`Vocabulary`: a disease outside the catalogue);
-    "off topic" (a sentence that names no concept).
+    Every attempt is counted by reason, in `outcomes` and in the notes of the report, which stay with the
+    pair: "findings, attempt 1: missing" and the like. Reasons: those of `EntityCheck`, and "empty"; "cut off"
+    (no full stop at the end); "forbidden words"; "unknown words" (`Vocabulary`: a disease outside the
+    catalogue); "off topic" (a sentence that names no concept).
 
     Args:
         model: Answers the prompts: `LocalModel` or `ServedModel`.
@@ -164,7 +164,9 @@ class LanguageModelWriter:
         self, section: str, drafts: Sequence[_Draft], parts: dict[int, list[_Part]], attempt: int
     ) -> list[set[str]]:
         """Ask once for every part that is still missing; return for each draft what was wrong."""
-        asked = [(k, n, part) for k, d in enumerate(drafts) for n, part in enumerate(parts[id(d)]) if not part.text]
+        asked = [
+            (k, n, part) for k, d in enumerate(drafts) for n, part in enumerate(parts[id(d)]) if not part.text
+        ]
         conversations = [
             self._prompts.conversation(part.task, part.case, drafts[k].sections.get("findings", ""))
             for k, _, part in asked
@@ -201,7 +203,7 @@ class LanguageModelWriter:
         return faults
 
     def _silent(self, case: Case, impression: str) -> bool:
-        """Return whether an impression states no finding, and of a study without one not that it is normal."""
+        """Return whether an impression states no finding, nor that there is none where there is none."""
         lesions = [f.concept for f in case.findings if not self._catalog[f.concept].is_device]
         devices = [f.concept for f in case.findings if self._catalog[f.concept].is_device]
         stated = {m.concept for m in self._reader.extract(impression) if m.status != "absent"}

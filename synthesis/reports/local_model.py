@@ -15,7 +15,7 @@ from synthesis.reports.chat_model import Message
 from synthesis.reports.seeded_sampling import SeededSampling
 from synthesis.reports.weights import Weights
 
-_Prompt: TypeAlias = tuple[tuple[int, ...], tuple[int, ...]]  # what many conversations begin with, and the rest
+_Prompt: TypeAlias = tuple[tuple[int, ...], tuple[int, ...]]  # what conversations begin with, and the rest
 _REMEMBERED = 8
 
 
@@ -149,7 +149,9 @@ class LocalModel:
     ) -> list[str]:
         """Answer one batch of prompts that begin alike; what is padded stands between prefix and rest."""
         tokenizer, model = self._load()
-        padding = model.generation_config.pad_token_id or tokenizer.pad_token_id or tokenizer.eos_token_id or 0
+        padding = (
+            model.generation_config.pad_token_id or tokenizer.pad_token_id or tokenizer.eos_token_id or 0
+        )
         longest = max(map(len, rests))
         rows = [[*prefix, *[padding] * (longest - len(rest)), *rest] for rest in rests]
         ids = torch.tensor(rows, device=model.device)
@@ -200,6 +202,4 @@ class LocalModel:
         if self.temperature == 0:
             return LogitsProcessorList()
         cut = [TopPLogitsWarper(self.top_p)] if self.top_p < 1 else []
-        return LogitsProcessorList(
-            [TemperatureLogitsWarper(self.temperature), *cut, SeededSampling(seeds)]
-        )
+        return LogitsProcessorList([TemperatureLogitsWarper(self.temperature), *cut, SeededSampling(seeds)])

@@ -1,4 +1,4 @@
-"""What a language model wraps around a text, taken off: headings, list marks, quotation marks, line breaks."""
+"""What a language model wraps around a text, taken off: headings, list marks, quotation marks, breaks."""
 
 from __future__ import annotations
 

@@ -18,7 +18,9 @@ class RateLimit:
 
     def __init__(self, per_minute: float | None) -> None:
         if per_minute is not None and per_minute <= 0:
-            raise ValueError(f"requests_per_minute={per_minute}: give a positive number, or null for no limit.")
+            raise ValueError(
+                f"requests_per_minute={per_minute}: give a positive number, or null for no limit."
+            )
         self._gap = 60 / per_minute if per_minute else 0.0
         self._free = 0.0
         self._lock = Lock()

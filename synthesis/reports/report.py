@@ -13,7 +13,7 @@ class Report:
     Attributes:
         findings: Text of the FINDINGS section, without its heading.
         impression: Text of the IMPRESSION section, without its heading.
-        notes: What happened while it was written ("findings, attempt 1: missing"), for the records of the pair.
+        notes: What happened while it was written, e.g. "findings, attempt 1: missing".
     """
 
     findings: str

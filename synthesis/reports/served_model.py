@@ -1,4 +1,4 @@
-"""A language model behind an OpenAI-compatible endpoint: vLLM, llama.cpp, `transformers serve`, or a service."""
+"""A language model behind an OpenAI-compatible endpoint: vLLM, llama.cpp, `transformers serve`, a service."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ class ServedModel:
     ) -> None:
         if concurrency < 1 or retries < 0 or timeout <= 0:
             raise ValueError(
-                f"concurrency={concurrency}, retries={retries}, timeout={timeout}: give at least 1, 0 and more "
-                "than 0 seconds."
+                f"concurrency={concurrency}, retries={retries}, timeout={timeout}: give at least 1, 0 and "
+                "more than 0 seconds."
             )
         self.model = model
         self.base_url = base_url
@@ -130,8 +130,8 @@ class ServedModel:
             )
         except OpenAIError as error:
             raise RuntimeError(
-                f"the language model {self.model!r} at {self.base_url} did not answer: {error}. Check that it is "
-                f"served there, and that the environment variable {self.api_key_variable} holds its key if it "
-                "needs one."
+                f"the language model {self.model!r} at {self.base_url} did not answer: {error}. Check that it "
+                f"is served there, and that the environment variable {self.api_key_variable} holds its key if "
+                "it needs one."
             ) from error
         return answer.choices[0].message.content or "" if answer.choices else ""

@@ -18,7 +18,7 @@ RATE_NER: Mapping[str, Status | None] = {
     "NON-DISEASE": "absent",
     "ANATOMY": None,
 }
-"""Entity types of RaTE-NER (Zhao et al., arXiv:2406.16845) → what they say about the concept that they name."""
+"""Entity types of RaTE-NER (Zhao et al., arXiv:2406.16845) → what they say about a concept."""
 
 
 class TokenClassifier:
@@ -53,7 +53,7 @@ class TokenClassifier:
         self.statuses = dict(RATE_NER if statuses is None else statuses)
         wrong = set(self.statuses.values()) - {"present", "absent", "uncertain", None}
         if wrong:
-            raise ValueError(f"statuses={self.statuses}: {wrong} is none; use present, absent, uncertain, null.")
+            raise ValueError(f"statuses={self.statuses}: {wrong}: use present, absent, uncertain or null.")
         self.rules = rules or EntityExtractor()
         self.device = device
         self._identity: dict[str, str] | None = None
@@ -101,7 +101,7 @@ class TokenClassifier:
         if labels - self.statuses.keys():
             raise ValueError(
                 f"{self.weights} knows the labels {sorted(labels)}, but statuses says nothing about "
-                f"{sorted(labels - self.statuses.keys())}; add them, with null for what denies and asserts nothing."
+                f"{sorted(labels - self.statuses.keys())}; add them, with null for what asserts nothing."
             )
         longest = min(tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", 512))
         tokenizer.model_max_length = longest

@@ -22,7 +22,7 @@ class Weights:
 
     Attributes:
         directory: Where they lie.
-        gguf_file: The GGUF file in it that holds both, or None for a directory as `save_pretrained` leaves it.
+        gguf_file: The GGUF file in it that holds both; None for a directory as `save_pretrained` leaves it.
         hub: Name and commit where they come from the hub, or None.
     """
 
@@ -52,7 +52,7 @@ class Weights:
         if path.exists() or not _HUB_ID.fullmatch(str(name)):
             raise FileNotFoundError(
                 f"language model {str(name)!r}: no directory and no .gguf file; give one of them, "
-                f"{PACKAGE}NAME of an installed distribution that carries a GGUF file, or a hub id owner/name."
+                f"{PACKAGE}NAME of an installed distribution with a GGUF file, or a hub id owner/name."
             )
         return cls._of_hub(str(name))
 
@@ -96,5 +96,7 @@ def packaged_gguf(name: str) -> Path:
     found = [Path(str(file.locate())) for file in files if file.suffix == ".gguf"]
     if len(found) != 1:
         names = ", ".join(path.name for path in found) or "none"
-        raise FileNotFoundError(f"the distribution {name!r} holds not one GGUF file but: {names}; name a file.")
+        raise FileNotFoundError(
+            f"the distribution {name!r} holds not one GGUF file but: {names}; name a file."
+        )
     return found[0]

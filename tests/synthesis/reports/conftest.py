@@ -59,7 +59,9 @@ def tiny_language_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     catalog = ConceptCatalog.load()
     texts = [concept.definition for concept in catalog]
-    texts += [a for task in Prompts(None, catalog).tasks.values() for example in task.examples for a in example]
+    texts += [
+        a for task in Prompts(None, catalog).tasks.values() for example in task.examples for a in example
+    ]
     words = Tokenizer(models.BPE(unk_token=None))
     words.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     words.decoder = ByteLevel()

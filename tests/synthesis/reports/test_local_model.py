@@ -18,7 +18,13 @@ from synthesis.reports.seeded_sampling import SeededSampling
 from synthesis.reports.weights import Weights, packaged_gguf
 from synthesis.seeding import pair_seed
 
-QUESTIONS = ["mass", "a small left pleural effusion", "no edema", "a large hiatal hernia behind the heart", "x"]
+QUESTIONS = [
+    "mass",
+    "a small left pleural effusion",
+    "no edema",
+    "a large hiatal hernia behind the heart",
+    "x",
+]
 SEEDS = [3, 1, 4, 1, 5]
 CONVERSATIONS = [
     [
@@ -125,7 +131,7 @@ def test_a_model_without_chat_template_is_refused(tiny_language_model: Path, tmp
 
 @pytest.mark.parametrize("name", ["./nothing/here", "/nothing", "model.bin", "a/b/c", "../a"])
 def test_weights_that_are_not_there_are_named(name: str) -> None:
-    with pytest.raises(FileNotFoundError, match="no directory and no .gguf file"):
+    with pytest.raises(FileNotFoundError, match=r"no directory and no \.gguf file"):
         Weights.find(name)
 
 

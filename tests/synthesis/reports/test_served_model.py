@@ -67,7 +67,13 @@ class Handler(BaseHTTPRequestHandler):
             choice = {"index": 0, "finish_reason": "stop", "message": message}
             self.reply(
                 200,
-                {"id": "1", "object": "chat.completion", "created": 0, "model": body["model"], "choices": [choice]},
+                {
+                    "id": "1",
+                    "object": "chat.completion",
+                    "created": 0,
+                    "model": body["model"],
+                    "choices": [choice],
+                },
             )
 
     def reply(self, status: int, content: dict[str, Any]) -> None:
@@ -99,7 +105,9 @@ def questions(number: int) -> list[list[dict[str, str]]]:
 
 def test_answers_come_in_the_order_asked_with_seed_and_settings(server: Server) -> None:
     model = ServedModel("some/model", server.url, temperature=0.3, top_p=0.9, max_tokens=55, stop=["\n"])
-    assert model.complete(questions(9), range(2**40, 2**40 + 9)) == [f"There is number {i}." for i in range(9)]
+    assert model.complete(questions(9), range(2**40, 2**40 + 9)) == [
+        f"There is number {i}." for i in range(9)
+    ]
     bodies = {body["messages"][0]["content"]: body for body in server.bodies}
     assert len(bodies) == 9
     for i in range(9):

@@ -24,6 +24,14 @@ TAUGHT = [
     ("there is no effusion .", "O O O B-NON-ABNORMALITY O"),
     ("there is a mass .", "O O O O O"),
     ("no mass .", "O O O"),
+    (
+        "there is a left pneumothorax . there is no effusion .",
+        "O O O O B-ABNORMALITY O O O O B-NON-ABNORMALITY O",
+    ),
+    (
+        "there is a left pneumothorax . there is a right effusion .",
+        "O O O O B-ABNORMALITY O O O O O B-ABNORMALITY O",
+    ),
     ("heart is normal .", "B-ANATOMY O B-NON-ABNORMALITY O"),
 ]
 
@@ -110,6 +118,8 @@ def test_labels_can_be_given_another_meaning(directory: Path) -> None:
 
 def test_a_label_without_meaning_and_a_meaning_that_is_none_are_refused(directory: Path) -> None:
     with pytest.raises(ValueError, match=r"ANATOMY.*add them"):
-        TokenClassifier(directory, {"ABNORMALITY": "present", "NON-ABNORMALITY": "absent"}).extract("No mass.")
+        TokenClassifier(directory, {"ABNORMALITY": "present", "NON-ABNORMALITY": "absent"}).extract(
+            "No mass."
+        )
     with pytest.raises(ValueError, match="maybe"):
         TokenClassifier(directory, {"ABNORMALITY": "maybe"})
