@@ -165,15 +165,9 @@ class PairSynthesizer:
             notes[k] += report.notes
         images = made.images.mul(255).round().to(torch.uint8).cpu()
         masks = None if made.masks is None else [mask.cpu() for mask in made.masks]
+        texts = [replace(report, notes=()) for report in reports]
         return [
-            Pair(
-                i,
-                made.cases[k],
-                replace(reports[k], notes=()),
-                images[k],
-                masks[k] if masks else None,
-                notes[k],
-            )
+            Pair(i, made.cases[k], texts[k], images[k], masks[k] if masks else None, notes[k])
             for k, i in enumerate(indices)
         ]
 

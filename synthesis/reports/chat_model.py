@@ -1,4 +1,4 @@
-"""The seam at which anything that answers a conversation plugs in: a model in this process or a served one."""
+"""The seam at which anything that answers a conversation plugs in: a local model or a served one."""
 
 from __future__ import annotations
 

@@ -149,9 +149,7 @@ class LocalModel:
     ) -> list[str]:
         """Answer one batch of prompts that begin alike; what is padded stands between prefix and rest."""
         tokenizer, model = self._load()
-        padding = (
-            model.generation_config.pad_token_id or tokenizer.pad_token_id or tokenizer.eos_token_id or 0
-        )
+        padding = tokenizer.pad_token_id or tokenizer.eos_token_id or 0
         longest = max(map(len, rests))
         rows = [[*prefix, *[padding] * (longest - len(rest)), *rest] for rest in rests]
         ids = torch.tensor(rows, device=model.device)

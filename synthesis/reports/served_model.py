@@ -130,8 +130,8 @@ class ServedModel:
             )
         except OpenAIError as error:
             raise RuntimeError(
-                f"the language model {self.model!r} at {self.base_url} did not answer: {error}. Check that it "
-                f"is served there, and that the environment variable {self.api_key_variable} holds its key if "
-                "it needs one."
+                f"the language model {self.model!r} at {self.base_url} did not answer: {error}. Check that it"
+                f" is served there, and that the environment variable {self.api_key_variable} holds its key,"
+                " if it needs one."
             ) from error
         return answer.choices[0].message.content or "" if answer.choices else ""

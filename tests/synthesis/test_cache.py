@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,11 @@ from synthesis.cache import (
     recipe,
     split_directory,
 )
+from synthesis.case import Case
 from synthesis.corruption import ClinicSynthesizer
 from synthesis.pairs import Pair, PairSynthesizer, code_sha256
+from synthesis.reports.grammar import GrammarWriter
+from synthesis.reports.report import Report
 
 ROOT = Path(__file__).resolve().parents[2]
 PAIRS, SHARD = 21, 4  # six shards, the last one short
@@ -67,6 +71,23 @@ def filled(synthesizer: PairSynthesizer, tmp_path_factory: pytest.TempPathFactor
 def copy(filled: Path, tmp_path: Path) -> Path:
     """A cache to be maltreated, as ``<root>/<fingerprint>/train``."""
     return Path(shutil.copytree(filled, tmp_path / filled.parent.name / filled.name))
+
+
+class Noting(GrammarWriter):
+    """Notes how each report came about."""
+
+    def write(self, cases: Sequence[Case], seeds: Sequence[int]) -> list[Report]:
+        return [
+            replace(report, notes=("findings, attempt 1: missing",)) for report in super().write(cases, seeds)
+        ]
+
+
+def test_what_a_writer_notes_comes_back_with_the_pair(synthesizer: PairSynthesizer, tmp_path: Path) -> None:
+    noting = PairSynthesizer(synthesizer.sampler, Noting(), synthesizer.image_maker)
+    cache = PairCache(fill_small(tmp_path, noting, pairs=3), recipe(noting, 0, SHARD))
+    for made, read in zip(noting.make(range(3), 0, "train"), cache.pairs(range(3)), strict=True):
+        assert read.notes == made.notes and "findings, attempt 1: missing" in read.notes
+        assert read.report == made.report
 
 
 def test_pairs_come_back_exactly(synthesizer: PairSynthesizer, filled: Path) -> None:

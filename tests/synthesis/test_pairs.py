@@ -195,3 +195,69 @@ def test_a_pair_is_plain_data(first: list[Pair]) -> None:
     assert {field.name for field in dataclasses.fields(first[0])} == {
         "index", "case", "report", "image", "masks", "notes",
     }  # fmt: skip
+
+
+class Fussy:
+    """A writer that drops every report in which its concept leads, and notes what it does."""
+
+    def __init__(self, concept: str | None) -> None:
+        self.concept = concept
+        self.grammar = GrammarWriter()
+
+    def write(self, cases: Sequence[Case], seeds: Sequence[int]) -> list[Report]:
+        reports = []
+        for case, report in zip(cases, self.grammar.write(cases, seeds), strict=True):
+            lead = case.findings[0].concept if case.findings else None
+            refused = self.concept in (lead, "everything")
+            reports.append(
+                Report("", "", (f"dropped {lead}",))
+                if refused
+                else dataclasses.replace(report, notes=(f"wrote {lead}",))
+            )
+        return reports
+
+    def describe(self) -> dict[str, object]:
+        return {"concept": self.concept}
+
+
+def test_a_dropped_report_gives_way_to_another_case_and_the_reason_stays() -> None:
+    from synthesis.images.simulator import Simulator
+
+    sampler = UniformCaseSampler(normal_rate=0.0)
+    plain = PairSynthesizer(sampler, GrammarWriter(), Simulator(image_size=64))
+    fussy = PairSynthesizer(sampler, Fussy("nodule"), Simulator(image_size=64))
+    indices = range(24)
+    leads = {i: sampler.sample(1, "train", i).findings[0].concept for i in indices}
+    assert "nodule" in leads.values()
+    pairs = fussy.make(indices, 1, "train")
+    for pair, usual in zip(pairs, plain.make(indices, 1, "train"), strict=True):
+        assert not pair.report.dropped and pair.report.notes == ()
+        if leads[pair.index] == "nodule":
+            assert pair.notes[0] == "dropped nodule"
+            assert pair.case != usual.case and "wrote" in pair.notes[-1]
+        else:
+            assert (pair.case, pair.report) == (usual.case, usual.report)
+            assert torch.equal(pair.image, usual.image)
+    again = fussy.make([i for i in indices if leads[i] == "nodule"], 1, "train")
+    assert [pair.notes for pair in again] == [p.notes for p in pairs if leads[p.index] == "nodule"]
+
+
+def test_a_writer_that_drops_everything_ends_in_an_error() -> None:
+    synthesizer = PairSynthesizer(UniformCaseSampler(), Fussy("everything"), Shade(), attempts=3)
+    with pytest.raises(RuntimeError, match=r"pair 4 of 'val' .*none of 3 cases .*dropped .*fallback"):
+        synthesizer.make([4], 0, "val")
+
+
+def test_a_report_dropped_because_the_maker_changed_the_case_has_the_pair_drawn_again() -> None:
+    class OnlyWhole(Fussy):
+        """Drops the reports of cases without findings: those that `Shade` left empty."""
+
+        def write(self, cases: Sequence[Case], seeds: Sequence[int]) -> list[Report]:
+            return [
+                report if case.findings else Report("", "", ("dropped",))
+                for case, report in zip(cases, self.grammar.write(cases, seeds), strict=True)
+            ]
+
+    sampler = UniformCaseSampler(findings_per_case=[1.0], device_rate=0.0)  # so `Shade` empties every case
+    with pytest.raises(RuntimeError, match=r"refused 2 times: .*drawn again: no report"):
+        PairSynthesizer(sampler, OnlyWhole(None), Shade(), attempts=2).make(range(3), 0, "train")
