@@ -54,7 +54,7 @@ class LanguageModelWriter:
     Every attempt is counted by reason, in `outcomes` and in the notes of the report, which stay with the
     pair: "findings, attempt 1: missing" and the like. Reasons: those of `EntityCheck`, and "empty"; "cut off"
     (no full stop at the end); "forbidden words"; "unknown words" (`Vocabulary`: a disease outside the
-    catalogue); "off topic" (a sentence that names no concept).
+    catalogue); "off topic" (a sentence that names no concept); "repeated" (a sentence stands twice).
 
     Args:
         model: Answers the prompts: `LocalModel` or `ServedModel`.
@@ -190,8 +190,11 @@ class LanguageModelWriter:
             faults.add("forbidden words")
         if self._vocabulary.unknown(text):
             faults.add("unknown words")
-        if not all(self._reader.extract(sentence) for sentence in split_sentences(text)):
+        sentences = split_sentences(text)
+        if not all(self._reader.extract(sentence) for sentence in sentences):
             faults.add("off topic")
+        if len(set(sentences)) < len(sentences):
+            faults.add("repeated")
         findings = draft.sections["findings"] if section == IMPRESSION else text
         report = Report(findings, text if section == IMPRESSION else "")
         faults.update(d.reason for d in self._check.disagreements(case, report))

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from synthesis.cases import Case, Finding
 from synthesis.concepts import NO_FINDING, ConceptCatalog
@@ -114,10 +115,12 @@ class Prompts:
         for content in entry.take("findings", []):
             item = Entry(f"{entry.where}, key findings", content)
             keys = ("laterality", "location", "severity")
-            details = {key: item.text(key) for key in keys if key in item.keys()}
-            certainty = item.text("certainty", ("definite", "possible")) if "certainty" in item.keys() else ""
-            finding = Finding(item.text("concept", self._catalog.names), **details)
-            findings.append(replace(finding, certainty="possible") if certainty == "possible" else finding)
+            details: dict[str, Any] = {key: item.text(key) for key in keys if key in item.keys()}
+            certainty = item.take("certainty", "definite")
+            if certainty not in ("definite", "possible"):
+                raise item.error("certainty", certainty, "is unknown here; use definite or possible.")
+            concept = item.text("concept", self._catalog.names)
+            findings.append(Finding(concept, **details, certainty=certainty))
             item.close()
         case = Case(tuple(findings), entry.texts("absent", self._catalog.names))
         wrong = [] if case == Case(()) else case.contradictions(self._catalog)

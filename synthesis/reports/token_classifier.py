@@ -45,7 +45,7 @@ class TokenClassifier:
     def __init__(
         self,
         weights: str | Path,
-        statuses: Mapping[str, str | None] | None = None,
+        statuses: Mapping[str, Status | None] | None = None,
         rules: EntityExtractor | None = None,
         device: str | None = None,
     ) -> None:

@@ -100,6 +100,7 @@ def test_the_impression_is_asked_from_the_findings_alone(parrot):
         (lambda a: "", "empty"),
         (lambda a: a.removesuffix("."), "cut off"),
         (lambda a: f"{a} The trachea is midline.", "off topic"),
+        (lambda a: f"{a} {a}", "repeated"),
         (lambda a: a.replace(".", " in this patient."), "forbidden words"),
         (lambda a: a.replace(".", " with bronzoid asthma."), "unknown words"),
     ],
