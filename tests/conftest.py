@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,3 +57,13 @@ def catalog() -> ConceptCatalog:
 def synthesizer() -> PairSynthesizer:
     """The shipped sampler, writer and simulator, with small images."""
     return PairSynthesizer(BalancedCaseSampler(), GrammarWriter(), Simulator(image_size=IMAGE_SIZE))
+
+
+@pytest.fixture(scope="session")
+def tiny_language_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a causal language model of random weights."""
+    from tests.language_model import save_tiny_language_model
+
+    directory = tmp_path_factory.mktemp("language_model")
+    save_tiny_language_model(directory)
+    return directory
