@@ -70,8 +70,7 @@ class PairSynthesizer:
         writer: Writes the report of a case.
         image_maker: Draws the case (or the report).
         filters: Refuse bad pairs, in this order.
-        attempts: How often a case is drawn before the filters, or the writer, are said to be impossible to
-            please, ≥ 1.
+        attempts: How often a case is drawn before filters or writer are said to be impossible to please, ≥ 1.
     """
 
     def __init__(
@@ -188,8 +187,7 @@ class PairSynthesizer:
                 notes[k] += reports[k].notes
             waiting = [k for k in waiting if reports[k].dropped]
             if not waiting:
-                order = range(len(indices))
-                return [cases[k] for k in order], [reports[k] for k in order], notes
+                return [cases[k] for k in sorted(cases)], [reports[k] for k in sorted(cases)], notes
         raise RuntimeError(
             f"pair {indices[waiting[0]]} of {split!r} (seed {seed}): none of {self.attempts} cases got a "
             f"report ({notes[waiting[0]][-1]}). Give the writer a better model, more attempts, or a fallback."
@@ -197,10 +195,10 @@ class PairSynthesizer:
 
     def _refuse(self, pairs: list[Pair], candidates: Sequence[int]) -> list[int]:
         """Note on each refused candidate why, and return the positions of the refused."""
-        accepted, refused = [k for k in candidates if not pairs[k].report.dropped], []
-        for k in sorted(set(candidates) - set(accepted)):  # the case shown, or the report swapped in
+        accepted = [k for k in candidates if not pairs[k].report.dropped]
+        refused = [k for k in candidates if pairs[k].report.dropped]
+        for k in refused:
             pairs[k].notes += ("drawn again: no report",)
-            refused.append(k)
         for part in self.filters:
             reasons = part.reject([pairs[k] for k in accepted]) if accepted else []
             for k, reason in zip(accepted, reasons, strict=True):
