@@ -3,6 +3,7 @@
 from datamodules.image_reports import ImageReports
 from datamodules.labelled import LabelledImages
 from datamodules.labels import LabelColumns
+from datamodules.origin import Origin
 from datamodules.synthetic import SyntheticPairs
 from datamodules.table import Columns
 from datamodules.transforms import Augmentation, TextView
@@ -13,6 +14,7 @@ __all__ = [
     "ImageReports",
     "LabelColumns",
     "LabelledImages",
+    "Origin",
     "SyntheticPairs",
     "TextView",
 ]

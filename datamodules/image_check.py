@@ -2,10 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from datamodules.image_file import Colour, ImageFileError, read_radiograph
+from datamodules.table import BadRow
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def bad_images(
+    images: pd.Series[str], paths: Sequence[Path | None], known: Container[int], colour: Colour, workers: int
+) -> list[BadRow]:
+    """Read the image of every row that is not known to be bad, and return those that cannot be read.
+
+    Args:
+        images: Names of the images, by row; its name is that of the column.
+        paths: Their files.
+        known: Rows that are bad anyway.
+        colour: See `read_radiograph`.
+        workers: Processes that read; 0 reads here.
+    """
+    rows = [(i, int(row)) for i, row in enumerate(images.index) if row not in known]
+    reasons = unreadable([paths[i] for i, _ in rows], colour, workers)
+    named = zip(rows, reasons, strict=True)
+    column = str(images.name)
+    return [BadRow(row, images[row], column, images[row], reason) for (_, row), reason in named if reason]
 
 
 def unreadable(paths: Sequence[Path | None], colour: Colour, workers: int) -> list[str]:

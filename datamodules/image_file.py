@@ -56,7 +56,11 @@ def read_radiograph(
         ImageFileError: If the file is missing, empty, truncated, no image, in colour, of several frames, or
             blank.
     """
-    path = Path(path)
+    return square(read_grey(Path(path), colour), image_size, fit)
+
+
+def read_grey(path: Path, colour: Colour = "refuse") -> npt.NDArray[np.float32]:
+    """Read a radiograph in its own size, see `read_radiograph`: ``(height, width)`` in [0, 1], air dark."""
     if not path.is_file():
         raise ImageFileError(f"{path}: no such file; correct the image folder or the name in the table.")
     if path.stat().st_size == 0:
@@ -72,7 +76,28 @@ def read_radiograph(
         ) from error
     if grey.min() == grey.max():
         raise ImageFileError(f"{path}: blank, every pixel has the same value; take it out of the table.")
-    return _square(grey, image_size, fit)
+    return grey
+
+
+def square(grey: npt.NDArray[np.float32], image_size: int, fit: Fit) -> Tensor:
+    """Resize a picture and cut or border it to a square, see `read_radiograph`.
+
+    Args:
+        grey: ``(height, width)`` in [0, 1].
+        image_size: Height and width of the result.
+        fit: How a rectangle becomes a square.
+
+    Returns:
+        uint8 ``(1, image_size, image_size)``.
+    """
+    height, width = grey.shape
+    side = min(height, width) if fit == "crop" else max(height, width)
+    scaled = tuple(max(1, round(n * image_size / side)) for n in (height, width))
+    image = F.interpolate(torch.from_numpy(grey)[None, None], scaled, mode="bilinear", antialias=True)[0]
+    missing = [image_size - n for n in scaled]  # negative where there is too much: F.pad then cuts
+    before = [n // 2 for n in missing]
+    sides = (before[1], missing[1] - before[1], before[0], missing[0] - before[0])
+    return F.pad(image, sides).mul(255).round().clamp(0, 255).to(torch.uint8)
 
 
 def _is_dicom(path: Path) -> bool:
@@ -153,14 +178,3 @@ def _grey(image: Image, path: Path, colour: Colour) -> _Pixels:
             f"of the table, or set colour: convert."
         )
     return np.asarray(image.convert("L"), np.float32) / 255
-
-
-def _square(grey: _Pixels, image_size: int, fit: Fit) -> Tensor:
-    height, width = grey.shape
-    side = min(height, width) if fit == "crop" else max(height, width)
-    scaled = tuple(max(1, round(n * image_size / side)) for n in (height, width))
-    image = F.interpolate(torch.from_numpy(grey)[None, None], scaled, mode="bilinear", antialias=True)[0]
-    missing = [image_size - n for n in scaled]  # negative where there is too much: F.pad then cuts
-    before = [n // 2 for n in missing]
-    sides = (before[1], missing[1] - before[1], before[0], missing[0] - before[0])
-    return F.pad(image, sides).mul(255).round().clamp(0, 255).to(torch.uint8)

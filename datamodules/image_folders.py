@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from datamodules.table import TableError
+from datamodules.table import MissingFileError
 
 
 def find_images(root: Path, folders: Sequence[str], names: Sequence[str]) -> list[Path | None]:
@@ -20,23 +20,21 @@ def find_images(root: Path, folders: Sequence[str], names: Sequence[str]) -> lis
         names: Names as in the table; they may contain folders.
 
     Raises:
-        TableError: If the root, or every folder, is missing.
+        MissingFileError: If the root, or every folder, is missing.
     """
     if not root.is_dir():
-        raise TableError(f"image_root={str(root)!r} is no folder; give the one that holds the images.")
+        raise MissingFileError(f"image_root={str(root)!r} is no folder; give the one that holds the images.")
     found = (root / place for pattern in folders for place in sorted(glob.glob(pattern, root_dir=root)))
     places = [place for place in found if place.is_dir()]
     if not places:
-        raise TableError(f"{root} holds no folder like {list(folders)}; correct image_root or image_folders.")
-    flat = not any(
-        "/" in name for name in names
-    )  # then one listing a folder, instead of one look a name and folder
-    listings = [set(os.listdir(place)) if flat else None for place in places]
+        raise MissingFileError(
+            f"{root} holds no folder like {list(folders)}; correct image_root or image_folders."
+        )
+    if not any("/" in name for name in names):  # one listing a folder, instead of one look a name and folder
+        listed = {name: place for place in reversed(places) for name in os.listdir(place)}
+        return [listed[name] / name if name in listed else None for name in names]
 
     def find(name: str) -> Path | None:
-        for place, listing in zip(places, listings, strict=True):
-            if name and (name in listing if listing is not None else (place / name).is_file()):
-                return place / name
-        return None
+        return next((place / name for place in places if (place / name).is_file()), None)
 
     return [find(name) for name in names]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import difflib
+import hashlib
 import io
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 class TableError(ValueError):
     """A table cannot be used as it is; the message names file, row or column, value and remedy."""
+
+
+class MissingFileError(TableError):
+    """A file or folder of a data set is not there."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,8 @@ class Columns:
         findings: Text of the FINDINGS section.
         impression: Text of the IMPRESSION section.
         report: Text of a report that is not cut into sections.
+        split: The data set's own split, see `TableImages`.
+        regions: Where the findings are, as JSON, see `datamodules.regions`.
     """
 
     image: str
@@ -43,6 +50,8 @@ class Columns:
     findings: str | None = None
     impression: str | None = None
     report: str | None = None
+    split: str | None = None
+    regions: str | None = None
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -78,48 +87,89 @@ class BadRow:
         return f"row {self.row} ({self.image}), column {self.column!r}, value {self.value!r}: {self.reason}"
 
 
-def read_table(path: Path, columns: Sequence[str], where: Mapping[str, Sequence[str]]) -> pd.DataFrame:
-    """Read some columns of a CSV or Parquet file as text; the index holds the row numbers, from 1.
+def read_frame(path: Path, **options: Any) -> pd.DataFrame:
+    """Read a CSV or Parquet file as text.
 
     Args:
-        path: The file; Parquet if it ends so, else CSV.
-        columns: The columns to read.
-        where: Column → the values whose rows are kept.
+        path: The file; Parquet if it ends so, else CSV, packed (``.gz``) or not: either form is found by the
+            name of the other.
+        **options: Further arguments of `pandas.read_csv`.
 
     Returns:
-        A frame of stripped strings, empty where the table has nothing.
+        A frame of stripped strings, empty where the table has nothing; the index holds the row numbers, from
+        1.
 
     Raises:
-        TableError: If the file is missing, cannot be parsed, lacks a column, or keeps no row.
+        MissingFileError: If the file is missing.
+        TableError: If it cannot be parsed, or has no rows.
     """
     import pandas as pd
 
-    if not path.is_file():
-        raise TableError(f"{path}: no such table; give the CSV or Parquet file that lists the images.")
-    wanted = list(dict.fromkeys([*columns, *where]))
+    other = path.with_suffix("") if path.suffix == ".gz" else path.with_name(f"{path.name}.gz")
+    place = other if other.is_file() and not path.is_file() else path
+    if not place.is_file():
+        raise MissingFileError(f"{path}: no such table.")
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
-            frame = pd.read_parquet(path)
+            frame = pd.read_parquet(place)
         else:
-            frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (ValueError, OSError) as error:  # pandas' and pyarrow's parsing errors are ValueErrors
+            options = {"dtype": str, "keep_default_na": False, "encoding": "utf-8-sig", **options}
+            frame = pd.read_csv(place, **options)
+    except (ValueError, OSError, EOFError) as error:  # pandas' and pyarrow's parsing errors are ValueErrors
         raise TableError(
-            f"{path}: cannot be read as a table ({error}); give a CSV or Parquet file."
+            f"{place}: cannot be read as a table ({error}); give a CSV or Parquet file."
         ) from error
-    for column in wanted:
+    if frame.empty:
+        raise TableError(f"{place}: has no rows below the header; give a table that lists images.")
+    frame = frame.rename(columns=lambda name: str(name).strip()).apply(_as_text)
+    frame.index = pd.RangeIndex(1, len(frame) + 1)
+    return frame
+
+
+def select(frame: pd.DataFrame, path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """Return some columns of a table.
+
+    Args:
+        frame: The table.
+        path: Its file, for messages.
+        columns: The columns.
+
+    Raises:
+        TableError: If it lacks one.
+    """
+    for column in columns:
         if column not in frame.columns:
             near = difflib.get_close_matches(column, map(str, frame.columns), n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"it has {list(frame.columns)}."
             raise TableError(f"{path}: no column {column!r}; {hint} Correct the column map.")
-    frame = frame[wanted].apply(_as_text)
-    frame.index = pd.RangeIndex(1, len(frame) + 1)
+    return frame[list(dict.fromkeys(columns))]
+
+
+def choose_rows(frame: pd.DataFrame, path: Path, where: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """Return the rows of a table that have one of the values asked for in each column.
+
+    Args:
+        frame: The table.
+        path: Its file, for messages.
+        where: Column → the values whose rows are kept.
+
+    Raises:
+        TableError: If it keeps no row.
+    """
     for column, values in where.items():
         frame = frame[frame[column].isin(list(values))]
         if frame.empty:
             raise TableError(f"{path}, column {column!r}: no row has one of {list(values)}; correct `where`.")
-    if frame.empty:
-        raise TableError(f"{path}: has no rows below the header; give a table that lists images.")
     return frame
+
+
+def frame_sha256(frame: pd.DataFrame) -> str:
+    """Return the SHA-256 of a table: of its columns, row numbers and cells."""
+    import pandas as pd
+
+    digest = hashlib.sha256(repr(list(frame.columns)).encode())
+    digest.update(pd.util.hash_pandas_object(frame).to_numpy().tobytes())
+    return digest.hexdigest()
 
 
 def bad_cells(frame: pd.DataFrame, columns: Columns, reports: bool) -> list[BadRow]:

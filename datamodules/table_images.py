@@ -4,40 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from datamodules.base import STAGES, BatchDataModule
-from datamodules.batch import UNKNOWN_VIEW, VIEWS
-from datamodules.image_check import unreadable
 from datamodules.image_file import Colour, Fit
-from datamodules.image_folders import find_images
-from datamodules.labels import LabelColumns, read_labels
-from datamodules.packed import PackedStrings
-from datamodules.splits import check_fractions, ids_sha256, split_of
-from datamodules.table import (
-    BadRow,
-    Columns,
-    TableError,
-    bad_cells,
-    describe_bad_rows,
-    read_bad_rows,
-    read_table,
-    write_bad_rows,
-)
-from datamodules.table_source import TableRows, TableSource, packed_reports
+from datamodules.labels import LabelColumns
+from datamodules.manifests import Manifest, TableFile
+from datamodules.origin import Origin
+from datamodules.splits import check_fractions, check_official, ids_sha256, official_splits, split_of
+from datamodules.table import Columns, TableError, describe_bad_rows, read_bad_rows, write_bad_rows
+from datamodules.table_reader import TableReader
+from datamodules.table_source import TableRows, TableSource
 from datamodules.transforms import Augmentation, TextView
 from synthesis.concepts import ConceptCatalog
-from synthesis.files import file_sha256
-from synthesis.pairs import json_sha256
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 log = logging.getLogger(__name__)
 
@@ -50,15 +33,23 @@ class TableImages(BatchDataModule):
     Patients, never images, are dealt out to the splits, by the hash of their name.
 
     Args:
-        table: CSV or Parquet file, one row an image.
-        image_root: Folder of the images.
+        table: CSV or Parquet file, one row an image; or what joins the lists
+            of a data set, in ``image_root``, into such a table.
+        image_root: Folder of the data set: of its images, and of the lists that a manifest joins.
         columns: Which column means what.
         image_size: Height and width of the images, in pixels.
         labels: Where the labels stand; None for none (all are unknown then).
         image_folders: Patterns of folders under ``image_root`` that image names are relative to.
+        image_suffix: Takes the place of the suffix of the names, e.g. ".png"; None keeps them.
         where: Column → values whose rows are kept, e.g. ``{View Position: [PA, AP]}``; None keeps all.
         splits: "train", "val" and "test" → expected share of the patients.
         split_salt: Other salts, other splits.
+        official: The data set's own splits instead: split → values of the column ``columns.split``. Patients
+            of a value that stands under several splits are dealt out among them, in the proportion of
+            ``splits``.
+        origin: Where the data set is to be had, for messages.
+        region_masks: Whether batches hold the masks of the findings, from ``columns.regions``. Training
+            batches do so only without ``augmentation``, which would move the image away from them.
         on_bad: Whether bad rows stop the run, or are set aside: left out, counted and listed.
         fit: How a rectangle becomes a square: see `read_radiograph`.
         colour: What happens to images in colour: see `read_radiograph`.
@@ -80,15 +71,19 @@ class TableImages(BatchDataModule):
 
     def __init__(
         self,
-        table: str | Path,
+        table: Manifest | str | Path,  # in this order: the parser would make a path of anything
         image_root: str | Path,
         columns: Columns,
         image_size: int,
         labels: LabelColumns | None = None,
         image_folders: Sequence[str] = (".",),
+        image_suffix: str | None = None,
         where: Mapping[str, list[str]] | None = None,
         splits: Mapping[str, float] | None = None,
         split_salt: str = "synvlp",
+        official: Mapping[str, list[str]] | None = None,
+        origin: Origin | None = None,
+        region_masks: bool = False,
         on_bad: Literal["refuse", "set_aside"] = "refuse",
         fit: Fit = "crop",
         colour: Colour = "refuse",
@@ -115,15 +110,33 @@ class TableImages(BatchDataModule):
             text_views,
             augmentation,
         )
-        self.table = Path(table)
-        self.image_root = Path(image_root)
-        self.columns = columns
-        self.image_size = image_size
-        self.labels = labels
-        self.image_folders = tuple(image_folders)
-        self.where = dict(where or {})
         shares = splits or {"train": 0.7, "val": 0.1, "test": 0.2}
         check_fractions(shares, STAGES)
+        self.official = {split: list(values) for split, values in (official or {}).items()}
+        check_official(self.official, columns.split, STAGES)
+        if region_masks and (columns.regions is None or labels is None):
+            raise ValueError(
+                "region_masks: true, but `columns` names no regions or there are no labels; give both."
+            )
+        self.reader = TableReader(
+            manifest=table if isinstance(table, Manifest) else TableFile(str(Path(table).absolute())),
+            columns=columns,
+            labels=labels,
+            catalog=concepts,
+            image_root=Path(image_root),
+            image_folders=tuple(image_folders),
+            image_suffix=image_suffix,
+            where=dict(where or {}),
+            colour=colour,
+            masks=region_masks,
+            reports=self.reports_required,
+            origin=origin,
+        )
+        self.table = self.reader.table
+        self.columns = columns
+        self.labels = labels
+        self.where = self.reader.where
+        self.image_size = image_size
         self.splits = {split: float(shares.get(split, 0)) for split in STAGES}
         self.split_salt = split_salt
         self.on_bad = on_bad
@@ -139,8 +152,7 @@ class TableImages(BatchDataModule):
         """
         listed = self._bad_rows_file
         if not listed.exists():
-            bad = self._bad_cells + self._label_matrix[1]
-            bad += self._bad_images({row.row for row in bad})
+            bad = self.reader.bad_rows(self.num_workers)
             self.artifacts_dir.mkdir(parents=True, exist_ok=True)
             write_bad_rows(listed, bad)
         bad = read_bad_rows(listed)
@@ -169,56 +181,16 @@ class TableImages(BatchDataModule):
                 f"{self.table}: no image in split {split!r} (shares {self.splits} of {len(self._rows):,} "
                 f"images); raise its share in `splits`."
             )
-        return TableSource(self._rows, rows, self.image_size, self.fit, self.colour)
+        still = split != "train" or self.augmentation is None
+        return TableSource(self._rows, rows, self.image_size, self.fit, self.colour, masks=still)
 
     def split_sha256(self, split: str) -> str:
         """Return the SHA-256 of the image names of a split, sorted, one a line."""
         return ids_sha256(self._rows.names[int(i)] for i in np.flatnonzero(self._rows.split == split))
 
     @cached_property
-    def _frame(self) -> pd.DataFrame:
-        names = [*self.columns.names, *(self.labels.names if self.labels else ())]
-        return read_table(self.table, names, self.where)
-
-    @cached_property
-    def _bad_cells(self) -> list[BadRow]:
-        return bad_cells(self._frame, self.columns, self.reports_required)
-
-    @cached_property
-    def _label_matrix(self) -> tuple[npt.NDArray[np.float32], list[BadRow]]:
-        if self.labels is None:
-            return np.full((len(self._frame), len(self.catalog)), np.nan, np.float32), []
-        return read_labels(self._frame, self.columns.image, self.labels, self.catalog, self.table)
-
-    @cached_property
-    def _paths(self) -> list[Path | None]:
-        return find_images(self.image_root, self.image_folders, list(self._frame[self.columns.image]))
-
-    @cached_property
     def _bad_rows_file(self) -> Path:
-        """Named by everything that decides which rows are bad."""
-        stats = [path.stat() if path else None for path in self._paths]
-        content = {
-            "format": 1,  # of this list, and of what counts as bad
-            "table": file_sha256(self.table),
-            "files": [(s.st_size, s.st_mtime_ns) if s else None for s in stats],
-            "columns": asdict(self.columns),
-            "labels": asdict(self.labels) if self.labels else None,
-            "catalog": self.catalog.sha256,
-            "where": self.where,
-            "colour": self.colour,
-            "reports": self.reports_required,
-        }
-        return self.artifacts_dir / f"bad-rows-{json_sha256(content)[:16]}.csv"
-
-    def _bad_images(self, known: set[int]) -> list[BadRow]:
-        """Read the image of every row that is not known to be bad."""
-        column = self.columns.image
-        rows = [(i, int(row)) for i, row in enumerate(self._frame.index) if row not in known]
-        reasons = unreadable([self._paths[i] for i, _ in rows], self.colour, self.num_workers)
-        named = zip(rows, reasons, strict=True)
-        cells = self._frame[column]
-        return [BadRow(row, cells[row], column, cells[row], reason) for (_, row), reason in named if reason]
+        return self.artifacts_dir / f"bad-rows-{self.reader.fingerprint[:16]}.csv"
 
     @cached_property
     def _rows(self) -> TableRows:
@@ -227,22 +199,12 @@ class TableImages(BatchDataModule):
         if not listed.exists():
             raise RuntimeError(f"{listed} is not there: call prepare_data before the data is used.")
         left_out = {row.row for row in read_bad_rows(listed)}
-        keep = np.array([row not in left_out for row in self._frame.index])
-        frame = self._frame[keep]
-        names = frame[self.columns.image]
-        patients = frame[self.columns.patient] if self.columns.patient else names
-        views = frame[self.columns.view].str.upper() if self.columns.view else [""] * len(frame)
-        rows = TableRows(
-            table=self.table,
-            rows=frame.index.to_numpy(),
-            names=PackedStrings(names),
-            paths=PackedStrings(str(path) for path, kept in zip(self._paths, keep, strict=True) if kept),
-            labels=self._label_matrix[0][keep],
-            group=np.unique(patients.to_numpy(str), return_inverse=True)[1],
-            view=np.array([VIEWS.index(view) if view in VIEWS else UNKNOWN_VIEW for view in views]),
-            split=np.array([split_of(patient, self.splits, self.split_salt) for patient in patients]),
-            reports=packed_reports(frame, self.columns),
-        )
-        for unpacked in ("_frame", "_bad_cells", "_label_matrix", "_paths"):
-            self.__dict__.pop(unpacked, None)  # gigabytes of small objects, for the larger data sets
-        return rows
+        patients, own = self.reader.patients(left_out), self.reader.own_splits(left_out)
+        if own is None:
+            split = [split_of(patient, self.splits, self.split_salt) for patient in patients]
+        else:
+            try:
+                split = official_splits(own, patients, self.official, self.splits, self.split_salt)
+            except ValueError as error:
+                raise TableError(f"{self.table}, column {self.columns.split!r}: {error}") from error
+        return self.reader.rows(left_out, split)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +13,10 @@ import numpy.typing as npt
 import torch
 
 from datamodules.dataset import Sample
-from datamodules.image_file import Colour, Fit, ImageFileError, read_radiograph
+from datamodules.image_file import Colour, Fit, ImageFileError, read_grey, square
 from datamodules.packed import PackedStrings
-from datamodules.table import Columns
+from datamodules.regions import region_masks
+from datamodules.table import Columns, TableError
 from synthesis.reports.report import Report
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class TableRows:
         view: 0 PA, 1 AP, -1 unknown.
         split: "train", "val" or "test".
         reports: FINDINGS and IMPRESSION of each row, or None.
+        regions: Where the findings are, see `datamodules.regions`; None where masks are not asked for.
+        region_concepts: Label of a region → position of its concept.
     """
 
     table: Path
@@ -49,6 +52,8 @@ class TableRows:
     view: npt.NDArray[np.int64]
     split: npt.NDArray[Any]
     reports: tuple[PackedStrings, PackedStrings] | None
+    regions: PackedStrings | None
+    region_concepts: Mapping[str, int]
 
     def __len__(self) -> int:
         """Number of rows."""
@@ -68,16 +73,24 @@ class TableSource:
         image_size: Height and width of the images, in pixels.
         fit: See `read_radiograph`.
         colour: See `read_radiograph`.
+        masks: Whether samples hold the masks of their regions, where the table has any.
     """
 
     def __init__(
-        self, rows: TableRows, chosen: npt.NDArray[np.int64], image_size: int, fit: Fit, colour: Colour
+        self,
+        rows: TableRows,
+        chosen: npt.NDArray[np.int64],
+        image_size: int,
+        fit: Fit,
+        colour: Colour,
+        masks: bool = False,
     ) -> None:
         self.rows = rows
         self.chosen = chosen
         self.image_size = image_size
         self.fit = fit
         self.colour = colour
+        self.masks = masks
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -94,16 +107,24 @@ class TableSource:
     def _sample(self, row: int) -> Sample:
         rows = self.rows
         try:
-            image = read_radiograph(rows.paths[row], self.image_size, self.fit, self.colour)
+            grey = read_grey(Path(rows.paths[row]), self.colour)
         except ImageFileError as error:
             raise ImageFileError(f"{rows.table}, row {rows.rows[row]}: {error}") from error
-        return Sample(
-            image=image,
+        sample = Sample(
+            image=square(grey, self.image_size, self.fit),
             labels=torch.from_numpy(rows.labels[row].copy()),
             group=int(rows.group[row]),
             view=int(rows.view[row]),
             report=rows.report(row),
         )
+        if self.masks and rows.regions is not None:
+            try:
+                sample.masks, sample.mask_concepts = region_masks(
+                    rows.regions[row], rows.region_concepts, grey.shape, self.image_size, self.fit
+                )
+            except ValueError as error:
+                raise TableError(f"{rows.table}, row {rows.rows[row]}: {error}") from error
+        return sample
 
 
 def packed_reports(frame: pd.DataFrame, columns: Columns) -> tuple[PackedStrings, PackedStrings] | None:

@@ -14,10 +14,11 @@ import torch
 import yaml
 from PIL import Image
 
-from datamodules import Columns, ImageReports, LabelColumns, LabelledImages
+from datamodules import Columns, ImageReports, LabelColumns, LabelledImages, Origin
 from datamodules.labels import read_labels
+from datamodules.manifests import TableFile
 from datamodules.splits import split_of
-from datamodules.table import TableError, read_table
+from datamodules.table import TableError, read_frame
 from synthesis.concepts import ConceptCatalog
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -111,9 +112,11 @@ def test_the_official_layout_opens_with_the_preset(tmp_path: Path) -> None:
     rows = nih_rows(5)
     for i, row in enumerate(rows):
         write_image(tmp_path / f"images_{i % 12 + 1:03}" / "images" / row[0], i)
+    write_table(tmp_path / "Data_Entry_2017_v2020.csv", rows)
     preset = yaml.safe_load((ROOT / "configs" / "data" / "nih_chestxray14.yaml").read_text())["data"]
     arguments = preset["init_args"] | {
-        "table": write_table(tmp_path / "Data_Entry_2017_v2020.csv", rows),
+        "table": TableFile(preset["init_args"]["table"]["init_args"]["path"]),
+        "origin": Origin(**preset["init_args"]["origin"]),
         "image_root": tmp_path,
         "image_size": 16,
         "artifacts_dir": tmp_path / "artifacts",
@@ -465,6 +468,6 @@ def test_a_table_of_many_labels_is_read_fast_enough(tmp_path: Path, catalog: Con
 
     table = write_table(tmp_path / "t.csv", nih_rows(20_000))
     start = time.process_time()
-    frame = read_table(table, [*COLUMNS.names, *NIH.names], {})
+    frame = read_frame(table)
     matrix, bad = read_labels(frame, "Image Index", NIH, catalog, table)
     assert time.process_time() - start < 5 and matrix.shape == (20_000, len(catalog)) and not bad
