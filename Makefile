@@ -9,6 +9,7 @@ RECIPE ?= short
 SCALE ?= full
 SWEEP ?= temperature
 REAL ?=
+RUN ?= runs/fit
 ARGS ?=
 # bfloat16 only where the processor multiplies it itself: elsewhere it is several times slower than float32.
 PRECISION ?= $(shell grep -qsm1 -E 'avx512_bf16|amx_bf16' /proc/cpuinfo && echo bf16-mixed || echo 32-true)
@@ -54,6 +55,15 @@ sweep: install ## Register a sweep file (SWEEP=temperature) with Weights & Biase
 .PHONY: sweep-local
 sweep-local: install ## The same sweep file without a network, table and plot in results/<sweep>
 	$(PYTHON) -m scripts.sweep_local configs/sweeps/$(SWEEP).yaml $(ARGS)
+
+# --------------------------------------------------------------------------------------------- for other programs
+.PHONY: export
+export: install ## A trained model as a transformers directory in RUN/exported: RUN=runs/fit, ARGS="--checkpoint=last"
+	$(PYTHON) -m scripts.export --run=$(RUN) $(ARGS)
+
+.PHONY: cards
+cards: install ## Model card and data card of a run, from what was measured: RUN=runs/fit
+	$(PYTHON) -m scripts.cards --run=$(RUN) $(ARGS)
 
 # --------------------------------------------------------------------------------------------------- pictures
 .PHONY: gallery

@@ -89,6 +89,15 @@ class BertEncoder(TextEncoder):
         pooled = (tokens * weights).sum(1) / weights.sum(1).clamp_min(1)
         return self.output(pooled, tokens, mask.bool())
 
+    def replace_tower(self, bert: Any) -> None:
+        """Take another transformer of the same sizes, without its pooler.
+
+        Args:
+            bert: A `transformers` BERT model.
+        """
+        bert.pooler = None  # never used here, and DDP refuses what has no gradient
+        self.bert = bert
+
     def check_tokenizer(self, tokenizer: PreTrainedTokenizerBase) -> None:
         """See `TextEncoder.check_tokenizer`: every id has a row, and pretrained rows mean the same words."""
         if len(tokenizer) > self.vocab_size:

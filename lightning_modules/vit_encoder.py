@@ -88,9 +88,11 @@ class ViTEncoder(ImageEncoder):
             "heads": ("num_attention_heads", heads),
         }
         self._check(width, heads, pretrained, stem_channels, quiet_start)
+        self.stem_channels = stem_channels
         self.vit = _vit(pretrained, image_size, dropout, sizes)
         if stem_channels is not None:
             self.vit.embeddings.patch_embeddings = ConvolutionalStem(stem_channels, width, patch_size)
+        self.replace_tower(self.vit)
         if pooling == "spatial":
             positions = (image_size // patch_size) ** 2
             self.mix = nn.Linear(positions * width, width)
@@ -100,8 +102,19 @@ class ViTEncoder(ImageEncoder):
                     nn.init.zeros_(parameter)
         if gradient_checkpointing:
             self.vit.gradient_checkpointing_enable()
-        self._special = 1 + getattr(self.vit.config, "num_register_tokens", 0)  # [CLS] and registers go first
-        self.vit.embeddings.register_forward_hook(self._drop_patches)
+
+    def replace_tower(self, vit: Any) -> None:
+        """Take another transformer of the same sizes, without its pooler; a convolutional stem stays.
+
+        Args:
+            vit: A `transformers` ViT or DINOv2 model for one channel.
+        """
+        vit.pooler = vit.embeddings.mask_token = None  # never used here, and DDP refuses what has no gradient
+        if self.stem_channels is not None:
+            vit.embeddings.patch_embeddings = self.vit.embeddings.patch_embeddings
+        self.vit = vit
+        self._special = 1 + getattr(vit.config, "num_register_tokens", 0)  # [CLS] and registers go first
+        vit.embeddings.register_forward_hook(self._drop_patches)
 
     def _check(
         self, width: int, heads: int, pretrained: str | None, stem: Sequence[int] | None, quiet: bool
@@ -187,7 +200,6 @@ def _vit(
         )
         return ViTModel(config, add_pooling_layer=False)
     vit = load_tower(pretrained, dropout, sizes)
-    vit.embeddings.mask_token = None  # never used here
     if vit.config.num_channels != 1:
         make_grey(vit)
     if vit.config.image_size != image_size:

@@ -1,0 +1,104 @@
+"""Write a trained model as a `transformers` directory: `python -m scripts.export --run runs/fit`.
+
+The directory holds a `VisionTextDualEncoderModel`, its processor and a model card. It is read back, and its
+features are compared with the model's, before this program says that it is done.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import lightning as L
+
+from lightning_modules import DualEncoder
+from scripts.cards import model_card
+
+_PLAIN = """\
+```python
+from transformers import pipeline
+
+classify = pipeline("zero-shot-image-classification", model="{directory}")
+labels = ["pleural effusion", "no pleural effusion"]
+classify("radiograph.png", candidate_labels=labels, hypothesis_template="{{}}")
+```
+"""
+_REGISTERED = "import lightning_modules.exported  # of SynVLP: registers the towers; no remote code is run\n"
+
+
+def main(args: Sequence[str] | None = None) -> Path:
+    """Export the checkpoint of a run.
+
+    Args:
+        args: Arguments as on the command line; the process's own by default.
+
+    Returns:
+        The directory.
+
+    Raises:
+        SystemExit: If the run has no such checkpoint.
+    """
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--run", type=Path, default=Path("runs/fit"), help="directory of the training run")
+    parser.add_argument("--checkpoint", default="best", help="name of the checkpoint in it: best or last")
+    parser.add_argument("--to", type=Path, help="directory to write; <run>/exported by default")
+    options = parser.parse_args(args)
+    path = options.run / "checkpoints" / f"{options.checkpoint}.ckpt"
+    if not path.is_file():
+        found = sorted(file.stem for file in path.parent.glob("*.ckpt"))
+        parser.error(
+            f"{path}: no such checkpoint; there are {found}. Give --run and --checkpoint of a training run."
+        )
+    directory: Path = options.to or options.run / "exported"
+    needed = write(load(path), directory)
+    card = model_card(options.run) + "\n## How to load\n\n" + usage(directory.name, needed)
+    (directory / "README.md").write_text(card)
+    print(
+        f"{directory}: written, read back, features equal"
+        + (f"; needs this project for {needed}" if needed else "")
+    )
+    return directory
+
+
+def load(checkpoint: Path) -> DualEncoder:
+    """Build the model that a checkpoint of the command line holds.
+
+    Args:
+        checkpoint: The file.
+
+    Raises:
+        TypeError: If it holds another kind of model.
+    """
+    model = L.LightningModule.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True)
+    if not isinstance(model, DualEncoder):
+        raise TypeError(f"{checkpoint} holds a {type(model).__name__}; only a DualEncoder can be exported")
+    return model
+
+
+def write(model: DualEncoder, directory: Path) -> list[str]:
+    """Export a model; see `lightning_modules.exported.export`.
+
+    Returns:
+        Kinds of tower for which the reader needs this project.
+    """
+    from lightning_modules.exported.export import export, needs_this_package
+
+    return needs_this_package(export(model, directory))
+
+
+def usage(name: str, needed: Sequence[str]) -> str:
+    """Return the lines of Markdown that say how to load a directory.
+
+    Args:
+        name: The directory.
+        needed: Kinds of tower for which the reader needs this project.
+    """
+    code = _PLAIN.format(directory=name)
+    return code.replace("```python\n", f"```python\n{_REGISTERED}") if needed else code
+
+
+if __name__ == "__main__":
+    main()
