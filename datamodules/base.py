@@ -39,6 +39,7 @@ class BatchDataModule(LightningDataModule):
         text_views: What training reads of a report, one text a view: each is compared with the image, which
             is encoded once. None reads all of it.
         augmentation: How training changes images; None leaves them.
+        echo: How often an epoch shows each of its training samples.
 
     Attributes:
         tokenizer: A `transformers.BertTokenizerFast` once set up; None for image-only data.
@@ -59,6 +60,7 @@ class BatchDataModule(LightningDataModule):
         max_length: int,
         text_views: Sequence[TextView] | None,
         augmentation: Augmentation | None,
+        echo: int = 1,
     ) -> None:
         super().__init__()
         if max_length % PADDING_MULTIPLE or max_length < PADDING_MULTIPLE:
@@ -81,6 +83,7 @@ class BatchDataModule(LightningDataModule):
             raise ValueError("text_views[0] asks for claims: the first text is compared with every image")
         self.text_views = text_views
         self.augmentation = augmentation
+        self.echo = echo
         self.tokenizer: BertTokenizerFast | None = None
 
     @abstractmethod
@@ -110,7 +113,9 @@ class BatchDataModule(LightningDataModule):
                 f"batch_size={self.least_samples_in_step} or more."
             )
         source = self.source("train")
-        sampler = EpochSampler(len(source), self.batch_size, self.seed, self.epoch_size, rank, world)
+        sampler = EpochSampler(
+            len(source), self.batch_size, self.seed, self.epoch_size, rank, world, self.echo
+        )
         return EpochLoader(
             self._dataset(source, self.augmentation, self.text_views),
             batch_size=self.batch_size,

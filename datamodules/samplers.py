@@ -15,7 +15,13 @@ import numpy.typing as npt
 from torch.utils.data import DistributedSampler
 
 Key = tuple[int, int]
-"""Epoch and index of a sample."""
+"""Number of the showing and index of a sample. The number is the epoch; where an epoch shows its samples
+several times, epoch × echo + 0, 1 …"""
+
+ECHO_SPAN = 12
+"""A sample is shown again a multiple of so many batches later: 1, 2, 3, 4, 6 or 12 workers meet their own."""
+ECHO_ROWS = 4
+"""So many batches are mixed with each other before they are shown again."""
 
 
 class EpochSampler(DistributedSampler[Key]):
@@ -25,6 +31,11 @@ class EpochSampler(DistributedSampler[Key]):
     not fill a slice sits out this pass (another part in the next). In step ``s`` the ranks together hold the
     ``s``-th part of the slice, so that a step's samples depend on ranks × batch_size only.
 
+    Data echoing (Choi et al. 2019, arXiv:1907.05550): a slice may hold ``epoch_size / echo`` samples, each of
+    which is shown ``echo`` times, in other company and with other augmentations, on the same rank and soon
+    enough for its worker to have it at hand. Where making a sample costs as much as learning from it, that is
+    time saved.
+
     Args:
         size: Number of samples.
         batch_size: Samples of one rank in a step.
@@ -32,6 +43,7 @@ class EpochSampler(DistributedSampler[Key]):
         epoch_size: Samples of an epoch over all ranks, ≤ ``size``; None takes all.
         rank: Number of this process.
         world: Number of processes.
+        echo: How often an epoch shows each of its samples.
 
     Raises:
         ValueError: If an epoch would hold no step.
@@ -45,20 +57,25 @@ class EpochSampler(DistributedSampler[Key]):
         epoch_size: int | None = None,
         rank: int = 0,
         world: int = 1,
+        echo: int = 1,
     ) -> None:
         super().__init__(range(size), num_replicas=world, rank=rank, shuffle=True, seed=seed)  # type: ignore[arg-type]
         self.size = size
         self.batch_size = batch_size
         self.epoch_size = size if epoch_size is None else epoch_size
+        self.echo = echo
+        if echo < 1:
+            raise ValueError(f"echo={echo}: an epoch shows each of its samples; give 1 (no echo) or more.")
         if not 0 < self.epoch_size <= size:
             raise ValueError(
                 f"an epoch of {self.epoch_size} samples cannot be taken from {size}; give 1 to {size}."
             )
-        self.steps = self.epoch_size // (world * batch_size)
+        self.steps = self.epoch_size // echo // (world * batch_size) * echo
         if self.steps == 0:
             raise ValueError(
                 f"an epoch of {self.epoch_size} samples is less than one step of {world} × {batch_size} "
-                f"(ranks × batch_size); lower batch_size or the ranks, or give more samples an epoch."
+                f"(ranks × batch_size){f', shown {echo} times (echo)' if echo > 1 else ''}; lower batch_size "
+                f"or the ranks, or give more samples an epoch."
             )
         self._skip = (-1, 0)  # an epoch, and how many of its samples were seen before a resume
 
@@ -68,9 +85,8 @@ class EpochSampler(DistributedSampler[Key]):
 
     def __iter__(self) -> Iterator[Key]:
         """Iterate over the keys of the epoch last set."""
-        epoch, world = self.epoch, self.num_replicas
-        own = self.slice(epoch)[: world * len(self)][self.rank :: world][self.skipped :]
-        return ((epoch, int(index)) for index in own)
+        own = self._keys(self.epoch)[self.rank :: self.num_replicas][self.skipped :]
+        return ((int(showing), int(index)) for showing, index in own)
 
     @property
     def skipped(self) -> int:
@@ -79,10 +95,28 @@ class EpochSampler(DistributedSampler[Key]):
         return count if epoch == self.epoch else 0
 
     def slice(self, epoch: int) -> npt.NDArray[np.int64]:
-        """Return the samples of an epoch, in order, over all ranks."""
-        number, part = divmod(epoch, self.size // self.epoch_size)
+        """Return the samples of an epoch over all ranks, each once."""
+        length = self.epoch_size // self.echo
+        number, part = divmod(epoch, self.size // length)
         order = np.random.default_rng((self.seed, number)).permutation(self.size)
-        return order[part * self.epoch_size : (part + 1) * self.epoch_size]
+        return order[part * length : (part + 1) * length]
+
+    def _keys(self, epoch: int) -> npt.NDArray[np.int64]:
+        """Return the keys of an epoch in order over all ranks, (sample, 2)."""
+        step = self.num_replicas * self.batch_size
+        fresh = self.slice(epoch)[: self.steps // self.echo * step].reshape(-1, step)
+        rng = np.random.default_rng((self.seed, epoch, self.echo))
+        parts = []
+        while len(fresh):
+            rows = min(ECHO_ROWS, max(1, len(fresh) // ECHO_SPAN))
+            group, fresh = fresh[: rows * ECHO_SPAN], fresh[rows * ECHO_SPAN :]
+            for showing in range(self.echo):
+                numbers = np.full(group.size, self.echo * epoch + showing)
+                parts.append(np.stack([numbers, group.ravel()], axis=1))
+                if rows > 1:  # each place of a step is dealt out anew among batches a span apart
+                    columns = rng.permuted(group.reshape(rows, -1), axis=0)
+                    group = columns.reshape(group.shape)
+        return np.concatenate(parts)
 
     def resume(self, epoch: int, batches: int) -> None:
         """Leave out the first batches of one epoch, because they were seen before."""

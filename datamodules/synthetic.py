@@ -9,6 +9,8 @@ from typing import Any
 
 from datamodules.base import STAGES, BatchDataModule
 from datamodules.pair_source import PairSource
+from datamodules.recent_pairs import RecentPairs
+from datamodules.samplers import ECHO_ROWS, ECHO_SPAN
 from datamodules.tokenizer import load_tokenizer, store_tokenizer, tokenizer_directory
 from datamodules.transforms import Augmentation, TextView, full_text
 from synthesis.cache import PairCache, fill, recipe, split_directory
@@ -49,6 +51,8 @@ class SyntheticPairs(BatchDataModule):
             is encoded once. None reads all of it.
         augmentation: How training changes images; None leaves them.
         masks: Whether evaluation batches hold the masks of the findings.
+        echo: How often an epoch shows each of its pairs, in other company and with other augmentations and
+            texts: it makes ``epoch_pairs / echo`` pairs, see `EpochSampler`.
     """
 
     least_samples_in_step = 2
@@ -74,6 +78,7 @@ class SyntheticPairs(BatchDataModule):
         text_views: Sequence[TextView] | None = None,
         augmentation: Augmentation | None = None,
         masks: bool = False,
+        echo: int = 1,
     ) -> None:
         catalog = synthesizer.catalog
         super().__init__(
@@ -86,6 +91,7 @@ class SyntheticPairs(BatchDataModule):
             max_length,
             text_views,
             augmentation,
+            echo,
         )
         self.synthesizer = synthesizer
         self.sizes = dict(zip(STAGES, (train_pairs, val_pairs, test_pairs), strict=True))
@@ -123,6 +129,8 @@ class SyntheticPairs(BatchDataModule):
         masks = self.masks and split != "train"
         if self.cache_dir is None:
             read = partial(self.synthesizer.make, seed=self.seed, split=split)
+            if self.echo > 1 and split == "train":
+                read = RecentPairs(read, ECHO_ROWS * ECHO_SPAN * self.batch_size)
         else:
             content = recipe(self.synthesizer, self.seed)
             cache = PairCache(split_directory(self.cache_dir, content, split), content)

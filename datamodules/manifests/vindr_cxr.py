@@ -54,7 +54,7 @@ class VinDrCxr(Manifest):
         wrong = ~listed[labels].isin(["0", "1"])
         if wrong.to_numpy().any():
             row = int(wrong.index[wrong.any(axis=1)][0])
-            column = str(wrong.loc[row].idxmax())
+            column = next(str(name) for name in labels if wrong.loc[row, name])
             raise TableError(
                 f"{path}, row {row} ({listed.loc[row, 'image_id']}), column {column!r}, value "
                 f"{listed.loc[row, column]!r}: is neither 0 nor 1; fetch the file again."

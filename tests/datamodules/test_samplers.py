@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DistributedSampler
 
-from datamodules.samplers import EpochSampler, OrderedSampler
+from datamodules.samplers import ECHO_ROWS, ECHO_SPAN, EpochSampler, OrderedSampler
 
 
 def indices(sampler: EpochSampler, epoch: int) -> list[int]:
@@ -55,6 +55,43 @@ def test_ranks_share_an_epoch_in_full_batches(
     assert len(ranks[0]) == epoch_size // (world * batch) * batch
     flat = list(itertools.chain(*parts))
     assert len(set(flat)) == len(flat)
+
+
+def keys(sampler: EpochSampler, epoch: int) -> list[tuple[int, int]]:
+    sampler.set_epoch(epoch)
+    return list(sampler)
+
+
+@given(steps=st.integers(1, 60), echo=st.integers(2, 3), epoch=st.integers(0, 3), extra=st.integers(0, 5))
+def test_an_echo_shows_each_sample_again_in_the_same_place(
+    steps: int, echo: int, epoch: int, extra: int
+) -> None:
+    """So the rank that made it meets it again, however many there are."""
+    size = 6 * echo * steps + extra
+    whole = keys(EpochSampler(2 * size, 6, 3, size, echo=echo), epoch)
+    place = {key: i for i, key in enumerate(whole)}
+    assert len(place) == len(whole) == 6 * echo * steps, "no sample looks the same twice"
+    samples = {index for _, index in whole}
+    assert len(samples) == 6 * steps
+    for index in samples:
+        places = [place[echo * epoch + showing, index] for showing in range(echo)]
+        assert places == sorted(places) and len({i % 6 for i in places}) == 1
+    for world in (2, 3):
+        parts = [
+            keys(EpochSampler(2 * size, 6 // world, 3, size, rank, world, echo), epoch)
+            for rank in range(world)
+        ]
+        assert [key for step in zip(*parts, strict=True) for key in step] == whole
+
+
+def test_an_echo_comes_back_to_the_worker_in_other_company() -> None:
+    """A loader deals its batches out in turn: a multiple of the span later it is the same worker's turn."""
+    whole = keys(EpochSampler(5 * ECHO_SPAN * 8 * 2, 8, 3, echo=2), 1)
+    step = {key: i // 8 for i, key in enumerate(whole)}
+    assert all((step[3, index] - step[2, index]) % ECHO_SPAN == 0 for _, index in whole)
+    steps = [{index for _, index in whole[i : i + 8]} for i in range(0, len(whole), 8)]
+    alike = [len(one & other) for one, other in itertools.combinations(steps[: 2 * ECHO_ROWS * ECHO_SPAN], 2)]
+    assert max(alike) < 8, "batches are mixed before they come back"
 
 
 @pytest.mark.parametrize(("world", "batch"), [(1, 12), (2, 6), (3, 4), (4, 3)])

@@ -170,6 +170,23 @@ def test_a_sample_depends_on_its_epoch_and_on_nothing_else(ready: Any) -> None:
     assert sum(text != later[index][1] for index, (_, text) in one.items()) > 6
 
 
+def test_an_echo_is_made_once_and_looks_different(ready: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = ready(epoch_pairs=24, echo=2)
+    made: list[int] = []
+    make = data.synthesizer.make
+
+    def counted(indices: Any, **where: Any) -> Any:
+        made.extend(indices)
+        return make(indices, **where)
+
+    monkeypatch.setattr(data.synthesizer, "make", counted)
+    batches = epoch(data, 0)
+    half = len(batches) // 2
+    first, second = by_index(batches[:half]), by_index(batches[half:])
+    assert sorted(made) == sorted(first) == sorted(second) and len(made) == 12
+    assert not any(torch.equal(image, second[index][0]) for index, (image, _) in first.items())
+
+
 def as_rank(data: SyntheticPairs, rank: int, world: int) -> SyntheticPairs:
     seen = copy.copy(data)
     seen.trainer = SimpleNamespace(global_rank=rank, world_size=world)  # type: ignore[assignment]
