@@ -22,6 +22,7 @@ STILL = ("lobe_left_upper", "lobe_left_lower", "lobe_right_upper", "lobe_right_m
 LOBES = 5  # the first maps of `STILL`
 RIGHT, LEFT = 0, 1
 HEART_CENTRE = (30.0, 27.0)  # mm in the atlas frame
+GIRDLE_GAIN = 2.8  # mm of water in a mm of drawn bone: collar bones stand out as on films
 
 
 class AnatomyBuilder:
@@ -82,7 +83,9 @@ class AnatomyBuilder:
         tissue = self._refined(soft_tissue(*coarse, each))
         gas = self._refined(self._bowel_gas(patients, *coarse))
         base = tissue - lungs * (1 - each("lung_density")) - 0.8 * trachea - gas
-        base = (base + vessels + ribs + spine + 1.8 * girdle + 1.2 * sternum + 0.06 * heart).clamp(min=0)
+        base = (base + vessels + ribs + spine + GIRDLE_GAIN * girdle + 1.2 * sternum + 0.06 * heart).clamp(
+            min=0
+        )
         mm = [p.field / self.size for p in patients]
         maps = {"x": x, "y": y, "u": u, "v": v, "left": left, "lobes": lobes, "lungs": lungs}
         maps |= {"vessels": vessels, "heart": heart, "spine": spine, "ribs": ribs, "girdle": girdle}

@@ -27,13 +27,15 @@ def soft_tissue(x: Tensor, y: Tensor, each: Callable[..., Tensor]) -> Tensor:
     across = x.abs()
     narrowing = 1 - 0.12 * torch.sigmoid((-70 - y) / 18) + 0.05 * torch.sigmoid((y - 90) / 30)
     flank = (1 - (across / (width * narrowing)) ** 2).clamp(min=1e-8)
-    thickness = depth * (0.8 + 0.2 * torch.sigmoid((y + 40) / 50))
-    torso = thickness * torch.exp2(0.34 * torch.log2(flank)) * torch.sigmoid((y + 168) / 9)
+    # The chest is deepest below: the heart's level is thinner than the abdomen, the apices thinner still.
+    thickness = depth * (0.5 + 0.6 * torch.sigmoid((y - 25) / 60))
     beyond = (across - 50).clamp(min=0)
-    slope = -196 + beyond * (0.42 + 0.0016 * beyond)
-    shoulder = 0.68 * depth * torch.sigmoid((y - slope) / 5) * torch.sigmoid((-70 - y) / 16)
+    muscle = 34 * (1 - torch.exp2(-beyond / 24))  # the trapezius falls off beside the neck
+    top = each("shoulder", 0) + muscle + beyond * (each("shoulder", 1) + 0.0008 * beyond)
+    torso = thickness * torch.exp2(0.42 * torch.log2(flank)) * torch.sigmoid((y - top) / 7)
+    shoulder = 0.6 * depth * torch.sigmoid((y - top) / 5) * torch.sigmoid((-70 - y) / 16)
     shoulder = shoulder * torch.sigmoid((215 - across) / 8)
-    neck = _chord(across, 58.0) * 0.95 * torch.sigmoid((-120 - y) / 20)
+    neck = _chord(across, 52.0) * 0.9 * torch.sigmoid((-120 - y) / 20)
     total = torch.maximum(torch.maximum(torso, shoulder), neck)
     for part, side in enumerate((x < 0, x >= 0)):
         angle = each("arm_angle", part)

@@ -27,7 +27,7 @@ class Exposure:
     """How one radiograph was exposed and processed.
 
     Attributes:
-        scatter: Scattered over primary signal at the detector, 0.1 (grid, air gap) to 0.6 (bedside).
+        scatter: Scattered over primary signal at the detector, 0.1 (grid, air gap) to 1 (bedside, no grid).
         noise: Quantum and electronic noise, relative to the signal behind the mediastinum.
         low, high: Percentiles of the healthy picture that become black and white.
         latitude: How far below the darkest part of the body black lies, as a share of the body's range.
@@ -59,11 +59,11 @@ def draw_exposure(rng: np.random.Generator, portable: bool) -> Exposure:
     poor = rng.random() < 0.08
     tail = 1.8 if poor else 1.0
     return Exposure(
-        scatter=float(rng.uniform(0.2, 0.6) if portable else rng.uniform(0.08, 0.35)),
+        scatter=float(rng.uniform(0.3, 1.0) if portable else rng.uniform(0.1, 0.5)),
         noise=float(rng.uniform(0.006, 0.03) * tail),
         low=float(rng.uniform(0.5, 4)),
-        high=float(rng.uniform(89, 99)),
-        latitude=float(rng.uniform(0.05, 0.3)),
+        high=float(rng.uniform(89, 99.7)),
+        latitude=float(rng.uniform(0.2, 0.6) if portable else rng.uniform(0.05, 0.45)),
         gamma=float(np.exp(rng.normal(0.0, 0.13 * tail))),
         knee=float(rng.uniform(0.0, 1.6)),
         equalise=float(rng.uniform(0.0, 0.38)),

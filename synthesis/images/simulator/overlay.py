@@ -44,7 +44,7 @@ def draw_overlay(rng: np.random.Generator, size: int, portable: bool) -> Overlay
         portable: Bedside films carry more text and looser collimation.
     """
     value, alpha = torch.zeros(size, size), torch.zeros(size, size)
-    if rng.random() < (0.4 if portable else 0.3):
+    if rng.random() < (0.15 if portable else 0.12):
         _collimate(rng, size, value, alpha)
     side = "L" if rng.random() < 0.75 else "R"
     if rng.random() < 0.75:

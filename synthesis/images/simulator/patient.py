@@ -46,6 +46,7 @@ class Patient:
     breast_place: tuple[float, float, float]
     arm_angle: tuple[float, float]
     arm_radius: float
+    shoulder: tuple[float, float]
     girdle: int
     girdle_shift: tuple[float, float]
     gas: np.ndarray
@@ -71,32 +72,34 @@ def draw_patient(rng: np.random.Generator, poses: list[int], girdles: int, porta
     warp = rng.normal(0.0, 1.0, (2, CONTROL_POINTS, CONTROL_POINTS)) * np.array([4.5, 5.5])[:, None, None]
     return Patient(
         pose=int(rng.choice(poses)),
-        field=float(rng.uniform(285, 410) if not child else rng.uniform(310, 470)),
-        centre=(float(rng.normal(0, 7 * loose)), float(rng.normal(2, 9 * loose))),
+        field=float(rng.uniform(305, 455) if not child else rng.uniform(330, 500)),
+        centre=(float(rng.normal(0, 7 * loose)), float(rng.normal(-9, 9 * loose))),
         rotation=float(rng.normal(0, 1.4 * loose)),
         scale=(float(width), float(np.clip(height, 0.82, 1.22))),
-        apex_width=float(rng.normal(0.0, 0.05)),
-        base_width=float(rng.normal(0.02 * build, 0.04)),
+        apex_width=float(rng.normal(-0.1, 0.05)),
+        base_width=float(rng.normal(0.04 + 0.02 * build, 0.04)),
         diaphragm=(
-            float(22 + 11 * inspiration + rng.normal(0, 6)),
-            float(14 + 11 * inspiration + rng.normal(0, 7)),
+            float(30 + 11 * inspiration + rng.normal(0, 6)),
+            float(23 + 11 * inspiration + rng.normal(0, 7)),
         ),
         warp=warp,
         rib_slope=(float(rng.normal(-0.06 if child else 0.0, 0.07)), float(rng.normal(0, 0.12))),
         rib_shift=(float(rng.uniform(-14, 14)), float(rng.uniform(-14, 14))),
         rib_spread=float(rng.normal(1.0, 0.06)),
         rib_gain=float(rng.uniform(1.8, 4.0) * (0.75 if child else 1.0)),
-        spine_gain=float(rng.uniform(0.7, 1.7) * (0.7 if child else 1.0)),
+        spine_gain=float(rng.uniform(0.4, 1.3) * (0.7 if child else 1.0)),
         heart_scale=(
             float(np.clip(rng.normal(0.98 + 0.05 * age, 0.06), 0.85, 1.1)),
             float(rng.normal(1.0, 0.08)),
         ),
         heart_shift=(float(rng.normal(0, 5)), float(rng.normal(0, 6))),
         heart_turn=float(rng.normal(0, 9)),
-        lung_density=float(np.clip(rng.normal(0.25 - 0.03 * inspiration, 0.03), 0.16, 0.34)),
+        lung_density=float(
+            np.clip(rng.normal((0.44 if portable else 0.33) - 0.04 * inspiration, 0.05), 0.18, 0.58)
+        ),
         vessel_gain=float(rng.uniform(1.5, 3.0)),
-        mediastinum=float(np.clip(rng.normal(2 + 2 * build + (4 if child else 0), 4), -4, 13)),
-        torso=(float(163 + 11 * build + rng.normal(0, 5)), float(205 + 18 * build + rng.normal(0, 10))),
+        mediastinum=float(np.clip(rng.normal(-1 + 2 * build + (4 if child else 0), 4), -6, 12)),
+        torso=(float(168 + 11 * build + rng.normal(0, 5)), float(205 + 18 * build + rng.normal(0, 10))),
         breast=float(
             max(0.0, rng.normal(24 + 7 * build, 10)) if female and not child else max(0, 6 * build - 5)
         ),
@@ -107,6 +110,7 @@ def draw_patient(rng: np.random.Generator, poses: list[int], girdles: int, porta
         ),
         arm_angle=(float(rng.uniform(0.02, 0.5)), float(rng.uniform(0.02, 0.5))),
         arm_radius=float(50 + 5 * build + rng.normal(0, 3)),
+        shoulder=(float(rng.normal(-188, 9)), float(rng.uniform(0.02, 0.3))),
         girdle=int(rng.integers(girdles)),
         girdle_shift=(float(rng.normal(0, 5)), float(rng.normal(0, 9 * loose))),
         gas=np.concatenate([rng.random(8), rng.normal(0, 1, 8)]),

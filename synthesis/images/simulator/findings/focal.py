@@ -45,17 +45,17 @@ def ball(
 
 
 def nodule(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
-    """A round opacity up to 3 cm (small 8 to 15 mm, large 15 to 30 mm); several when bilateral."""
+    """A round opacity up to 3 cm (small 13 to 19 mm, large 20 to 29 mm); many when bilateral."""
     where = zone(anatomy, finding, rng)
-    count = int(rng.integers(5, 10)) if finding.laterality == "bilateral" else 1
+    count = int(rng.integers(6, 13)) if finding.laterality == "bilateral" else 1
     if count > 1:
         where = (anatomy.lungs > 15).float()
     add = torch.zeros_like(anatomy.x)
     for centre in places(anatomy, where, rng, count):
-        diameter = rng.uniform(15, 29) if level > 0.5 else rng.uniform(10, 15)
+        diameter = rng.uniform(20, 29) if level > 0.5 else rng.uniform(13, 19)
         path = ball(anatomy, centre, diameter / 2, rng, 0.06)
         add = torch.maximum(add, path)
-    return Change(add=2.1 * add)
+    return Change(add=float(rng.uniform(2.3, 3.6)) * add)
 
 
 def mass(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:

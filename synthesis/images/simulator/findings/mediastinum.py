@@ -50,29 +50,42 @@ def hernia(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Gene
 
 
 def fracture(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
-    """Rib fractures with a step, a gap and callus (one, or a column of several), or a displaced clavicle."""
+    """Rib fractures with a gap and callus (one, or a column of displaced ones), or a displaced clavicle."""
     side = anatomy.side(finding.laterality)
     sign = 1.0 if finding.laterality == "left" else -1.0
     if finding.location == "clavicle":
         break_at = float(rng.uniform(78, 108))
-        step_down = (9 + 8 * level) * float(rng.choice([-1, 1], p=[0.25, 0.75]))
+        step_down = (10 + 10 * level) * float(rng.choice([-1, 1], p=[0.25, 0.75]))
         shifted = anatomy.builder.one_girdle(anatomy.patient, anatomy.x - sign * 4, anatomy.y - step_down)
         beyond = step(sign * anatomy.x - break_at, 3.0) * side
         near = (anatomy.y < -95) & (anatomy.y > -175)
         gap = -anatomy.girdle * hump(sign * anatomy.x - break_at, 3.5) * side
-        return Change(add=2.2 * ((shifted - anatomy.girdle) * beyond + gap) * near)
+        # The end lies where the collar bone is at the break; a healing one is wrapped in callus.
+        bone = (anatomy.girdle * hump(sign * anatomy.x - break_at, 4.0) * near * side).amax(dim=1)
+        row = anatomy.y[int(bone.argmax()), 0] + 0.5 * step_down
+        callus = _ball(sign * anatomy.x - break_at, anatomy.y - row, 10.0)
+        return Change(add=(3.2 * ((shifted - anatomy.girdle) * beyond + gap) * near + 75 * callus) * side)
     bone = anatomy.ribs * side * step(anatomy.u - 0.45, 0.2) * hump(anatomy.v - 0.45, 0.2)
     centre = _on_bone(anatomy, bone, rng)
     add = torch.zeros_like(anatomy.x)
-    spacing = float(rng.uniform(20, 25))
-    for k in range(4 if level > 0.5 else 1):
+    spacing, multiple = float(rng.uniform(20, 25)), level > 0.5
+    # Ends that have slipped by about the height of a rib.
+    fallen = torch.roll(anatomy.ribs, max(1, round(float(rng.uniform(7, 11)) / anatomy.mm)), dims=0)
+    for k in range(int(rng.integers(3, 7)) if multiple else 1):
         cx = centre[0] + sign * float(rng.normal(0, 2.5)) * (k > 0)
-        cy = centre[1] + spacing * (k - 1.5 * (level > 0.5))
+        cy = centre[1] + spacing * (k - 1.5 * multiple)
         dx, dy = anatomy.x - cx, anatomy.y - cy
-        callus = torch.exp(-(dx * dx + dy * dy) / (2 * 6.0**2))
+        callus = _ball(dx, dy, 7.0)
         gap = torch.exp(-((dx * 0.9 + dy * 0.45) ** 2) / (2 * 2.2**2)) * (dx.abs() < 10) * (dy.abs() < 10)
-        add = add + 30 * callus - anatomy.ribs * gap
+        add = add + 75 * callus - anatomy.ribs * gap
+        if multiple:
+            beyond = step(sign * dx, 3.0) * hump(dx, 22) * hump(dy, 9)
+            add = add + 1.5 * (fallen - anatomy.ribs) * beyond
     return Change(add=add * side * (anatomy.v < 1.0))
+
+
+def _ball(dx: torch.Tensor, dy: torch.Tensor, radius: float) -> torch.Tensor:
+    return torch.exp(-(dx * dx + dy * dy) / (2 * radius**2))
 
 
 def _on_bone(anatomy: Anatomy, bone: torch.Tensor, rng: np.random.Generator) -> tuple[float, float]:
