@@ -80,8 +80,8 @@ bench-llm: install ## Share of a small language model's reports that pass the ch
 	$(PYTHON) benchmarks/language_model.py $(ARGS)
 
 .PHONY: ceiling
-ceiling: install ## The same ViT trained on the labels: what can be seen at all, per concept
-	$(PYTHON) benchmarks/supervised_ceiling.py $(ARGS)
+ceiling: install ## The same ViT trained on the labels at 128, 160, 224 px: what can be seen at all, per concept
+	for size in 128 160 224; do $(PYTHON) benchmarks/supervised_ceiling.py --image-size=$$size $(ARGS); done
 
 .PHONY: extraction
 extraction: install ## Precision and recall of the entity extraction on the hand-written sentences

@@ -38,17 +38,23 @@ class RunSummary(L.Callback):
 
     Args:
         ceiling: JSON file ``{"<concept>": AUROC}`` of a model trained on the labels of made pairs, to be
-            printed beside figures on such pairs.
+            printed beside figures on such pairs; or a folder of ``<image size>px.json``, as `make ceiling`
+            leaves it, of which that of the model's size is taken, if it was measured.
     """
 
     def __init__(self, ceiling: str | None = None) -> None:
-        self.ceiling = None if ceiling is None else read_ceiling(Path(ceiling))
+        self._ceilings = Path(ceiling) if ceiling is not None and Path(ceiling).is_dir() else None
+        self.ceiling = None if ceiling is None or self._ceilings else read_ceiling(Path(ceiling))
         self._samples, self._seconds, self._started = 0, 0.0, time.monotonic()
 
     # -------------------------------------------------------------------------------------------------- hooks
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Starts the clock, and silences Lightning's own list of all figures: `RunSummary` prints tables."""
+        """Starts the clock, finds the ceiling, silences Lightning's list of figures: here are tables."""
         self._started = time.monotonic()
+        if self._ceilings is not None:
+            size = getattr(getattr(pl_module, "image_encoder", None), "image_size", None)
+            measured = self._ceilings / f"{size}px.json"
+            self.ceiling = read_ceiling(measured) if measured.is_file() else None
         trainer.validate_loop.verbose = trainer.test_loop.verbose = False
 
     def on_train_batch_end(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -156,6 +157,16 @@ def test_the_ceiling_stands_beside_the_figures(tiny, tmp_path) -> None:
     table = concept_table(strict(tmp_path / "summary.json"), "test")
     assert table.columns[-1] == "ceiling"
     assert [row[-1] for row in table.rows[:5]] == ["0.900", "0.800", "1.000", "–", "0.900"]
+
+
+def test_the_ceiling_of_a_folder_is_that_of_the_image_size(tiny, tmp_path) -> None:
+    (tmp_path / "96px.json").write_text('{"edema": 0.8}')
+    summary = RunSummary(str(tmp_path))
+    trainer = tiny.trainer(tmp_path / "run", callbacks=[summary])
+    for size, found in ((96, {"edema": 0.8}), (64, None)):
+        model = SimpleNamespace(image_encoder=SimpleNamespace(image_size=size))
+        summary.setup(trainer, model, "test")
+        assert summary.ceiling == found
 
 
 def test_tables_of_a_summary_by_hand() -> None:
