@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from datamodules.manifests.manifest import Manifest
 from datamodules.table import TableError, read_frame, select
@@ -55,9 +55,10 @@ class VinDrCxr(Manifest):
         if wrong.to_numpy().any():
             row = int(wrong.index[wrong.any(axis=1)][0])
             column = next(str(name) for name in labels if wrong.loc[row, name])
+            cells: Any = listed.loc[row]
             raise TableError(
-                f"{path}, row {row} ({listed.loc[row, 'image_id']}), column {column!r}, value "
-                f"{listed.loc[row, column]!r}: is neither 0 nor 1; fetch the file again."
+                f"{path}, row {row} ({cells['image_id']}), column {column!r}, value {cells[column]!r}: "
+                f"is neither 0 nor 1; fetch the file again."
             )
         seen = listed[labels].astype(int).groupby(listed["image_id"], sort=False).mean()
         votes = pd.DataFrame("0", seen.index, seen.columns).mask(seen > 0, _MINORITY[self.minority])
