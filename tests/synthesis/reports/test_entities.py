@@ -134,7 +134,7 @@ def test_it_forgets_nothing_and_confuses_nothing_when_asked_again():
     ("text", "severity"),
     [
         ("Nodule measuring less than 15 mm.", "small"),
-        ("Nodule larger than 15 mm.", "large"),
+        ("Nodule larger than 2 cm.", "large"),
         ("A 1.5 to 3 cm nodule.", "large"),
         ("A 12mm nodule.", "small"),
         ("Mass measuring 3-5 cm.", "moderate"),

@@ -67,7 +67,7 @@ def mass(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Genera
             * hump(anatomy.u - 0.12, 0.08)
             * hump(anatomy.v - 0.42, 0.06)
         )
-    radius = float(rng.uniform(27, 40) if level > 0.5 else rng.uniform(17, 26))
+    radius = float(rng.uniform(27, 42) if level > 0.5 else rng.uniform(19, 26))
     centre = place(anatomy, where, rng)
     path = ball(anatomy, centre, radius, rng, 0.16)
     distance = torch.sqrt((anatomy.x - centre[0]) ** 2 + (anatomy.y - centre[1]) ** 2)
@@ -76,7 +76,7 @@ def mass(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Genera
     rays = 9 * spicules * hump(distance - radius, 0.3 * radius) * (rng.random() < 0.5)
     # Lung tissue bounds the ball: it does not stick out of the chest.
     return Change(
-        add=torch.where(anatomy.lungs > 3, torch.minimum(path, 12 + anatomy.lungs) + rays, 0.4 * path)
+        add=torch.where(anatomy.lungs > 3, 1.5 * torch.minimum(path, 15 + anatomy.lungs) + rays, 0.4 * path)
     )
 
 

@@ -64,20 +64,20 @@ def fracture(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Ge
         bone = (anatomy.girdle * hump(sign * anatomy.x - break_at, 4.0) * near * side).amax(dim=1)
         row = anatomy.y[int(bone.argmax()), 0] + 0.5 * step_down
         callus = _ball(sign * anatomy.x - break_at, anatomy.y - row, 10.0)
-        return Change(add=(3.2 * ((shifted - anatomy.girdle) * beyond + gap) * near + 75 * callus) * side)
+        return Change(add=(3.2 * ((shifted - anatomy.girdle) * beyond + gap) * near + 120 * callus) * side)
     bone = anatomy.ribs * side * step(anatomy.u - 0.45, 0.2) * hump(anatomy.v - 0.45, 0.2)
     centre = _on_bone(anatomy, bone, rng)
     add = torch.zeros_like(anatomy.x)
-    spacing, multiple = float(rng.uniform(20, 25)), level > 0.5
+    spacing, multiple = float(rng.uniform(24, 30)), level > 0.5
     # Ends that have slipped by about the height of a rib.
     fallen = torch.roll(anatomy.ribs, max(1, round(float(rng.uniform(7, 11)) / anatomy.mm)), dims=0)
-    for k in range(int(rng.integers(3, 7)) if multiple else 1):
+    for k in range(int(rng.integers(3, 6)) if multiple else 1):
         cx = centre[0] + sign * float(rng.normal(0, 2.5)) * (k > 0)
         cy = centre[1] + spacing * (k - 1.5 * multiple)
         dx, dy = anatomy.x - cx, anatomy.y - cy
-        callus = _ball(dx, dy, 7.0)
+        callus = _ball(dx, dy, 8.5 if multiple else 9.5)
         gap = torch.exp(-((dx * 0.9 + dy * 0.45) ** 2) / (2 * 2.2**2)) * (dx.abs() < 10) * (dy.abs() < 10)
-        add = add + 75 * callus - anatomy.ribs * gap
+        add = add + 95 * callus - anatomy.ribs * gap
         if multiple:
             beyond = step(sign * dx, 3.0) * hump(dx, 22) * hump(dy, 9)
             add = add + 1.5 * (fallen - anatomy.ribs) * beyond
