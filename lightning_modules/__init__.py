@@ -1,5 +1,6 @@
 """What is trained: encoders, objectives and the LightningModule that joins them."""
 
+from lightning_modules.adaptation import Adaptation
 from lightning_modules.bert_encoder import BertEncoder
 from lightning_modules.dual_encoder import DualEncoder
 from lightning_modules.encoders import EncoderOutput, ImageEncoder, TextEncoder
@@ -7,6 +8,7 @@ from lightning_modules.objectives import ConceptAwareInfoNCE, ContradictionInfoN
 from lightning_modules.vit_encoder import ViTEncoder
 
 __all__ = [
+    "Adaptation",
     "BertEncoder",
     "ConceptAwareInfoNCE",
     "ContradictionInfoNCE",

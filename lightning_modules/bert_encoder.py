@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from datamodules.batch import ATTENTION_MASK, INPUT_IDS
+from lightning_modules.adaptation import Adaptation
 from lightning_modules.attention import suit_attention
 from lightning_modules.encoders import EncoderOutput, Pooling, TextEncoder
 from lightning_modules.pretrained import load_tower, tokenizer_of
@@ -32,6 +33,7 @@ class BertEncoder(TextEncoder):
         projection_dim: Dimension of the shared space.
         projection_hidden: Hidden width of a two-layer projection; None for a linear one.
         gradient_checkpointing: Recompute the blocks in the backward pass: less memory, a third more time.
+        adaptation: Which weights are trained; None trains all.
 
     Raises:
         ValueError: If arguments contradict the checkpoint.
@@ -50,6 +52,7 @@ class BertEncoder(TextEncoder):
         projection_dim: int = 128,
         projection_hidden: int | None = None,
         gradient_checkpointing: bool = False,
+        adaptation: Adaptation | None = None,
     ) -> None:
         super().__init__(width, projection_dim, projection_hidden)
         sizes = {
@@ -62,6 +65,8 @@ class BertEncoder(TextEncoder):
         self.bert = _bert(pretrained, dropout, sizes)
         if gradient_checkpointing:
             self.bert.gradient_checkpointing_enable()
+        if adaptation is not None:
+            adaptation.apply(self.bert, pretrained)
         self.vocab_size, self.max_length, self.pooling, self.pretrained = (
             vocab_size,
             max_length,

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from datamodules.batch import IMAGE
+from lightning_modules.adaptation import Adaptation
 from lightning_modules.attention import suit_attention
 from lightning_modules.convolutional_stem import ConvolutionalStem
 from lightning_modules.encoders import EncoderOutput, ImageEncoder
@@ -50,6 +51,7 @@ class ViTEncoder(ImageEncoder):
         projection_dim: Dimension of the shared space.
         projection_hidden: Hidden width of a two-layer projection; None for a linear one.
         gradient_checkpointing: Recompute the blocks in the backward pass: less memory, a third more time.
+        adaptation: Which weights are trained; None trains all.
 
     Raises:
         ValueError: If arguments contradict each other or the checkpoint.
@@ -73,6 +75,7 @@ class ViTEncoder(ImageEncoder):
         projection_dim: int = 128,
         projection_hidden: int | None = None,
         gradient_checkpointing: bool = False,
+        adaptation: Adaptation | None = None,
     ) -> None:
         super().__init__(width, projection_dim, projection_hidden)
         self.image_size = image_size
@@ -102,6 +105,8 @@ class ViTEncoder(ImageEncoder):
                     nn.init.zeros_(parameter)
         if gradient_checkpointing:
             self.vit.gradient_checkpointing_enable()
+        if adaptation is not None:
+            adaptation.apply(self.vit, pretrained)
 
     def replace_tower(self, vit: Any) -> None:
         """Take another transformer of the same sizes, without its pooler; a convolutional stem stays.

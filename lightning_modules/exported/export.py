@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from transformers import (
 )
 from transformers.image_utils import PILImageResampling
 
+from lightning_modules.adaptation import merge_additions
 from lightning_modules.bert_encoder import BertEncoder
 from lightning_modules.dual_encoder import DualEncoder
 from lightning_modules.exported.heads import last_weight
@@ -38,6 +40,7 @@ def export(model: DualEncoder, directory: str | Path) -> VisionTextDualEncoderMo
     A tower that `transformers` can express becomes a plain `ViTModel` (no stem, ``pooling: cls``, fixed
     ``mean`` and ``std``, linear projection) or `BertModel` (``pooling: cls``, linear projection). Any other
     becomes an `ImageTower` or a `TextTower`, which load wherever this package is imported; no remote code.
+    LoRA is merged into the weights.
 
     Args:
         model: A trained model with its tokenizer, as from a checkpoint.
@@ -60,6 +63,9 @@ def export(model: DualEncoder, directory: str | Path) -> VisionTextDualEncoderMo
         raise ValueError(
             "the model has no tokenizer to export: load it from the checkpoint of a training run"
         )
+    image, text = copy.deepcopy(image), copy.deepcopy(text)
+    merge_additions(image)
+    merge_additions(text)
     exported = _assemble(_image_tower(image), _text_tower(text), _log_scale(model))
     exported.save_pretrained(directory)
     _processor(model, image, text).save_pretrained(directory)
@@ -142,7 +148,7 @@ def _hidden_state(encoder: ViTEncoder | BertEncoder) -> dict[str, Tensor]:
 
 def _log_scale(model: DualEncoder) -> float:
     """Return log 1/τ of the objective, that of CLIP's start where the objective has no temperature."""
-    scale = getattr(model.objective, "log_scale", None)
+    scale = getattr(getattr(model.objective, "objective", model.objective), "log_scale", None)
     return -math.log(0.07) if scale is None else float(scale.detach())
 
 

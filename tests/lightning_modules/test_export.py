@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from lightning_modules import BertEncoder, DualEncoder, InfoNCE, ViTEncoder
+from lightning_modules import Adaptation, BertEncoder, DualEncoder, InfoNCE, ViTEncoder
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = 32
@@ -67,6 +67,23 @@ CASES = {
     "mean pooling, hidden projections": ({"projection_hidden": 12}, {"projection_hidden": 24}),
     "one plain": (PLAIN_IMAGE, {}),
 }
+
+
+def test_lora_is_merged_into_the_weights(tokenizer: Any, tmp_path: Path) -> None:
+    pytest.importorskip("peft")
+    from lightning_modules.exported import export
+
+    model = dual(tokenizer, {**PLAIN_IMAGE, "stem_channels": None}, {"pooling": "cls"})
+    adaptation = Adaptation(lora_rank=2)
+    for tower in (model.image_encoder.vit, model.text_encoder.bert):
+        adaptation.apply(tower, "a checkpoint")
+        for name, parameter in tower.named_parameters():
+            if "lora_B" in name:
+                parameter.data += torch.randn_like(parameter)
+    before = model.encode_text(TEXTS)
+    read = export(model, tmp_path / "exported")  # compares the features itself
+    assert not any("lora" in name for name in read.state_dict())
+    assert torch.equal(model.encode_text(TEXTS), before), "the model itself stays as it is"
 
 
 @pytest.mark.parametrize("case", CASES)
