@@ -40,6 +40,10 @@ class BatchDataModule(LightningDataModule):
             is encoded once. None reads all of it.
         augmentation: How training changes images; None leaves them.
         echo: How often an epoch shows each of its training samples.
+        image_views: Training augmentations of each image, ≥ 1: more than one for objectives that compare
+            them.
+        unpaired: Whether training reads the reports of other patients than it sees, for objectives that need
+            no pairs.
 
     Attributes:
         tokenizer: A `transformers.BertTokenizerFast` once set up; None for image-only data.
@@ -61,8 +65,15 @@ class BatchDataModule(LightningDataModule):
         text_views: Sequence[TextView] | None,
         augmentation: Augmentation | None,
         echo: int = 1,
+        image_views: int = 1,
+        unpaired: bool = False,
     ) -> None:
         super().__init__()
+        if image_views < 1 or (image_views > 1 and augmentation is None):
+            raise ValueError(
+                f"image_views={image_views} with augmentation={augmentation}: give 1 or more, and an "
+                "augmentation ({} for the default) for more than 1, or all views would be alike."
+            )
         if max_length % PADDING_MULTIPLE or max_length < PADDING_MULTIPLE:
             raise ValueError(
                 f"max_length={max_length}: texts are padded to multiples of 8; give one, e.g. 128."
@@ -84,6 +95,8 @@ class BatchDataModule(LightningDataModule):
         self.text_views = text_views
         self.augmentation = augmentation
         self.echo = echo
+        self.image_views = image_views
+        self.unpaired = unpaired
         self.tokenizer: BertTokenizerFast | None = None
 
     @abstractmethod
@@ -117,7 +130,7 @@ class BatchDataModule(LightningDataModule):
             len(source), self.batch_size, self.seed, self.epoch_size, rank, world, self.echo
         )
         return EpochLoader(
-            self._dataset(source, self.augmentation, self.text_views),
+            self._dataset(source, self.augmentation, self.text_views, self.image_views, self.unpaired),
             batch_size=self.batch_size,
             sampler=sampler,
             drop_last=True,
@@ -156,10 +169,11 @@ class BatchDataModule(LightningDataModule):
         source: SampleSource,
         augmentation: Augmentation | None = None,
         text_views: Sequence[TextView] | None = None,
+        image_views: int = 1,
+        unpaired: bool = False,
     ) -> BatchDataset:
-        return BatchDataset(
-            source, self.tokenizer, self.max_length, self.seed, augmentation, text_views, self.catalog
-        )
+        varied = (augmentation, text_views, self.catalog, image_views, unpaired)
+        return BatchDataset(source, self.tokenizer, self.max_length, self.seed, *varied)
 
     def _rank_and_world(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)

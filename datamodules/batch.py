@@ -21,6 +21,10 @@ REPORT = "report"
 OTHER_TEXTS = "other_texts"
 ASSERTED = "asserted"
 DENIED = "denied"
+TEXT_LABELS = "text_labels"
+OTHER_IMAGES = "other_images"
+TWINS = "twins"
+LEFT_OUT = "left_out"
 MASKS = "masks"
 MASK_CONCEPTS = "mask_concepts"
 
@@ -46,6 +50,29 @@ class EncodedTexts(TypedDict, total=False):
     denied: Tensor
 
 
+class Twins(TypedDict, total=False):
+    """The counterfactual twins of a batch, row by row: the same patients with one finding switched off.
+
+    A patient without a twin (nothing to switch off, or a pair that was damaged after it was drawn) stands
+    here unchanged.
+
+    Attributes:
+        image: As in `Batch`; in training augmented like the pair's own.
+        input_ids: As in `Batch`, of the twin's report.
+        attention_mask: As in `Batch`.
+        labels: As in `Batch`, of the twin.
+        report: The texts that ``input_ids`` encode.
+        left_out: int64 ``(batch,)``: the finding switched off, in catalogue order; -1 where there is no twin.
+    """
+
+    image: Tensor
+    input_ids: Tensor
+    attention_mask: Tensor
+    labels: Tensor
+    report: list[str]
+    left_out: Tensor
+
+
 class Batch(TypedDict, total=False):
     """What a loader yields.
 
@@ -61,6 +88,10 @@ class Batch(TypedDict, total=False):
         view: int64 ``(batch,)``: 0 PA, 1 AP, -1 unknown.
         report: The texts that ``input_ids`` encode.
         other_texts: In training, further texts of the same reports (`datamodules.transforms.TextView`).
+        text_labels: In training on unpaired data: the labels, as in ``labels``, of the texts, which are then
+            those of other patients than the images.
+        other_images: In training, further augmentations of the same images, each like ``image``.
+        twins: Counterfactual twins, where asked for.
         masks: A bool tensor ``(finding, height, width)`` for each sample.
         mask_concepts: An int64 tensor ``(finding,)`` for each sample: the concept, in catalogue order, of
             each mask.
@@ -75,5 +106,8 @@ class Batch(TypedDict, total=False):
     view: Tensor
     report: list[str]
     other_texts: list[EncodedTexts]
+    text_labels: Tensor
+    other_images: list[Tensor]
+    twins: Twins
     masks: list[Tensor]
     mask_concepts: list[Tensor]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from datamodules.batch import Batch, EncodedTexts
+from datamodules.batch import Batch, EncodedTexts, Twins
 from datamodules.claim_reader import ClaimReader
 from datamodules.samplers import Key
 from datamodules.tokenizer import encode
@@ -37,6 +37,8 @@ class Sample:
         report: The report, or None for image-only data.
         masks: bool ``(finding, height, width)``, or None.
         mask_concepts: int64 ``(finding,)``, the concept of each mask, or None.
+        twin: The same patient with one finding switched off, or as it is where that cannot be; or None.
+        left_out: The finding switched off, in catalogue order; -1 for none.
     """
 
     image: Tensor
@@ -46,6 +48,8 @@ class Sample:
     report: Report | None = None
     masks: Tensor | None = None
     mask_concepts: Tensor | None = None
+    twin: Sample | None = None
+    left_out: int = -1
 
 
 class SampleSource(Protocol):
@@ -73,6 +77,8 @@ class BatchDataset(Dataset[Batch]):
         augmentation: Changes the images; None leaves them.
         text_views: Each chooses a text of a report; None reads all of it.
         catalog: The concepts, needed where a view asks for claims.
+        image_views: Augmentations of each image, ≥ 1.
+        unpaired: Whether the texts are those of other samples, drawn anew in every epoch.
     """
 
     def __init__(
@@ -84,6 +90,8 @@ class BatchDataset(Dataset[Batch]):
         augmentation: Augmentation | None = None,
         text_views: Sequence[TextView] | None = None,
         catalog: ConceptCatalog | None = None,
+        image_views: int = 1,
+        unpaired: bool = False,
     ) -> None:
         self.source = source
         self.tokenizer = tokenizer
@@ -92,6 +100,8 @@ class BatchDataset(Dataset[Batch]):
         self.augmentation = augmentation
         self.text_views = text_views
         self.catalog = catalog
+        self.image_views = image_views
+        self.unpaired = unpaired
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -112,11 +122,19 @@ class BatchDataset(Dataset[Batch]):
             group=torch.tensor([sample.group for sample in samples]),
             view=torch.tensor([sample.view for sample in samples]),
         )
+        if self.image_views > 1:
+            batch["other_images"] = [
+                torch.stack([self._image(s.image, *key, view) for s, key in zip(samples, pairs, strict=True)])
+                for view in range(1, self.image_views)
+            ]
         if self.tokenizer is not None:
-            views = [self._texts(s.report, *key) for s, key in zip(samples, pairs, strict=True) if s.report]
+            told = self._told(samples, pairs)
+            views = [self._texts(s.report, *key) for s, key in zip(told, pairs, strict=True) if s.report]
             first, *others = map(list, zip(*views, strict=True))
             batch["input_ids"], batch["attention_mask"] = encode(self.tokenizer, first, self.max_length)
             batch["report"] = first
+            if self.unpaired:
+                batch["text_labels"] = torch.stack([sample.labels for sample in told])
             if others:
                 assert self.text_views is not None
                 batch["other_texts"] = [
@@ -126,12 +144,37 @@ class BatchDataset(Dataset[Batch]):
         if samples[0].masks is not None:
             batch["masks"] = [sample.masks for sample in samples if sample.masks is not None]
             batch["mask_concepts"] = [s.mask_concepts for s in samples if s.mask_concepts is not None]
+        if samples[0].twin is not None:
+            batch["twins"] = self._twins(samples, pairs)
         return batch
 
-    def _image(self, image: Tensor, epoch: int, index: int) -> Tensor:
+    def _told(self, samples: list[Sample], keys: Sequence[Key]) -> list[Sample]:
+        """Return the samples whose reports are read."""
+        if not self.unpaired:
+            return samples
+        others = [int(self._rng(*key, "unpaired").integers(len(self.source))) for key in keys]
+        return self.source.samples(others)
+
+    def _twins(self, samples: list[Sample], keys: Sequence[Key]) -> Twins:
+        """Return the twins of a batch; image and first text vary as those of the pair itself do."""
+        assert self.tokenizer is not None
+        twins = [sample.twin for sample in samples if sample.twin is not None]
+        texts = [self._texts(t.report, *key)[0] for t, key in zip(twins, keys, strict=True) if t.report]
+        ids, mask = encode(self.tokenizer, texts, self.max_length)
+        return Twins(
+            image=torch.stack([self._image(t.image, *key) for t, key in zip(twins, keys, strict=True)]),
+            input_ids=ids,
+            attention_mask=mask,
+            labels=torch.stack([twin.labels for twin in twins]),
+            report=texts,
+            left_out=torch.tensor([sample.left_out for sample in samples]),
+        )
+
+    def _image(self, image: Tensor, epoch: int, index: int, view: int = 0) -> Tensor:
         if self.augmentation is None:
             return image.float().div_(255)
-        return self.augmentation(image, self._rng(epoch, index, "augmentation"))
+        purpose = f"augmentation {view}" if view else "augmentation"
+        return self.augmentation(image, self._rng(epoch, index, purpose))
 
     def _texts(self, report: Report, epoch: int, index: int) -> list[str]:
         if self.text_views is None:

@@ -20,6 +20,7 @@ class PairSource:
         size: Number of pairs.
         catalog: The concepts, in label order.
         masks: Whether to keep the masks.
+        read_twins: Returns the twins of some indices; None leaves them out.
     """
 
     def __init__(
@@ -28,11 +29,13 @@ class PairSource:
         size: int,
         catalog: ConceptCatalog,
         masks: bool = False,
+        read_twins: Callable[[Sequence[int]], list[Pair]] | None = None,
     ) -> None:
         self.read = read
         self.size = size
         self.catalog = catalog
         self.masks = masks
+        self.read_twins = read_twins
 
     def __len__(self) -> int:
         """Number of pairs."""
@@ -40,9 +43,20 @@ class PairSource:
 
     def samples(self, indices: Sequence[int]) -> list[Sample]:
         """Return the samples of some indices, in that order."""
-        return [self._sample(pair) for pair in self.read(indices)]
+        pairs = self.read(indices)
+        samples = [self._sample(pair, self.masks) for pair in pairs]
+        if self.read_twins is not None:
+            for sample, pair, twin in zip(samples, pairs, self.read_twins(indices), strict=True):
+                sample.twin, sample.left_out = self._sample(twin, masks=False), self._left_out(pair, twin)
+        return samples
 
-    def _sample(self, pair: Pair) -> Sample:
+    def _left_out(self, pair: Pair, twin: Pair) -> int:
+        for i, finding in enumerate(pair.case.findings):
+            if pair.case.without(i) == twin.case:
+                return self.catalog.index(finding.concept)
+        return -1
+
+    def _sample(self, pair: Pair, masks: bool) -> Sample:
         sample = Sample(
             image=pair.image,
             labels=torch.from_numpy(pair.case.labels(self.catalog)),
@@ -50,7 +64,7 @@ class PairSource:
             view=VIEWS.index(pair.case.view),
             report=pair.report,
         )
-        if self.masks:
+        if masks:
             if pair.masks is None:
                 raise ValueError(
                     "masks=true, but the image maker of these pairs knows no masks; set masks to false."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,10 @@ from datamodules.tokenizer import load_tokenizer, store_tokenizer, tokenizer_dir
 from datamodules.transforms import Augmentation, TextView, full_text
 from synthesis.cache import PairCache, fill, recipe, split_directory
 from synthesis.cases import UniformCaseSampler
-from synthesis.pairs import PairSynthesizer, json_sha256
+from synthesis.pairs import Pair, PairSynthesizer, json_sha256
 from synthesis.reports.report_writer import ReportWriter
 from synthesis.seeding import pair_seed
+from synthesis.twins import TwinSynthesizer
 
 _CHUNK = 1024  # reports written in one call for the tokenizer
 
@@ -53,6 +54,15 @@ class SyntheticPairs(BatchDataModule):
         masks: Whether evaluation batches hold the masks of the findings.
         echo: How often an epoch shows each of its pairs, in other company and with other augmentations and
             texts: it makes ``epoch_pairs / echo`` pairs, see `EpochSampler`.
+        image_views: Training augmentations of each image, ≥ 1: more than one for objectives that compare
+            them.
+        unpaired: Whether training reads the reports of other patients than it sees, for objectives that need
+            no pairs.
+        twins: Whether batches hold the counterfactual twin of each pair: the same patient with one finding
+            switched off, and the report of that (see `TwinSynthesizer`). Twins go through the cache too.
+
+    Raises:
+        TypeError: If twins are asked for, but the image maker cannot switch a finding off.
     """
 
     least_samples_in_step = 2
@@ -79,6 +89,9 @@ class SyntheticPairs(BatchDataModule):
         augmentation: Augmentation | None = None,
         masks: bool = False,
         echo: int = 1,
+        image_views: int = 1,
+        unpaired: bool = False,
+        twins: bool = False,
     ) -> None:
         catalog = synthesizer.catalog
         super().__init__(
@@ -92,8 +105,11 @@ class SyntheticPairs(BatchDataModule):
             text_views,
             augmentation,
             echo,
+            image_views,
+            unpaired,
         )
         self.synthesizer = synthesizer
+        self.twins = TwinSynthesizer(synthesizer) if twins else None
         self.sizes = dict(zip(STAGES, (train_pairs, val_pairs, test_pairs), strict=True))
         for split, size in self.sizes.items():
             if size < 1:
@@ -112,7 +128,9 @@ class SyntheticPairs(BatchDataModule):
             store_tokenizer(self.artifacts_dir, self._corpus(), self._texts, self.vocab_size)
         if self.cache_dir is not None:
             for split in self._splits_in_use():
-                fill(self.cache_dir, self.synthesizer, split, self.sizes[split], self.seed, self.num_workers)
+                for maker in (self.synthesizer, self.twins):
+                    if maker is not None:
+                        fill(self.cache_dir, maker, split, self.sizes[split], self.seed, self.num_workers)
 
     def setup(self, stage: str) -> None:
         """Load the tokenizer.
@@ -127,15 +145,19 @@ class SyntheticPairs(BatchDataModule):
     def source(self, split: str) -> PairSource:
         """Return the pairs of "train", "val" or "test"."""
         masks = self.masks and split != "train"
+        read = self._reader(self.synthesizer, split, masks)
+        read_twins = None if self.twins is None else self._reader(self.twins, split, masks=False)
+        return PairSource(read, self.sizes[split], self.catalog, masks, read_twins)
+
+    def _reader(
+        self, maker: PairSynthesizer | TwinSynthesizer, split: str, masks: bool
+    ) -> Callable[[Sequence[int]], list[Pair]]:
         if self.cache_dir is None:
-            read = partial(self.synthesizer.make, seed=self.seed, split=split)
-            if self.echo > 1 and split == "train":
-                read = RecentPairs(read, ECHO_ROWS * ECHO_SPAN * self.batch_size)
-        else:
-            content = recipe(self.synthesizer, self.seed)
-            cache = PairCache(split_directory(self.cache_dir, content, split), content)
-            read = partial(cache.pairs, masks=masks)
-        return PairSource(read, self.sizes[split], self.catalog, masks)
+            read: Callable[[Sequence[int]], list[Pair]] = partial(maker.make, seed=self.seed, split=split)
+            again = self.echo > 1 and split == "train"
+            return RecentPairs(read, ECHO_ROWS * ECHO_SPAN * self.batch_size) if again else read
+        content = recipe(maker, self.seed)
+        return partial(PairCache(split_directory(self.cache_dir, content, split), content).pairs, masks=masks)
 
     def split_sha256(self, split: str) -> str:
         """Return the SHA-256 of the recipe and the size of a split."""
@@ -144,7 +166,8 @@ class SyntheticPairs(BatchDataModule):
 
     def _splits_in_use(self) -> tuple[str, ...]:
         stages = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("test",)}
-        return STAGES if self.trainer is None else stages.get(str(self.trainer.state.fn), STAGES)
+        running = None if self.trainer is None else self.trainer.state.fn
+        return STAGES if running is None else stages.get(running.value, STAGES)
 
     def _corpus(self) -> dict[str, Any]:
         """What the texts of the tokenizer depend on: neither the sampler, nor the seed, nor any damage.

@@ -61,3 +61,23 @@ class ImageMaker(Protocol):
     def describe(self) -> dict[str, Any]:
         """Everything the image depends on, as a JSON-able dict: it enters the fingerprint of a corpus."""
         ...
+
+
+@runtime_checkable
+class TwinImageMaker(ImageMaker, Protocol):
+    """Draws cases, and the same pictures with one finding switched off."""
+
+    def twins(
+        self, cases: Sequence[Case], seeds: Sequence[int], which: Sequence[int]
+    ) -> tuple[MadeImages, Tensor]:
+        """Draw cases and their counterfactual twins.
+
+        Args:
+            cases: What to show.
+            seeds: The pair seed of each case.
+            which: Index of the finding of each case to switch off, counted in the case shown.
+
+        Returns:
+            The images as `make` gives them, and the twins ``(batch, 1, height, width)``.
+        """
+        ...

@@ -10,6 +10,7 @@ import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
 from datamodules import Augmentation, SyntheticPairs, TextView
@@ -62,6 +63,10 @@ def assert_same(a: Batch, b: Batch) -> None:
             assert value.dtype == other.dtype and torch.equal(value, other), key
         elif key in ("masks", "mask_concepts"):
             assert all(torch.equal(x, y) for x, y in zip(value, other, strict=True)), key  # type: ignore[call-overload]
+        elif key == "twins":
+            assert_same(value, other)
+        elif key == "other_images":
+            assert all(torch.equal(x, y) for x, y in zip(value, other, strict=True)), key  # type: ignore[call-overload]
         elif key == "other_texts":
             for x, y in zip(value, other, strict=True):  # type: ignore[call-overload]
                 assert_same(x, y)
@@ -110,6 +115,54 @@ def test_a_batch_is_what_the_contract_says(ready: Any, synthesizer: PairSynthesi
         for key in ("input_ids", "attention_mask", "index", "group", "view"):
             assert batch[key].dtype == torch.int64  # type: ignore[literal-required]
         assert len(batch["report"]) == 4
+
+
+def test_twins_vary_as_their_pairs_do_cached_or_not(ready: Any, tmp_path: Path) -> None:
+    made, cached = ready(twins=True), ready(twins=True, cache_dir=tmp_path)
+    for a, b in zip(epoch(made, 1), epoch(cached, 1), strict=True):
+        assert_same(a, b)
+        twins = a["twins"]
+        assert set(twins) == {"image", "input_ids", "attention_mask", "labels", "report", "left_out"}
+        assert twins["image"].shape == a["image"].shape and twins["left_out"].dtype == torch.int64
+        for k, left_out in enumerate(twins["left_out"].tolist()):
+            change = (twins["image"][k] - a["image"][k]).abs()
+            if left_out >= 0:
+                assert (a["labels"][k, left_out], twins["labels"][k, left_out]) == (1, 0)
+                assert 0 < change.max() and (change < 1e-6).float().mean() > 0.2, "framed and toned alike"
+            else:
+                assert change.max() == 0 and twins["report"][k] == a["report"][k]
+    assert any((batch["twins"]["left_out"] >= 0).any() for batch in epoch(made, 0))
+    for a, b in zip(made.val_dataloader(), cached.val_dataloader(), strict=True):
+        assert_same(a, b)
+    plain = by_index(epoch(ready(), 1))
+    assert all(torch.equal(plain[i][0], image) for i, (image, _) in by_index(epoch(made, 1)).items())
+    assert made.split_sha256("test") == ready().split_sha256("test"), "the pairs are the same"
+
+
+def test_several_views_of_an_image(ready: Any) -> None:
+    one, several = epoch(ready(), 2), epoch(ready(image_views=3), 2)
+    for a, b in zip(one, several, strict=True):
+        assert "other_images" not in a and torch.equal(a["image"], b["image"])
+        views = [b["image"], *b["other_images"]]
+        assert len(views) == 3 and all(view.shape == views[0].shape for view in views)
+        assert not any(
+            torch.equal(views[i][k], views[j][k]) for i in range(3) for j in range(i) for k in range(4)
+        )
+    assert "other_images" not in next(iter(ready(image_views=3).val_dataloader()))
+
+
+def test_unpaired_texts_come_with_their_own_labels(ready: Any, synthesizer: PairSynthesizer) -> None:
+    data = ready(unpaired=True, text_views=None)
+    known = {pair.report.text: pair for pair in synthesizer.make(range(24), 0, "train")}
+    foreign = 0
+    for batch in epoch(data, 0):
+        for index, report, labels in zip(batch["index"], batch["report"], batch["text_labels"], strict=True):
+            pair = known[report]
+            assert labels.tolist() == pair.case.labels(synthesizer.catalog).tolist()
+            foreign += pair.index != int(index)
+    assert foreign > 6
+    assert [b["report"] for b in epoch(data, 0)] != [b["report"] for b in epoch(data, 1)]
+    assert "text_labels" not in next(iter(data.val_dataloader())), "what is evaluated are pairs"
 
 
 def test_evaluation_shows_pairs_as_they_are(ready: Any, synthesizer: PairSynthesizer) -> None:
@@ -255,7 +308,7 @@ def test_only_the_splits_in_use_are_cached(
     data = SyntheticPairs(
         synthesizer, **SIZES, artifacts_dir=artifacts, tokenizer_reports=300, cache_dir=tmp_path
     )
-    data.trainer = SimpleNamespace(state=SimpleNamespace(fn="test"))  # type: ignore[assignment]
+    data.trainer = SimpleNamespace(state=SimpleNamespace(fn=TrainerFn.TESTING))  # type: ignore[assignment]
     data.prepare_data()
     assert [path.name for path in tmp_path.glob("*/*")] == ["test"]
 
@@ -276,6 +329,8 @@ def test_a_cache_moved_under_another_configuration_is_refused(ready: Any, tmp_pa
         ({"batch_size": 0}, "batch_size=0"),
         ({"eval_batch_size": 0}, "eval_batch_size=0"),
         ({"val_pairs": 0}, "val_pairs=0"),
+        ({"image_views": 0}, "image_views=0"),
+        ({"image_views": 2, "augmentation": None}, "or all views would be alike"),
     ],
 )
 def test_impossible_settings_are_refused(ready: Any, kwargs: dict[str, int], message: str) -> None:

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from synthesis.cache import PairCache, fill, recipe
+from synthesis.corruption import ClinicSynthesizer
+from synthesis.images.image_maker import MadeImages
+from synthesis.pairs import Pair, PairSynthesizer
+from synthesis.reports.report import Report
+from synthesis.reports.report_writer import ReportWriter
+from synthesis.twins import TwinSynthesizer
+
+COUNT = 16
+
+
+@pytest.fixture(scope="module")
+def pairs(synthesizer: PairSynthesizer) -> list[Pair]:
+    return synthesizer.make(range(COUNT), 3, "train")
+
+
+@pytest.fixture(scope="module")
+def twins(synthesizer: PairSynthesizer) -> list[Pair]:
+    return TwinSynthesizer(synthesizer).make(range(COUNT), 3, "train")
+
+
+def same(a: Pair, b: Pair) -> bool:
+    return (a.index, a.case, a.report, a.notes) == (b.index, b.case, b.report, b.notes) and torch.equal(
+        a.image, b.image
+    )
+
+
+def test_a_twin_lacks_one_finding_and_nothing_else(
+    synthesizer: PairSynthesizer, pairs: list[Pair], twins: list[Pair]
+) -> None:
+    switched = 0
+    for pair, twin in zip(pairs, twins, strict=True):
+        assert twin.index == pair.index and twin.masks is None
+        if not pair.case.findings:
+            assert twin.case == pair.case and torch.equal(twin.image, pair.image)
+            assert twin.notes == ("no twin: nothing to switch off",)
+            continue
+        switched += 1
+        (off,) = set(pair.case.findings) - set(twin.case.findings)
+        assert twin.case == pair.case.without(pair.case.findings.index(off))
+        assert twin.notes == (f"switched off: {off.concept}",)
+        changed = (twin.image != pair.image)[0]
+        assert pair.masks is not None
+        mask = pair.masks[pair.case.findings.index(off)]
+        assert changed.any() and not (changed & ~mask).any(), "the picture differs where the finding was"
+        before, after = pair.case.labels(synthesizer.catalog), twin.case.labels(synthesizer.catalog)
+        assert twin.report != pair.report and (before != after).any()
+    assert switched > COUNT / 2
+
+
+def test_a_twin_is_a_pure_function_of_its_number(synthesizer: PairSynthesizer, twins: list[Pair]) -> None:
+    order = [7, 2, 11]
+    again = TwinSynthesizer(synthesizer).make(order, 3, "train")
+    assert all(same(twin, twins[k]) for twin, k in zip(again, order, strict=True))
+    other = TwinSynthesizer(synthesizer).make(order, 4, "train")
+    assert not any(torch.equal(twin.image, twins[k].image) for twin, k in zip(other, order, strict=True))
+
+
+def test_twins_go_through_the_cache(synthesizer: PairSynthesizer, twins: list[Pair], tmp_path: Path) -> None:
+    maker = TwinSynthesizer(synthesizer)
+    directory = fill(tmp_path, maker, "train", COUNT, 3, progress=False)
+    cached = PairCache(directory, recipe(maker, 3)).pairs(range(COUNT))
+    assert all(same(a, b) for a, b in zip(cached, twins, strict=True))
+    assert recipe(maker, 3) != recipe(synthesizer, 3), "another fingerprint, so another directory"
+
+
+class Refuse:
+    """Refuses the first drawing of every second pair."""
+
+    def reject(self, pairs: Any) -> list[str | None]:
+        return ["for the test" if p.index % 2 and not p.notes else None for p in pairs]
+
+    def describe(self) -> dict[str, Any]:
+        return {}
+
+
+def test_a_pair_drawn_again_has_the_twin_of_what_it_came_to(synthesizer: PairSynthesizer) -> None:
+    filtered = PairSynthesizer(
+        synthesizer.sampler, synthesizer.writer, synthesizer.image_maker, filters=[Refuse()]
+    )
+    for pair, twin in zip(
+        filtered.make(range(6), 3, "train"), TwinSynthesizer(filtered).make(range(6), 3, "train"), strict=True
+    ):
+        assert len(pair.notes) == pair.index % 2
+        assert twin.notes[-1].startswith("switched off" if pair.case.findings else "no twin: nothing")
+
+
+def test_a_damaged_pair_has_no_twin(synthesizer: PairSynthesizer) -> None:
+    parts = (synthesizer.sampler, synthesizer.writer, synthesizer.image_maker)
+    clinic = ClinicSynthesizer(*parts, mispaired=0.5, corrupted=0.5)
+    kept = 0
+    for pair, twin in zip(
+        clinic.make(range(COUNT), 3, "train"),
+        TwinSynthesizer(clinic).make(range(COUNT), 3, "train"),
+        strict=True,
+    ):
+        if pair.notes and pair.case.findings:
+            assert twin.notes == (*pair.notes, "no twin: drawn or written otherwise than the pair says")
+            assert twin.case == pair.case and torch.equal(twin.image, pair.image)
+        kept += twin.case != pair.case
+    assert kept > 0
+
+
+class Noting:
+    """Writes as another does, with a note, and says nothing of a patient without findings."""
+
+    def __init__(self, writer: ReportWriter) -> None:
+        self.writer = writer
+
+    def write(self, cases: Any, seeds: Any) -> list[Report]:
+        return [
+            replace(report, notes=("noted",)) if case.findings else Report("", "", ("noted",))
+            for report, case in zip(self.writer.write(cases, seeds), cases, strict=True)
+        ]
+
+    def describe(self) -> dict[str, Any]:
+        return {}
+
+
+def test_a_twin_whose_report_is_dropped_is_none(synthesizer: PairSynthesizer) -> None:
+    noting = PairSynthesizer(synthesizer.sampler, Noting(synthesizer.writer), synthesizer.image_maker)
+    pairs, twins = (
+        noting.make(range(COUNT), 3, "train"),
+        TwinSynthesizer(noting).make(range(COUNT), 3, "train"),
+    )
+    first = [(p, t) for p, t in zip(pairs, twins, strict=True) if p.notes == ("noted",)]  # the case asked for
+    assert {len(pair.case.findings) == 1 for pair, _ in first} == {True, False}
+    for pair, twin in first:
+        if len(pair.case.findings) == 1:
+            assert twin.case == pair.case and "no twin" in twin.notes[-1]
+        else:
+            assert twin.notes[-1].startswith("switched off") and not twin.report.dropped
+
+
+class Flat:
+    """An image maker that knows nothing of findings."""
+
+    image_size = 64
+
+    def make(self, cases: Any, reports: Any, seeds: Any) -> MadeImages:
+        return MadeImages(torch.zeros(len(cases), 1, 64, 64), None, tuple(cases))
+
+    def describe(self) -> dict[str, Any]:
+        return {}
+
+
+def test_an_image_maker_without_twins_is_refused(synthesizer: PairSynthesizer) -> None:
+    flat = PairSynthesizer(synthesizer.sampler, synthesizer.writer, Flat())
+    with pytest.raises(TypeError, match=r"Flat cannot\. Take the simulator, or set twins to false"):
+        TwinSynthesizer(flat)
