@@ -3,20 +3,40 @@
 from lightning_modules.adaptation import Adaptation
 from lightning_modules.bert_encoder import BertEncoder
 from lightning_modules.dual_encoder import DualEncoder
-from lightning_modules.encoders import EncoderOutput, ImageEncoder, TextEncoder
-from lightning_modules.objectives import ConceptAwareInfoNCE, ContradictionInfoNCE, InfoNCE, Objective
+from lightning_modules.encoders import EncodedTwins, EncoderOutput, ImageEncoder, TextEncoder
+from lightning_modules.objectives import (
+    MFLAG,
+    MGCA,
+    ConceptAwareInfoNCE,
+    ContradictionInfoNCE,
+    CounterfactualTwins,
+    GLoRIA,
+    InfoNCE,
+    MedCLIP,
+    MultiViewInfoNCE,
+    Objective,
+    SigLIP,
+)
 from lightning_modules.vit_encoder import ViTEncoder
 
 __all__ = [
+    "MFLAG",
+    "MGCA",
     "Adaptation",
     "BertEncoder",
     "ConceptAwareInfoNCE",
     "ContradictionInfoNCE",
+    "CounterfactualTwins",
     "DualEncoder",
+    "EncodedTwins",
     "EncoderOutput",
+    "GLoRIA",
     "ImageEncoder",
     "InfoNCE",
+    "MedCLIP",
+    "MultiViewInfoNCE",
     "Objective",
+    "SigLIP",
     "TextEncoder",
     "ViTEncoder",
 ]

@@ -13,12 +13,13 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim import AdamW, Optimizer
 
-from datamodules.batch import ATTENTION_MASK, GROUP, IMAGE, INDEX, INPUT_IDS, LABELS, OTHER_TEXTS, VIEW
+from datamodules.batch import ATTENTION_MASK, GROUP, IMAGE, INDEX, INPUT_IDS, LABELS, TEXT_LABELS, VIEW
 from lightning_modules.checkpoints import require_same_architecture, restore_tokenizer, tokenizer_to_text
 from lightning_modules.contexts import evaluating, seeded
 from lightning_modules.encoders import EncoderOutput, ImageEncoder, TextEncoder
 from lightning_modules.objectives import Gather, Objective
 from lightning_modules.optimization import parameter_groups, total_steps, warmup_cosine
+from lightning_modules.views import encode_views, with_twins
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -178,23 +179,32 @@ class DualEncoder(LightningModule):
                 f"training batch {batch_idx} holds one pair: {type(self.objective).__name__} needs another "
                 "to tell it from. Raise data.batch_size, and leave out an incomplete last batch (drop_last)"
             )
+        if TEXT_LABELS in batch and self.objective.needs_pairs:
+            raise ValueError(
+                f"the texts of this batch are of other patients (data.unpaired), but "
+                f"{type(self.objective).__name__} learns from pairs: set data.unpaired to false"
+            )
         gather = Gather(self.all_gather, self.global_rank, self.trainer.world_size)
         with seeded(self.device, self.seed, self.global_rank, self.global_step):
-            images = self.image_encoder(batch)
-            views = [batch, *({**batch, **other} for other in batch.get(OTHER_TEXTS, ()))]
-            texts = [self.text_encoder(view) for view in views]
-            found = [self._loss(images, text, view, gather) for text, view in zip(texts, views, strict=True)]
-            scalars = {name: torch.stack([one[name] for one in found]).mean() for name in found[0]}
-            if self.text_agreement and len(texts) > 1:
-                agreement = self._loss(texts[0], texts[1], batch, gather)["loss"]
-                scalars |= {"text_loss": agreement, "loss": scalars["loss"] + self.text_agreement * agreement}
+            scalars = self._losses(self._with_twins(batch), gather)
         for name, value in scalars.items():
             self.log(f"train/{name}", value.detach(), prog_bar=name == "loss", batch_size=size)
         return scalars["loss"]
 
-    def _loss(self, images: Any, texts: Any, batch: _Batch, gather: Gather) -> dict[str, Tensor]:
+    def _losses(self, batch: _Batch, gather: Gather) -> dict[str, Tensor]:
+        """Encode every image and text of a training batch and compare them."""
+        images, texts, batches = encode_views(self.image_encoder, self.text_encoder, batch)
         with torch.autocast(self.device.type, enabled=False):  # softmax over many pairs wants float32
-            return self.objective(images, texts, batch, gather)
+            scalars = self.objective.over_views(images, texts, batches, gather)
+            if self.text_agreement and len(texts) > 1:
+                agreement = self.objective.agreement(texts[0], texts[1], batch, gather)
+                scalars |= {"text_loss": agreement, "loss": scalars["loss"] + self.text_agreement * agreement}
+        return scalars
+
+    def _with_twins(self, batch: _Batch) -> _Batch:
+        return (
+            with_twins(self.image_encoder, self.text_encoder, batch) if self.objective.uses_twins else batch
+        )
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW over two groups, fused where that is possible, and a schedule stepped with it."""
@@ -222,7 +232,8 @@ class DualEncoder(LightningModule):
         images, texts = self(batch)
         if texts is not None and dataloader_idx == 0:
             # Ranks may hold batches of different sizes here, so they keep to themselves.
-            loss = self._loss(images, texts, batch, Gather())["loss"]
+            with torch.autocast(self.device.type, enabled=False):
+                loss = self.objective(images, texts, self._with_twins(batch), Gather())["loss"]
             size = len(batch[IMAGE])
             self.log("val/loss", loss, batch_size=size, sync_dist=True, add_dataloader_idx=False)
         return features(images, texts, batch)

@@ -34,6 +34,22 @@ class EncoderOutput:
     local_mask: Tensor
 
 
+@dataclass
+class EncodedTwins:
+    """Features of the counterfactual twins of a batch, row by row: the same patients less one finding each.
+
+    Attributes:
+        images: Features of the twins' images.
+        texts: Features of the twins' reports.
+        differs: ``(batch,)`` bool, False where a patient has no twin (nothing to switch off); the features
+            of that row are then those of the patient.
+    """
+
+    images: EncoderOutput
+    texts: EncoderOutput
+    differs: Tensor
+
+
 class Encoder(nn.Module, ABC):
     """A tower with a projection into the space shared by both.
 

@@ -2,8 +2,28 @@
 
 from lightning_modules.objectives.concept_aware_info_nce import ConceptAwareInfoNCE
 from lightning_modules.objectives.contradiction_info_nce import ContradictionInfoNCE
+from lightning_modules.objectives.counterfactual_twins import CounterfactualTwins
 from lightning_modules.objectives.gather import Gather
+from lightning_modules.objectives.gloria import GLoRIA
 from lightning_modules.objectives.info_nce import InfoNCE
+from lightning_modules.objectives.m_flag import MFLAG
+from lightning_modules.objectives.med_clip import MedCLIP
+from lightning_modules.objectives.mgca import MGCA
+from lightning_modules.objectives.multi_view import MultiViewInfoNCE
 from lightning_modules.objectives.objective import Objective
+from lightning_modules.objectives.siglip import SigLIP
 
-__all__ = ["ConceptAwareInfoNCE", "ContradictionInfoNCE", "Gather", "InfoNCE", "Objective"]
+__all__ = [
+    "MFLAG",
+    "MGCA",
+    "ConceptAwareInfoNCE",
+    "ContradictionInfoNCE",
+    "CounterfactualTwins",
+    "GLoRIA",
+    "Gather",
+    "InfoNCE",
+    "MedCLIP",
+    "MultiViewInfoNCE",
+    "Objective",
+    "SigLIP",
+]

@@ -40,7 +40,26 @@ class Gather:
         """
         if self.world_size == 1 or self.all_gather is None:
             return rows
-        return self.all_gather(rows, sync_grads=True).flatten(0, 1)
+        gathered = self.all_gather(rows, sync_grads=True)
+        if gathered.requires_grad:  # gloo sends a gradient's memory as it lies, whatever its strides
+            gathered.register_hook(Tensor.contiguous)
+        return gathered.flatten(0, 1)
+
+    def padded(self, rows: Tensor) -> Tensor:
+        """Return the rows of all ranks where ranks differ in the second dimension; zeros fill it up.
+
+        Args:
+            rows: ``(batch, length, …)``, alike on every rank but for the length.
+
+        Returns:
+            ``(world_size · batch, longest, …)``; the argument itself on a single process.
+        """
+        if self.world_size == 1 or self.all_gather is None:
+            return rows
+        length = torch.tensor([rows.shape[1]], device=rows.device)
+        longest = int(self.all_gather(length).max())
+        padding = rows.new_zeros(rows.shape[0], longest - rows.shape[1], *rows.shape[2:])
+        return self(torch.cat([rows, padding], dim=1))
 
     def own(self, rows: Tensor) -> Tensor:
         """Return where the local rows stand among the gathered ones: ``(batch,)`` int64.

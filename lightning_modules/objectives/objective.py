@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from lightning_modules.objectives.gather import Gather
@@ -25,9 +26,15 @@ class Objective(nn.Module, ABC):
         needs_negatives: Whether pairs of one batch are compared with each other, so that the loss of a
             batch is not the sum of the losses of its parts. Gradient accumulation and a batch of one pair
             are then refused.
+        needs_pairs: Whether row ``i`` of the texts has to belong to row ``i`` of the images. Where not, a
+            batch may bring texts of other patients, with their labels (``text_labels``).
+        uses_twins: Whether counterfactual twins are to be encoded where the batch has any: ``batch["twins"]``
+            then holds `EncodedTwins`.
     """
 
     needs_negatives: ClassVar[bool] = True
+    needs_pairs: bool = True
+    uses_twins: bool = False
 
     @abstractmethod
     def forward(
@@ -44,6 +51,49 @@ class Objective(nn.Module, ABC):
         Returns:
             ``"loss"``, a scalar to minimise, and any further scalars to log.
         """
+
+    def over_views(
+        self,
+        images: Sequence[EncoderOutput],
+        texts: Sequence[EncoderOutput],
+        batches: Sequence[Mapping[str, Any]],
+        gather: Gather,
+    ) -> dict[str, Tensor]:
+        """Compute the loss of a training step whose samples may have several images and texts each.
+
+        By default the mean over all pairings of an image view with a text view.
+
+        Args:
+            images: Features of each image view, at least one.
+            texts: Features of each text view, at least one.
+            batches: For each text view the batch with that text's tokens and claims.
+            gather: Brings the rows of the other ranks.
+
+        Returns:
+            As `forward`.
+        """
+        found = [
+            self(image, text, batch, gather)
+            for image in images
+            for text, batch in zip(texts, batches, strict=True)
+        ]
+        return {name: torch.stack([one[name] for one in found]).mean() for name in found[0]}
+
+    def agreement(
+        self, first: EncoderOutput, second: EncoderOutput, batch: Mapping[str, Any], gather: Gather
+    ) -> Tensor:
+        """Compute the loss between two texts of each report (see ``DualEncoder.text_agreement``).
+
+        Args:
+            first: Features of one text of each report.
+            second: Features of another.
+            batch: The batch.
+            gather: Brings the rows of the other ranks.
+
+        Raises:
+            ValueError: If the objective treats images and texts differently.
+        """
+        return self(first, second, batch, gather)["loss"]
 
     def after_step(self) -> None:
         """Bring parameters back into their allowed range; called after every optimiser step."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lightning_modules import BertEncoder, DualEncoder, InfoNCE, Objective, ViTEncoder
+from lightning_modules import BertEncoder, DualEncoder, EncoderOutput, InfoNCE, Objective, ViTEncoder
 
 WORDS = ["left", "right", "effusion", "nodule", "mass", "no", "large", "small"]
 
@@ -46,6 +46,24 @@ def make_pairs(count: int, size: int = 32, seed: int = 0) -> list[dict[str, Tens
             }
         )
     return pairs
+
+
+def make_features(count: int = 5, seed: int = 0) -> tuple[EncoderOutput, EncoderOutput]:
+    """Random features of images (4 patches of 6 numbers) and texts (up to 7 tokens of 5), projected to 8."""
+    draw = torch.Generator().manual_seed(seed)
+
+    def output(tokens: int, width: int, mask: Tensor) -> EncoderOutput:
+        pooled, local, projected = (
+            torch.randn(*shape, generator=draw, requires_grad=True)
+            for shape in ((count, width), (count, tokens, width), (count, 8))
+        )
+        return EncoderOutput(pooled, local, torch.nn.functional.normalize(projected, dim=1), mask)
+
+    lengths = 3 + torch.arange(count) % 5
+    return (
+        output(4, 6, torch.ones(count, 4, dtype=torch.bool)),
+        output(7, 5, torch.arange(7)[None] < lengths[:, None]),
+    )
 
 
 class Pairs(L.LightningDataModule):
@@ -128,3 +146,8 @@ def model() -> Callable[..., DualEncoder]:
 @pytest.fixture
 def trainer(tmp_path: Any) -> Callable[..., L.Trainer]:
     return lambda **rest: make_trainer(tmp_path, **rest)
+
+
+@pytest.fixture
+def features() -> Callable[..., tuple[EncoderOutput, EncoderOutput]]:
+    return make_features

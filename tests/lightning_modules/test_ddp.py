@@ -13,7 +13,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from lightning_modules import ConceptAwareInfoNCE, ContradictionInfoNCE, InfoNCE, Objective
+from lightning_modules import (
+    MFLAG,
+    MGCA,
+    Adaptation,
+    ConceptAwareInfoNCE,
+    ContradictionInfoNCE,
+    CounterfactualTwins,
+    GLoRIA,
+    InfoNCE,
+    MedCLIP,
+    MultiViewInfoNCE,
+    Objective,
+    SigLIP,
+)
 
 HERE = Path(__file__).resolve()
 OBJECTIVES = {
@@ -21,7 +34,15 @@ OBJECTIVES = {
     "mask": lambda: ConceptAwareInfoNCE("mask", temperature=0.2),
     "soft": lambda: ConceptAwareInfoNCE("soft", 0.5, temperature=0.2),
     "contradiction": lambda: ContradictionInfoNCE(temperature=0.2),
+    "siglip": lambda: SigLIP(5.0, -3.0),
+    "twins": lambda: CounterfactualTwins(InfoNCE(0.2), weight=2.0),
+    "gloria": lambda: GLoRIA(32, 32, dim=16),
+    "mgca": lambda: MGCA(32, 32, 16, dim=16, prototypes=6),
+    "medclip": lambda: MedCLIP(temperature=0.2),
+    "multi_view": lambda: MultiViewInfoNCE(temperature=0.2),
+    "m_flag": lambda: MFLAG(),
 }
+TEXT_ENCODER = {"m_flag": {"adaptation": Adaptation(frozen_layers="all")}}
 
 
 class Keep(L.Callback):
@@ -39,10 +60,22 @@ class Keep(L.Callback):
         self.logged = {key: float(value) for key, value in trainer.callback_metrics.items()}
 
 
-def train(
-    objective: Objective, rank: int, ranks: int, directory: Path, joined: bool = True
-) -> dict[str, Any]:
+def add_views(pairs: list[dict[str, Any]], name: str) -> None:
+    """Give each pair a twin, with two of the first rank's and one of the second's missing, or more views."""
+    others = [{key: pair[key] for key in ("image", "input_ids", "attention_mask")} for pair in pairs]
+    for i, pair in enumerate(pairs):
+        other = others[(i + 3) % 8]
+        if name == "twins":
+            pair["twins"] = {**other, "left_out": torch.tensor(-1 if i in (0, 2, 5) else i)}
+        if name == "multi_view":
+            pair["other_images"] = [other["image"]]
+            pair["other_texts"] = [{key: other[key] for key in ("input_ids", "attention_mask")}]
+
+
+def train(name: str, rank: int, ranks: int, directory: Path, joined: bool = True) -> dict[str, Any]:
     """Two steps on 8 pairs, split evenly over ranks; validation on 5, which does not divide."""
+    torch.manual_seed(2)  # for layers and prototypes of its own
+    objective: Objective = OBJECTIVES[name]()
     spec = importlib.util.spec_from_file_location("pairs", HERE.with_name("conftest.py"))
     assert spec is not None and spec.loader is not None
     tiny = importlib.util.module_from_spec(spec)
@@ -56,9 +89,17 @@ def train(
         )
         pairs[i]["asserted"] = torch.tensor([i % 2, i // 4]).float()
         pairs[i]["denied"] = torch.tensor([(i + 1) % 2, 0]).float()
+    for pair in pairs[4:]:
+        pair["attention_mask"][6:] = 0
+        pair["input_ids"] *= pair["attention_mask"]
+    add_views(pairs, name)
     mine = pairs[rank * 8 // ranks : (rank + 1) * 8 // ranks]
+    if ranks > 1 and rank == 1:  # its texts are shorter, and padded to another length
+        keys = ("input_ids", "attention_mask")
+        mine = [{k: v[:6] if k in keys else v for k, v in pair.items()} for pair in mine]
     held_out = pairs[rank:5:ranks]
-    keep, dual = Keep(), tiny.make_model(objective, text={"projection_hidden": 24})
+    text = {"projection_hidden": 24, **TEXT_ENCODER.get(name, {})}
+    keep, dual = Keep(), tiny.make_model(objective, text=text)
     fit = tiny.make_trainer(
         directory,
         devices=ranks if joined else 1,
@@ -72,7 +113,7 @@ def train(
         for part, size in ((mine, 8 // ranks), (held_out, 2))
     ]
     fit.fit(dual, *loaders)
-    assert keep.gradients.keys() == {name for name, _ in dual.named_parameters()}
+    assert keep.gradients.keys() == {key for key, p in dual.named_parameters() if p.requires_grad}
     return {
         "gradients": keep.gradients,
         "weights": dual.state_dict(),
@@ -84,7 +125,7 @@ def train(
 def on_each_rank(directory: Path) -> None:
     """What `tests/ddp.py` calls."""
     rank, ranks = int(os.environ["LOCAL_RANK"]), int(os.environ["WORLD_SIZE"])
-    found = {name: train(make(), rank, ranks, directory) for name, make in OBJECTIVES.items()}
+    found = {name: train(name, rank, ranks, directory) for name in OBJECTIVES}
     torch.save(found, directory / f"{rank}.pt")
 
 
@@ -100,19 +141,16 @@ def two_processes(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, An
 
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_two_processes_train_as_one(name: str, two_processes: list[dict[str, Any]], tmp_path: Path) -> None:
-    one = train(OBJECTIVES[name](), 0, 1, tmp_path)
+    one = train(name, 0, 1, tmp_path)
     for rank in two_processes:
         two = rank[name]
         for key, gradient in one["gradients"].items():  # both towers, projections and temperature
             torch.testing.assert_close(
-                two["gradients"][key], gradient, rtol=1e-4, atol=1e-6, msg=lambda m, k=key: f"{k}: {m}"
+                two["gradients"][key], gradient, rtol=1e-4, atol=5e-6, msg=lambda m, k=key: f"{k}: {m}"
             )
-        assert two["logged"]["train/temperature"] == pytest.approx(
-            one["logged"]["train/temperature"], rel=1e-5
-        )
     halves = [rank[name]["logged"] for rank in two_processes]
-    for key in ("train/loss", "train/negatives"):  # each rank logs its own rows
-        assert sum(half[key] for half in halves) / 2 == pytest.approx(one["logged"][key], rel=1e-4)
+    for key in (key for key in one["logged"] if key.startswith("train/")):  # each rank logs its own rows
+        assert sum(half[key] for half in halves) / 2 == pytest.approx(one["logged"][key], rel=1e-4), key
     for key, value in two_processes[0][name]["weights"].items():
         assert torch.equal(value, two_processes[1][name]["weights"][key])
     assert math.isfinite(two_processes[0][name]["val"]["val/loss"])
@@ -120,7 +158,7 @@ def test_two_processes_train_as_one(name: str, two_processes: list[dict[str, Any
 
 def test_batches_that_are_not_gathered_have_another_gradient(tmp_path: Path) -> None:
     """The control: without the other rank's negatives the comparison above would fail."""
-    one = train(OBJECTIVES["plain"](), 0, 1, tmp_path)["gradients"]
-    halves = [train(OBJECTIVES["plain"](), rank, 2, tmp_path, joined=False)["gradients"] for rank in range(2)]
+    one = train("plain", 0, 1, tmp_path)["gradients"]
+    halves = [train("plain", rank, 2, tmp_path, joined=False)["gradients"] for rank in range(2)]
     flat = [torch.cat([part.flatten() for part in gradients.values()]) for gradients in (one, *halves)]
     assert (flat[0] - (flat[1] + flat[2]) / 2).norm() > 0.1 * flat[0].norm()

@@ -1,0 +1,46 @@
+"""Several images and texts of each sample of a batch, and its counterfactual twins, through both towers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from datamodules.batch import IMAGE, LEFT_OUT, OTHER_IMAGES, OTHER_TEXTS, TWINS
+from lightning_modules.encoders import EncodedTwins, EncoderOutput, ImageEncoder, TextEncoder
+
+_Batch = Mapping[str, Any]
+
+
+def encode_views(
+    image_encoder: ImageEncoder, text_encoder: TextEncoder, batch: _Batch
+) -> tuple[list[EncoderOutput], list[EncoderOutput], list[_Batch]]:
+    """Encode every image view and every text view of a batch.
+
+    Args:
+        image_encoder: Tower for images.
+        text_encoder: Tower for reports.
+        batch: The batch.
+
+    Returns:
+        Features of each image view, features of each text view, and for each text view the batch with its
+        tokens and claims.
+    """
+    pictures = [batch[IMAGE], *batch.get(OTHER_IMAGES, ())]
+    images = [image_encoder({**batch, IMAGE: picture}) for picture in pictures]
+    batches: list[_Batch] = [batch, *({**batch, **other} for other in batch.get(OTHER_TEXTS, ()))]
+    return images, [text_encoder(view) for view in batches], batches
+
+
+def with_twins(image_encoder: ImageEncoder, text_encoder: TextEncoder, batch: _Batch) -> _Batch:
+    """Return the batch with its twins encoded (`EncodedTwins`), or as it is if it has none.
+
+    Args:
+        image_encoder: Tower for images.
+        text_encoder: Tower for reports.
+        batch: The batch.
+    """
+    if TWINS not in batch:
+        return batch
+    twins = batch[TWINS]
+    encoded = EncodedTwins(image_encoder(twins), text_encoder(twins), twins[LEFT_OUT] >= 0)
+    return {**batch, TWINS: encoded}
