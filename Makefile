@@ -47,6 +47,10 @@ fit: install ## Pre-train and evaluate into runs/fit: RECIPE=short|long|smoke, A
 reproduce-paper: install ## Every arm of configs/reproduce, two seeds, table and plot in results/paper: SCALE=full|smoke
 	$(PYTHON) -m scripts.reproduce_paper --scale=$(SCALE) $(ARGS)
 
+.PHONY: compare-objectives
+compare-objectives: install ## Every objective at equal steps and data, two seeds, table and plot in results/objectives: SCALE=full|smoke
+	$(PYTHON) -m scripts.compare_objectives --scale=$(SCALE) --precision=$(PRECISION) $(ARGS)
+
 .PHONY: sweep
 sweep: install ## Register a sweep file (SWEEP=temperature) with Weights & Biases and run one agent (needs an account)
 	@id="$$($(PYTHON) -m wandb sweep --project synvlp configs/sweeps/$(SWEEP).yaml 2>&1 | tee /dev/stderr | awk '/wandb agent/ { print $$NF }')"; \

@@ -37,8 +37,7 @@ class Experiment:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the resolved configuration: any change of a value, in whichever file, changes it."""
-        configs = [self.config(), None if self.test is None else resolved_config("test", *self.test)]
-        return hashlib.sha256(json.dumps(configs, sort_keys=True).encode()).hexdigest()
+        return _sha256([self.config(), None if self.test is None else resolved_config("test", *self.test)])
 
     def config(self) -> dict[str, Any]:
         """Return the resolved configuration as `--print_config` shows it; nothing is built.
@@ -51,35 +50,68 @@ class Experiment:
     def run(self) -> dict[str, Any]:
         """Train, unless the very same experiment has finished here before, and return its ``result.json``.
 
-        The result has ``metrics`` (as in ``summary.json``), ``details`` and ``global_step``. What an
-        interrupted attempt left is thrown away.
+        The result has ``metrics`` (as in ``summary.json``), ``details`` and ``global_step``. Where only the
+        test is another one, what was trained is tested again. What else an interrupted attempt left is
+        thrown away.
         """
         finished = self.directory / "result.json"
         fingerprint = self.fingerprint
         if finished.exists() and (result := json.loads(finished.read_text()))["fingerprint"] == fingerprint:
             print(f"{self.name}: finished before, in {self.directory}")
             return result
-        shutil.rmtree(self.directory, ignore_errors=True)
+        if self._fitted() is None:
+            shutil.rmtree(self.directory, ignore_errors=True)
         print(f"{self.name}: running in {self.directory}")
         result = {"name": self.name, "fingerprint": fingerprint, **self._train()}
-        partial = finished.with_suffix(".part")
-        partial.write_text(json.dumps(result, indent=1))
-        partial.rename(finished)
+        _write_whole(finished, result)
         return result
 
     def _train(self) -> dict[str, Any]:
-        line = main(["fit", *self.args, f"--run_dir={self.directory}"])
-        steps = line.trainer.global_step
+        fitted = self._fitted()
+        steps = self._fit() if fitted is None else fitted
         summary = json.loads((self.directory / "summary.json").read_text())
         if self.test is not None:
-            checkpoint, tokenizer = self.directory / "checkpoints" / "last.ckpt", self.directory / "tokenizer"
-            line.datamodule.tokenizer.save_pretrained(tokenizer)
-            own = (f"--ckpt_path={checkpoint}", f"--data.init_args.tokenizer={tokenizer}")
-            main(["test", *self.test, *own, f"--run_dir={self.directory}"])
-            tested = json.loads((self.directory / "test" / "summary.json").read_text())
+            tested = self._test()
             details = summary.pop("details", {}) | tested.pop("details", {})
             summary = {**summary, **tested, "details": details}
         return {"details": summary.pop("details", {}), "metrics": summary, "global_step": steps}
+
+    def _fitted(self) -> int | None:
+        """Return the steps of a fit that has finished here before with this configuration, if any."""
+        finished = self.directory / "fitted.json"
+        found = json.loads(finished.read_text()) if finished.exists() else {}
+        return found["global_step"] if found.get("fingerprint") == _sha256(self.config()) else None
+
+    def _fit(self) -> int:
+        """Fit and return the number of steps."""
+        line = main(["fit", *self.args, f"--run_dir={self.directory}"])
+        if self.test is not None:
+            line.datamodule.tokenizer.save_pretrained(self.directory / "tokenizer")
+        steps: int = line.trainer.global_step
+        content = {"fingerprint": _sha256(self.config()), "global_step": steps}
+        _write_whole(self.directory / "fitted.json", content)
+        return steps
+
+    def _test(self) -> dict[str, Any]:
+        """Test the last checkpoint and return the ``summary.json`` of that."""
+        assert self.test is not None
+        shutil.rmtree(self.directory / "test", ignore_errors=True)
+        checkpoint, tokenizer = self.directory / "checkpoints" / "last.ckpt", self.directory / "tokenizer"
+        own = (f"--ckpt_path={checkpoint}", f"--data.init_args.tokenizer={tokenizer}")
+        main(["test", *self.test, *own, f"--run_dir={self.directory}"])
+        summary: dict[str, Any] = json.loads((self.directory / "test" / "summary.json").read_text())
+        return summary
+
+
+def _sha256(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _write_whole(path: Path, content: dict[str, Any]) -> None:
+    """Write a file that is there only when it is complete."""
+    partial = path.with_suffix(".part")
+    partial.write_text(json.dumps(content, indent=1))
+    partial.rename(path)
 
 
 def resolved_config(subcommand: str, *args: str) -> dict[str, Any]:

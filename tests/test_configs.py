@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
+from scripts import compare_objectives
+from scripts.comparison import BUDGET, check_equal, value_at
 from scripts.experiments import resolved_config
-from scripts.reproduce_paper import BUDGET, check_equal_steps, experiments, value_at
+from scripts.reproduce_paper import experiments
 from scripts.sweep_local import arguments, read_sweep, rows
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,6 +30,7 @@ MEAN_THE_BASE = (
     BASE,
     "configs/data/synthetic.yaml",
     "configs/model/small.yaml",
+    "configs/objectives/contradiction.yaml",
     "configs/reproduce/balanced_clean.yaml",
 )
 
@@ -95,11 +98,29 @@ def test_the_arms_of_the_paper_differ_only_in_their_training_pairs() -> None:
     names = ("balanced_clean", "balanced_clinic", "long_tailed_clean", "long_tailed_clinic")
     assert tuple(arms) == names
     configs = {name: runs[0].config() for name, runs in arms.items()}
-    check_equal_steps(configs)
+    check_equal(configs)
     synthesizers = [config["data"]["init_args"].pop("synthesizer") for config in configs.values()]
     assert len({str(synthesizer) for synthesizer in synthesizers}) == 4
     for part in ("image_maker", "writer", "filters"):
         assert len({str(synthesizer["init_args"][part]) for synthesizer in synthesizers}) == 1
+    assert len({str(config) for config in configs.values()}) == 1
+
+
+def test_objectives_are_compared_on_the_same_pairs_texts_and_schedule() -> None:
+    arms = compare_objectives.experiments("full", [0], Path("unused"), Path("cache"))
+    assert {"clip", "contradiction", "gloria", "m_flag", "medclip", "mgca", "siglip", "twins"} <= set(arms)
+    configs = {name: runs[0].config() for name, runs in arms.items()}
+    check_equal(configs, compare_objectives.EQUAL)
+    objectives = [str(config["model"]["init_args"].pop("objective")) for config in configs.values()]
+    assert len(set(objectives)) == len(objectives)
+    belongs_to_it = {"twins": "twins", "image_views": "cxr_clip", "unpaired": "medclip"}
+    for key, owner in belongs_to_it.items():
+        values = {name: config["data"]["init_args"].pop(key) for name, config in configs.items()}
+        assert [name for name, value in values.items() if value != values["clip"]] == [owner]
+    agreeing = {n for n, c in configs.items() if c["model"]["init_args"].pop("text_agreement")}
+    assert agreeing == {"contradiction", "cxr_clip", "twins"}
+    frozen = configs.pop("m_flag")["model"]["init_args"]["text_encoder"]["init_args"]["adaptation"]
+    assert frozen["frozen_layers"] == "all"
     assert len({str(config) for config in configs.values()}) == 1
 
 
@@ -112,4 +133,4 @@ def test_arms_with_unequal_steps_are_refused(key: str, base: dict[str, Any]) -> 
     changed = yaml.safe_load(yaml.safe_dump(base))
     value_at(changed, group)[name] = 12345
     with pytest.raises(ValueError, match=rf"{key}.*12345.*equal steps"):
-        check_equal_steps({"one": base, "two": changed})
+        check_equal({"one": base, "two": changed})

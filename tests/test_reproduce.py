@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import scripts.reproduce_paper as paper
+from scripts.comparison import line, same
 from scripts.reproduce_paper import reproduce
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,13 +45,14 @@ def test_the_comparison_is_complete_resumable_and_the_same_twice(tmp_path: Path)
     finished, unfinished = results
     stamp = finished.stat().st_mtime_ns
     unfinished.unlink()  # as if it had been interrupted: run again from its start, the other not at all
+    unfinished.with_name("fitted.json").unlink()
     assert reproduce("smoke", [0], tmp_path / "one") == table
     assert finished.stat().st_mtime_ns == stamp
 
 
 def test_what_cannot_be_compared_is_refused() -> None:
     with pytest.raises(ValueError, match=r"differ in number of steps.*'b': 11"):
-        paper._same("number of steps", {"a": 10, "b": 11})
+        same("number of steps", {"a": 10, "b": 11})
     os.chdir(ROOT)
     with pytest.raises(FileNotFoundError, match=r"no such scale \(there are \['full', 'smoke'\]\)"):
         reproduce("tiny", [0], Path("unused"))
@@ -62,6 +64,6 @@ def test_a_line_of_the_table() -> None:
         names = {metric.rpartition("/") for metric in metrics}
         return {"metrics": metrics, "details": {g: {"intervals": {n: [low, high]}} for g, _, n in names}}
 
-    line = paper._line("arm", [run(0.5, 0.4, 0.6), run(0.7, 0.65, 0.75)])
-    assert line["zero-shot AUROC"] == "0.600 ± 0.141 [0.400, 0.750]"
-    assert paper._line("arm", [run(0.5, 0.4, 0.6)])["probe AUROC"] == "0.500 [0.400, 0.600]"
+    row = line("arm", [run(0.5, 0.4, 0.6), run(0.7, 0.65, 0.75)], paper.METRICS)
+    assert row["zero-shot AUROC"] == "0.600 ± 0.141 [0.400, 0.750]"
+    assert line("arm", [run(0.5, 0.4, 0.6)], paper.METRICS)["probe AUROC"] == "0.500 [0.400, 0.600]"
