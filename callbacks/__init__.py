@@ -4,10 +4,12 @@ from callbacks.evaluation import Evaluation, Occasion, Result
 from callbacks.features import FeatureCollector, Features
 from callbacks.floors import ProbeFloors
 from callbacks.gallery import PairGallery
+from callbacks.generator_export import GeneratorExport
 from callbacks.geometry import EmbeddingGeometry
 from callbacks.linear_probe import LinearProbe
 from callbacks.retrieval import Retrieval
 from callbacks.summary import RunSummary
+from callbacks.weight_average import WeightAverage
 from callbacks.zero_shot import ZeroShot
 
 __all__ = [
@@ -15,6 +17,7 @@ __all__ = [
     "Evaluation",
     "FeatureCollector",
     "Features",
+    "GeneratorExport",
     "LinearProbe",
     "Occasion",
     "PairGallery",
@@ -22,5 +25,6 @@ __all__ = [
     "Result",
     "Retrieval",
     "RunSummary",
+    "WeightAverage",
     "ZeroShot",
 ]

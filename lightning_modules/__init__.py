@@ -4,6 +4,13 @@ from lightning_modules.adaptation import Adaptation
 from lightning_modules.bert_encoder import BertEncoder
 from lightning_modules.dual_encoder import DualEncoder
 from lightning_modules.encoders import EncodedTwins, EncoderOutput, ImageEncoder, TextEncoder
+from lightning_modules.generators import (
+    ConditionalGAN,
+    ConditionalVAE,
+    LatentAutoencoder,
+    LatentDiffusion,
+    ReportEncoder,
+)
 from lightning_modules.objectives import (
     MFLAG,
     MGCA,
@@ -25,6 +32,8 @@ __all__ = [
     "Adaptation",
     "BertEncoder",
     "ConceptAwareInfoNCE",
+    "ConditionalGAN",
+    "ConditionalVAE",
     "ContradictionInfoNCE",
     "CounterfactualTwins",
     "DualEncoder",
@@ -37,6 +46,9 @@ __all__ = [
     "MultiViewInfoNCE",
     "Objective",
     "SigLIP",
+    "LatentAutoencoder",
+    "LatentDiffusion",
+    "ReportEncoder",
     "TextEncoder",
     "ViTEncoder",
 ]

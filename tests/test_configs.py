@@ -19,11 +19,14 @@ ROOT = Path(__file__).resolve().parents[1]
 BASE = "configs/pretrain.yaml"
 # Folders with domain data that the parser does not read; the tests of their readers do (tests/synthesis).
 DOMAIN_DATA = ("concepts", "reports", "prompts")
+# Whole configurations of other models, no layers: tests/lightning_modules/test_generators.py.
+ALONE = ("generator",)
 SWEEPS = sorted((ROOT / "configs" / "sweeps").glob("*.yaml"))
 LAYERS = sorted(
     str(path.relative_to(ROOT))
     for path in (ROOT / "configs").rglob("*.yaml")
-    if path not in SWEEPS and path.relative_to(ROOT / "configs").parts[0] not in (*DOMAIN_DATA, "local")
+    if path not in SWEEPS
+    and path.relative_to(ROOT / "configs").parts[0] not in (*DOMAIN_DATA, *ALONE, "local")
 )
 # Layers to come back to the base with; every other one changes something.
 MEAN_THE_BASE = (

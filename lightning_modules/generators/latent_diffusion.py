@@ -1,0 +1,187 @@
+"""Text-to-image diffusion in the latents of an autoencoder, trained from scratch or fine-tuned."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from datamodules.batch import IMAGE, INDEX
+from lightning_modules.contexts import seeded
+from lightning_modules.generators.generator import Generator
+from lightning_modules.generators.latent_cache import LatentCache
+from lightning_modules.generators.latent_decoder import SETTINGS
+from lightning_modules.generators.report_encoder import ReportEncoder
+from lightning_modules.generators.stable_diffusion import add_lora, diffusion_parts, save_lora
+
+_Batch = Mapping[str, Any]
+
+
+class LatentDiffusion(Generator):
+    """A Stable Diffusion of any size (Rombach et al. 2022, arXiv 2112.10752): `diffusers` parts, our loss.
+
+    From scratch: `unet` and an `autoencoder` that `LatentAutoencoder` has exported. It predicts the velocity
+    (Salimans & Ho 2022, arXiv 2202.00512) under a schedule that ends in pure noise (Lin et al. 2024, arXiv
+    2305.08891), because exposure is a property of the whole image which other schedules leak. Fine-tuning:
+    `pretrained`; its prediction type and schedule stay.
+
+    Steps are weighted by min-SNR (Hang et al. 2023, arXiv 2303.09556): min(SNR, γ) / SNR for noise. For
+    velocities SNR + 1 takes the place of SNR, so that the weight does not vanish where the signal does:
+    sampling begins there. A share of the prompts is emptied for classifier-free
+    guidance (Ho & Salimans 2022, arXiv 2207.12598).
+
+    Logs ``train/loss`` and ``val/loss`` (the same noise and steps in every epoch).
+
+    Args:
+        report_encoder: Encodes the prompts; fine-tuning wants `pretrained` there too.
+        autoencoder: Directory of an `AutoencoderKL`; None takes that of `pretrained`. It stays frozen.
+        unet: Arguments of `diffusers.UNet2DConditionModel`, less sizes and channels, which follow; from
+            scratch only.
+        pretrained: Directory or hub id of a Stable Diffusion pipeline whose UNet is fine-tuned.
+        lora_rank: Train only low-rank updates of the attention of this rank (Hu et al. 2021, arXiv
+            2106.09685); None trains all of the UNet. Needs the package `peft`.
+        prompt_dropout: Share of empty prompts.
+        min_snr: γ of the weighting; None weighs all steps alike.
+        cache_latents: Keep what the autoencoder makes of each training image, in half precision in memory
+            (4 kB an image at 16×16×4). For data without augmentation.
+        gradient_checkpointing: Recompute blocks in the backward pass: less memory, a third more time.
+        **kwargs: Those of `Generator`.
+
+    Raises:
+        ValueError: If not exactly one of `unet` and `pretrained` is given, no autoencoder, or a text
+            encoder of another width than the UNet reads.
+    """
+
+    def __init__(
+        self,
+        report_encoder: ReportEncoder,
+        autoencoder: str | None = None,
+        unet: dict[str, Any] | None = None,
+        pretrained: str | None = None,
+        lora_rank: int | None = None,
+        prompt_dropout: float = 0.1,
+        min_snr: float | None = 5.0,
+        cache_latents: bool = False,
+        gradient_checkpointing: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(report_encoder, **kwargs)
+        if lora_rank is not None and pretrained is None:
+            raise ValueError(
+                f"LatentDiffusion: lora_rank is {lora_rank}, but there is no pretrained UNet to update"
+            )
+        parts = diffusion_parts(report_encoder.width, autoencoder, unet, pretrained)
+        self.autoencoder, self.unet, self.scheduler = parts
+        self.autoencoder.requires_grad_(False)
+        self.unet.train()  # loaded ones come in evaluation mode
+        self.pretrained, self.lora_rank = pretrained, lora_rank
+        if lora_rank is not None:
+            add_lora(self.unet, lora_rank)
+        if gradient_checkpointing:
+            self.unet.enable_gradient_checkpointing()
+        self.prompt_dropout, self.min_snr = prompt_dropout, min_snr
+        self.cache = LatentCache() if cache_latents else None
+
+    def on_fit_start(self) -> None:
+        """Refuse to cache what varies.
+
+        Raises:
+            ValueError: If latents are to be cached of images that are augmented.
+        """
+        augmentation = getattr(self.trainer.datamodule, "augmentation", None)  # type: ignore[attr-defined]
+        if self.cache is not None and augmentation is not None:
+            raise ValueError(
+                "cache_latents is true, but the data augments its images, so every epoch would see the first "
+                "one's: set data.init_args.augmentation to null, or cache_latents to false"
+            )
+
+    def training_step(self, batch: _Batch, batch_idx: int) -> Tensor:
+        """Return the loss of one batch."""
+        moments = (
+            self._moments(batch) if self.cache is None else self.cache(batch[INDEX], self._moments, batch)
+        )
+        with seeded(self.device, self.seed, self.global_rank, self.global_step):
+            prompts = self.prompts(batch)
+            kept = (torch.rand(len(prompts)) >= self.prompt_dropout).tolist()
+            prompts = [prompt if keep else "" for prompt, keep in zip(prompts, kept, strict=True)]
+            steps = torch.randint(self._steps, (len(prompts),), device=self.device)
+            loss = self._loss(self._latents(moments), prompts, steps)
+        self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(prompts))
+        return loss
+
+    def validation_step(self, batch: _Batch, batch_idx: int) -> None:
+        """Log the loss of steps that are spread evenly over the schedule."""
+        with seeded(self.device, self.seed, self.global_rank, batch_idx):
+            prompts = self.prompts(batch)
+            steps = torch.linspace(0, self._steps - 1, len(prompts), device=self.device).long()
+            loss = self._loss(self._latents(self._moments(batch)), prompts, steps)
+        self.log("val/loss", loss, prog_bar=True, batch_size=len(prompts), sync_dist=True)
+
+    test_step = validation_step
+
+    @property
+    def _steps(self) -> int:
+        return int(self.scheduler.config.num_train_timesteps)
+
+    @torch.no_grad()
+    def _moments(self, batch: _Batch) -> Tensor:
+        """Mean and log-variance of the latents, side by side: ``(batch, 2 · channels, height, width)``."""
+        image = (2 * batch[IMAGE] - 1).expand(-1, self.autoencoder.config.in_channels, -1, -1)
+        return self.autoencoder.encode(image).latent_dist.parameters
+
+    def _latents(self, moments: Tensor) -> Tensor:
+        mean, log_variance = moments.float().chunk(2, 1)
+        sampled = mean + torch.randn_like(mean) * (0.5 * log_variance.clamp(-30, 20)).exp()
+        return sampled * self.autoencoder.config.scaling_factor
+
+    def _loss(self, latents: Tensor, prompts: list[str], steps: Tensor) -> Tensor:
+        noise = torch.randn_like(latents)
+        tokens, _ = self.report_encoder(prompts)
+        noisy = self.scheduler.add_noise(latents, noise, steps)
+        predicted = self.unet(noisy, steps, encoder_hidden_states=tokens).sample.float()
+        target, velocity = noise, self.scheduler.config.prediction_type == "v_prediction"
+        if velocity:
+            target = self.scheduler.get_velocity(latents, noise, steps)
+        errors = F.mse_loss(predicted, target, reduction="none").mean((1, 2, 3))
+        return (errors * self._weights(steps, velocity)).mean()
+
+    def _weights(self, steps: Tensor, velocity: bool) -> Tensor:
+        from diffusers.training_utils import compute_snr
+
+        if self.min_snr is None:
+            return torch.ones_like(steps, dtype=torch.float32)
+        snr = compute_snr(self.scheduler, steps) + (1 if velocity else 0)
+        return (self.min_snr / snr).clamp(max=1)
+
+    def export(self, directory: Path) -> None:
+        """Write the directory that ``diffusers.StableDiffusionPipeline.from_pretrained`` opens.
+
+        Low-rank updates are merged into it, and also lie in ``lora``, for whoever has the original.
+        """
+        from diffusers import DDIMScheduler, StableDiffusionPipeline
+
+        unet = self.unet
+        if self.lora_rank is not None and self.pretrained is not None:
+            unet = save_lora(self.unet, self.pretrained, directory / "lora")
+        pipeline = StableDiffusionPipeline(
+            vae=self.autoencoder,
+            text_encoder=self.report_encoder.model,
+            tokenizer=self.report_encoder.tokenizer,
+            unet=unet,
+            scheduler=DDIMScheduler.from_config(
+                self.scheduler.config,
+                steps_offset=1,
+                clip_sample=False,  # what the pipeline insists on
+            ),
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
+        pipeline.save_pretrained(directory)
+        settings = {"kind": "diffusion", "section": self.section}
+        (directory / SETTINGS).write_text(json.dumps(settings, indent=1))

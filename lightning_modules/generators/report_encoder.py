@@ -1,0 +1,162 @@
+"""The text encoder of a generator: what a report is turned into before an image is made of it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+class ReportEncoder(nn.Module):
+    """A text transformer that reads prompts exactly as `diffusers.StableDiffusionPipeline` does.
+
+    Prompts are padded to `max_length`; a mask is used only where the text model's configuration asks for one
+    (``use_attention_mask``, as the pipeline has it): CLIP's causal attention never looks at padding from a
+    word anyway. So what is trained here is what the exported pipeline computes.
+
+    Args:
+        vocab_size: Word pieces, at least as many as the tokenizer has; only from scratch.
+        width: Width of the tokens; only from scratch.
+        layers: Transformer blocks; only from scratch.
+        heads: Attention heads a block; only from scratch.
+        max_length: Tokens that a prompt is padded or cut to; a pretrained model's own limit if that is less.
+        pretrained: Directory or hub id of a Stable Diffusion pipeline (its ``text_encoder`` and ``tokenizer``
+            are taken) or of a text model with its tokenizer; None trains CLIP's text model from scratch, with
+            the tokenizer of the data.
+        frozen: Whether the weights stay as they are.
+
+    Attributes:
+        tokenizer: Turns prompts into numbers: the pretrained one, or the data's once `take_tokenizer` has it.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int = 4096,
+        width: int = 128,
+        layers: int = 2,
+        heads: int = 2,
+        max_length: int = 64,
+        pretrained: str | None = None,
+        frozen: bool = False,
+    ) -> None:
+        super().__init__()
+        self.tokenizer: PreTrainedTokenizerBase | None = None
+        self.own_tokenizer = pretrained is not None
+        if pretrained is None:
+            self.model: Any = _clip_text_model(vocab_size, width, layers, heads, max_length)
+        else:
+            self.model, tokenizer = _pretrained(pretrained)
+            max_length = min(max_length, tokenizer.model_max_length, self._positions())
+            self.tokenizer = limited(tokenizer, max_length)
+        self.max_length = max_length
+        if frozen:
+            self.requires_grad_(False)
+
+    @property
+    def width(self) -> int:
+        """Width of the tokens."""
+        return int(self.model.config.hidden_size)
+
+    def take_tokenizer(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        """Take the tokenizer of the data or of a checkpoint; a pretrained encoder keeps its own.
+
+        Raises:
+            ValueError: If it has more word pieces than the table has rows.
+        """
+        if self.own_tokenizer:
+            return
+        rows = self.model.config.vocab_size
+        if len(tokenizer) > rows:
+            raise ValueError(
+                f"ReportEncoder: the tokenizer has {len(tokenizer)} word pieces, the encoder {rows} rows: "
+                f"set its vocab_size to {len(tokenizer)} or more, or the data's vocab_size lower"
+            )
+        self.tokenizer = limited(tokenizer, self.max_length)
+
+    def forward(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Encode prompts.
+
+        Args:
+            prompts: Texts, the empty one included; longer ones are cut.
+
+        Returns:
+            Tokens ``(batch, max_length, width)``, and their mean over what is not padding
+            ``(batch, width)``.
+
+        Raises:
+            RuntimeError: If there is no tokenizer.
+        """
+        if self.tokenizer is None:
+            raise RuntimeError(
+                "ReportEncoder has no tokenizer: it comes with the data in training and with the checkpoint "
+                "afterwards. Image-only data has none: give it a `tokenizer`, or this encoder `pretrained`"
+            )
+        encoded = self.tokenizer(
+            list(prompts), padding="max_length", truncation=True, max_length=self.max_length
+        )
+        ids, mask = (
+            torch.tensor(encoded[key], device=self.model.device) for key in ("input_ids", "attention_mask")
+        )
+        masked = getattr(self.model.config, "use_attention_mask", None)
+        tokens = self.model(input_ids=ids, attention_mask=mask if masked else None).last_hidden_state
+        weights = mask.to(tokens.dtype)[..., None]
+        return tokens, (tokens * weights).sum(1) / weights.sum(1).clamp_min(1)
+
+    def save(self, directory: Path) -> None:
+        """Write ``text_encoder`` and ``tokenizer``, as `transformers` opens them."""
+        self.model.save_pretrained(directory / "text_encoder")
+        if self.tokenizer is not None:
+            self.tokenizer.save_pretrained(directory / "tokenizer")
+
+    def _positions(self) -> int:
+        return int(getattr(self.model.config, "max_position_embeddings", 1 << 30))
+
+
+def limited(tokenizer: PreTrainedTokenizerBase, max_length: int) -> PreTrainedTokenizerBase:
+    """Return a copy of a tokenizer whose `model_max_length`, which pipelines pad to, is `max_length`."""
+    copied = copy.deepcopy(tokenizer)
+    copied.model_max_length = max_length
+    return copied
+
+
+def _clip_text_model(vocab_size: int, width: int, layers: int, heads: int, max_length: int) -> Any:
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=vocab_size,
+            hidden_size=width,
+            intermediate_size=4 * width,
+            num_hidden_layers=layers,
+            num_attention_heads=heads,
+            max_position_embeddings=max_length,
+            projection_dim=width,
+            # Those of BERT's vocabulary: [PAD], [CLS], [SEP].
+            pad_token_id=0,
+            bos_token_id=2,
+            eos_token_id=3,
+        )
+    )
+
+
+def _pretrained(name: str) -> tuple[Any, Any]:
+    from transformers import AutoModel, AutoTokenizer
+    from transformers.utils.hub import has_file
+
+    parts = has_file(name, "model_index.json")
+    model = AutoModel.from_pretrained(
+        name, dtype=torch.float32, **({"subfolder": "text_encoder"} if parts else {})
+    )
+    tokenizer = AutoTokenizer.from_pretrained(name, **({"subfolder": "tokenizer"} if parts else {}))
+    if getattr(model, "pooler", None) is not None:
+        model.pooler = None  # never used here, and DDP refuses parameters without gradient
+    if model.config.model_type != "clip_text_model":
+        model.config.use_attention_mask = True  # attention that is not causal would look at padding
+    return model, tokenizer
