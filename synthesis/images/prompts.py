@@ -1,0 +1,51 @@
+"""The prompt of a case: what a generator is told to draw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+from synthesis.case import Case
+from synthesis.concepts import ConceptCatalog
+from synthesis.reports.report import Report
+
+Section = Literal["impression", "findings", "report", "concepts"]
+
+
+def prompts(
+    section: Section, cases: Sequence[Case], reports: Sequence[Report] | None, catalog: ConceptCatalog
+) -> list[str]:
+    """Return the prompt of each case, as the generator has read it in training.
+
+    Args:
+        section: A section of the report, ``report`` for all of it, ``concepts`` for the names of what is
+            present, in catalogue order.
+        cases: What to show.
+        reports: Their reports.
+        catalog: The concepts; only for ``concepts``.
+
+    Raises:
+        ValueError: If the section is unknown, or reports are needed and there are none.
+    """
+    if section not in get_args(Section):
+        raise ValueError(f"section={section!r}: give one of {', '.join(get_args(Section))}")
+    if section == "concepts":
+        return [", ".join(_present(case, catalog)) for case in cases]
+    if reports is None:
+        raise ValueError(f"section={section!r} needs reports, and there are none; give 'concepts'")
+    return [_text(section, report).strip() or _whole(report) for report in reports]
+
+
+def _present(case: Case, catalog: ConceptCatalog) -> list[str]:
+    present = case.concepts(catalog)
+    return [name.replace("_", " ") for name in catalog.names if name in present]
+
+
+def _text(section: Section, report: Report) -> str:
+    return {"impression": report.impression, "findings": report.findings}.get(section, _whole(report))
+
+
+def _whole(report: Report) -> str:
+    """All of a report, as training batches have it: without the heading of a section that is empty."""
+    sections = {"FINDINGS": report.findings.strip(), "IMPRESSION": report.impression.strip()}
+    return " ".join(f"{heading}: {text}" for heading, text in sections.items() if text)
