@@ -8,6 +8,7 @@ PYTHON := .venv/bin/python
 RECIPE ?= short
 SCALE ?= full
 SWEEP ?= temperature
+ENCODER ?= runs/fit/checkpoints/last.ckpt
 REAL ?=
 RUN ?= runs/fit
 ARGS ?=
@@ -50,6 +51,10 @@ reproduce-paper: install ## Every arm of configs/reproduce, two seeds, table and
 .PHONY: compare-objectives
 compare-objectives: install ## Every objective at equal steps and data, two seeds, table and plot in results/objectives: SCALE=full|smoke
 	$(PYTHON) -m scripts.compare_objectives --scale=$(SCALE) --precision=$(PRECISION) $(ARGS)
+
+.PHONY: generators
+generators: install ## VAE, GAN and diffusion, equally long, against the simulator: ENCODER=…, ARGS="--minutes=15"
+	$(PYTHON) -m scripts.compare_generators --scale=$(SCALE) --encoder=$(ENCODER) $(ARGS)
 
 .PHONY: sweep
 sweep: install ## Register a sweep file (SWEEP=temperature) with Weights & Biases and run one agent (needs an account)

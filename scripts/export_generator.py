@@ -1,0 +1,28 @@
+"""A checkpoint of a generator as a directory: `python -m scripts.export_generator CHECKPOINT DIRECTORY`.
+
+What `callbacks.GeneratorExport` writes when training ends, for any checkpoint: the averaged weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from lightning.pytorch import LightningModule
+
+import lightning_modules  # noqa: F401  the checkpoint names its class
+from callbacks.generator_export import export
+
+
+def main(args: list[str] | None = None) -> None:
+    """Read the command line and write the directory."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("directory", type=Path)
+    options = parser.parse_args(args)
+    export(LightningModule.load_from_checkpoint(options.checkpoint, map_location="cpu"), options.directory)
+    print(f"exported to {options.directory}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""The space in which generated radiographs are compared with others: what an encoder makes of them."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from datamodules.batch import IMAGE
+
+
+class FeatureSpace(nn.Module):
+    """Turns images ``(batch, 1, height, width)`` in [0, 1] into features ``(batch, dim)``.
+
+    Args:
+        path: A checkpoint of a dual encoder that `main.py fit` has trained (its pooled features), or the
+            directory of a vision model of `transformers` such as RAD-DINO (its pooler output).
+        batch_size: Images a pass.
+
+    Attributes:
+        name: What tables call it.
+
+    Raises:
+        FileNotFoundError: If there is neither.
+    """
+
+    def __init__(self, path: Path, batch_size: int = 64) -> None:
+        super().__init__()
+        if not path.exists():
+            raise FileNotFoundError(
+                f"no encoder at {path}: train one with `make fit`, or give a checkpoint of ours or the "
+                "directory of a vision model (ENCODER=…)"
+            )
+        self.batch_size = batch_size
+        self.name = path.name if path.is_dir() else f"{path.parents[1].name}/{path.name}"
+        self.encode = _VisionModel(path) if path.is_dir() else _OwnEncoder(path)
+        self.eval()
+
+    @torch.inference_mode()
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the features of images, float32."""
+        return torch.cat([self.encode(part) for part in images.split(self.batch_size)]).float()
+
+
+class _OwnEncoder(nn.Module):
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        model: Any = LightningModule.load_from_checkpoint(path, map_location="cpu")
+        self.encoder = model.image_encoder
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.encoder({IMAGE: resized(images, self.encoder.image_size)}).pooled
+
+
+class _VisionModel(nn.Module):
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        from transformers import AutoImageProcessor, AutoModel
+
+        self.model = AutoModel.from_pretrained(path, dtype=torch.float32)
+        processor: Any = None
+        with contextlib.suppress(OSError, ValueError):  # not every directory has one
+            processor = AutoImageProcessor.from_pretrained(path)
+        mean, std = (getattr(processor, key, None) or [0.5] for key in ("image_mean", "image_std"))
+        self.register_buffer("mean", torch.tensor(mean).mean().view(1, 1, 1, 1))
+        self.register_buffer("std", torch.tensor(std).mean().view(1, 1, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        config = self.model.config
+        grey = (resized(images, config.image_size) - self.mean) / self.std
+        found = self.model(pixel_values=grey.expand(-1, config.num_channels, -1, -1))
+        pooled = getattr(found, "pooler_output", None)
+        return found.last_hidden_state[:, 0] if pooled is None else pooled.flatten(1)
+
+
+def resized(images: Tensor, size: int) -> Tensor:
+    """Resize square images; those of that size stay as they are."""
+    if images.shape[-1] == size:
+        return images
+    return F.interpolate(images, (size, size), mode="bilinear", antialias=True)

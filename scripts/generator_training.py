@@ -1,0 +1,153 @@
+"""Trains the generators that are compared: each within a budget of time, each going on where it was."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import yaml
+from lightning.pytorch import LightningModule
+from lightning.pytorch.callbacks import Timer
+
+from callbacks.generator_export import EXPORT, export
+from main import main
+from scripts.experiments import resolved_config
+from synthesis.pairs import json_sha256
+
+CONFIGS = Path("configs/generator")
+_FACTS = "training.json"  # written last: a run that has it has finished
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A file in `configs/generator/scales`.
+
+    Attributes:
+        minutes: Wall-clock time of training for each generator.
+        autoencoder_share: Share of the diffusion's time that its autoencoder gets.
+        train_pairs: Size of the training corpus.
+        images: Images that each generator draws for as many held-out cases.
+        known_pairs: Training pairs that are encoded: the probe of condition fidelity learns from them, and
+            memorised images are looked for among them and as many held-out ones.
+        prompts: Prompts of which several images are drawn.
+        samples_per_prompt: How many images of each of them.
+        arguments: Added to every `main.py fit`.
+    """
+
+    minutes: float
+    autoencoder_share: float
+    train_pairs: int
+    images: int
+    known_pairs: int
+    prompts: int
+    samples_per_prompt: int
+    arguments: list[str] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, name: str) -> Scale:
+        """Read a scale by the name of its file.
+
+        Raises:
+            FileNotFoundError: If there is none of that name.
+        """
+        path = CONFIGS / "scales" / f"{name}.yaml"
+        if not path.exists():
+            known = sorted(file.stem for file in path.parent.glob("*.yaml"))
+            raise FileNotFoundError(f"{path}: no such scale (there are {known})")
+        return cls(**yaml.safe_load(path.read_text()))
+
+    def common(self, runs: Path) -> list[str]:
+        """Return the arguments that all generators share: the same pairs and the same tokenizer."""
+        data = {
+            "train_pairs": self.train_pairs,
+            "val_pairs": self.known_pairs,
+            "test_pairs": self.images,
+            "cache_dir": runs / "cache",
+            "artifacts_dir": runs / "artifacts",
+        }
+        given = [f"--data.init_args.{name}={value}" for name, value in data.items()]
+        return [*given, "--trainer.limit_val_batches=4", *self.arguments]  # validation costs training time
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A generator that has spent its time.
+
+    Attributes:
+        export: The directory that an image maker opens.
+        facts: ``minutes``, ``images_seen``, ``batches``, ``parameters``.
+    """
+
+    export: Path
+    facts: dict[str, float]
+
+
+def train_each(scale: Scale, runs: Path) -> Iterator[tuple[str, dict[str, Trained]]]:
+    """Train what has not finished, one generator after the other, within equal time.
+
+    Args:
+        scale: Budget and sizes.
+        runs: Directory under which the runs go.
+
+    Yields:
+        The name of each generator, and its stages by name, the one that draws last.
+    """
+    common, first = scale.common(runs), scale.autoencoder_share
+    for name in ("variational", "adversarial"):
+        yield name, {name: train(name, [*common, _time(scale.minutes)], runs)}
+    autoencoder = train("autoencoder", [*common, _time(first * scale.minutes)], runs)
+    diffusion = [f"--model.init_args.autoencoder={autoencoder.export}", _time((1 - first) * scale.minutes)]
+    stages = {"autoencoder": autoencoder, "diffusion": train("latent_diffusion", [*common, *diffusion], runs)}
+    yield "diffusion", stages
+
+
+def train(name: str, arguments: Sequence[str], runs: Path) -> Trained:
+    """Train one generator, or go on with it, unless it has finished.
+
+    A run is known by the hash of its whole configuration. What a killed run had trained is kept up to its
+    last checkpoint, and its time counts.
+
+    Args:
+        name: A file in `configs/generator`.
+        arguments: What differs from it.
+        runs: Directory under which the run goes.
+    """
+    given = ["-c", str(CONFIGS / f"{name}.yaml"), *arguments, "--trainer.max_epochs=-1"]
+    stem = runs / f"{name}-{json_sha256(resolved_config('fit', *given))[:8]}"
+    attempts = sorted(runs.glob(f"{stem.name}*"), key=lambda path: (len(path.name), path.name))
+    finished = [path for path in attempts if (path / _FACTS).is_file()]
+    if finished:
+        print(f"{name}: finished before, in {finished[0]}")
+        return Trained(finished[0] / EXPORT, json.loads((finished[0] / _FACTS).read_text()))
+    checkpoints = [path / "checkpoints" / "last.ckpt" for path in attempts]
+    going_on = [f"--ckpt_path={path}" for path in checkpoints if path.exists()][-1:]
+    print(f"{name}: {'going on from ' + going_on[0][12:] if going_on else 'training'}")
+    line = main(["fit", *given, *going_on, f"--run_dir={stem}"])
+    directory = Path(line.trainer.default_root_dir)
+    if going_on and not (directory / EXPORT).is_dir():  # nothing was left to train
+        module = LightningModule.load_from_checkpoint(going_on[0].partition("=")[2], map_location="cpu")
+        export(module, directory / EXPORT)
+    facts = _facts(line)
+    (directory / _FACTS).write_text(json.dumps(facts, indent=1))
+    return Trained(directory / EXPORT, facts)
+
+
+def _facts(line: Any) -> dict[str, float]:
+    batches = line.trainer.fit_loop.total_batch_idx + 1
+    timers = [callback for callback in line.trainer.callbacks if isinstance(callback, Timer)]
+    return {
+        "minutes": round(timers[0].time_elapsed() / 60, 2),
+        "images_seen": batches * line.datamodule.batch_size,
+        "batches": batches,
+        "parameters": sum(parameter.numel() for parameter in line.model.parameters()),
+    }
+
+
+def _time(minutes: float) -> str:
+    seconds = round(timedelta(minutes=minutes).total_seconds())
+    days, rest = divmod(seconds, 86400)
+    return f"--trainer.max_time={days:02}:{rest // 3600:02}:{rest // 60 % 60:02}:{rest % 60:02}"
