@@ -28,6 +28,7 @@ from scripts.generator_verdict import judge
 from synthesis.images.adversarial import AdversarialImageMaker
 from synthesis.images.diffusion import DiffusionImageMaker
 from synthesis.images.image_maker import ImageMaker
+from synthesis.images.latent_image_maker import LatentImageMaker
 from synthesis.images.variational import VariationalImageMaker
 
 LEGEND = (
@@ -67,7 +68,10 @@ def image_maker(kind: str, directory: Path, image_size: int) -> ImageMaker:
         return DiffusionImageMaker(
             directory, image_size=image_size, guidance_scale=2.0, guidance_rescale=0.7, batch_size=32
         )
-    makers = {"variational": VariationalImageMaker, "adversarial": AdversarialImageMaker}
+    makers: dict[str, type[LatentImageMaker]] = {
+        "variational": VariationalImageMaker,
+        "adversarial": AdversarialImageMaker,
+    }
     return makers[kind](directory=directory, image_size=image_size)
 
 
