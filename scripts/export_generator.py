@@ -20,7 +20,10 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("directory", type=Path)
     options = parser.parse_args(args)
-    export(LightningModule.load_from_checkpoint(options.checkpoint, map_location="cpu"), options.directory)
+    export(
+        LightningModule.load_from_checkpoint(options.checkpoint, map_location="cpu", weights_only=True),
+        options.directory,
+    )
     print(f"exported to {options.directory}")
 
 

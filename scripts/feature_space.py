@@ -50,7 +50,7 @@ class FeatureSpace(nn.Module):
 class _OwnEncoder(nn.Module):
     def __init__(self, path: Path) -> None:
         super().__init__()
-        model: Any = LightningModule.load_from_checkpoint(path, map_location="cpu")
+        model: Any = LightningModule.load_from_checkpoint(path, map_location="cpu", weights_only=True)
         self.encoder = model.image_encoder
 
     def forward(self, images: Tensor) -> Tensor:

@@ -129,7 +129,9 @@ def train(name: str, arguments: Sequence[str], runs: Path) -> Trained:
     line = main(["fit", *given, *going_on, f"--run_dir={stem}"])
     directory = Path(line.trainer.default_root_dir)
     if going_on and not (directory / EXPORT).is_dir():  # nothing was left to train
-        module = LightningModule.load_from_checkpoint(going_on[0].partition("=")[2], map_location="cpu")
+        module = LightningModule.load_from_checkpoint(
+            going_on[0].partition("=")[2], map_location="cpu", weights_only=True
+        )
         export(module, directory / EXPORT)
     facts = _facts(line)
     (directory / _FACTS).write_text(json.dumps(facts, indent=1))
