@@ -1,5 +1,9 @@
 """What is measured and shown while training and at test."""
 
+from callbacks.batch_evaluation import BatchEvaluation
+from callbacks.class_retrieval import ClassRetrieval
+from callbacks.classification import Classification
+from callbacks.counterfactual_twins import CounterfactualTwins
 from callbacks.evaluation import Evaluation, Occasion, Result
 from callbacks.features import FeatureCollector, Features
 from callbacks.floors import ProbeFloors
@@ -7,12 +11,18 @@ from callbacks.gallery import PairGallery
 from callbacks.generator_export import GeneratorExport
 from callbacks.geometry import EmbeddingGeometry
 from callbacks.linear_probe import LinearProbe
+from callbacks.phrase_grounding import PhraseGrounding
 from callbacks.retrieval import Retrieval
+from callbacks.segmentation_dice import SegmentationDice
 from callbacks.summary import RunSummary
 from callbacks.weight_average import WeightAverage
 from callbacks.zero_shot import ZeroShot
 
 __all__ = [
+    "BatchEvaluation",
+    "ClassRetrieval",
+    "Classification",
+    "CounterfactualTwins",
     "EmbeddingGeometry",
     "Evaluation",
     "FeatureCollector",
@@ -21,10 +31,12 @@ __all__ = [
     "LinearProbe",
     "Occasion",
     "PairGallery",
+    "PhraseGrounding",
     "ProbeFloors",
     "Result",
     "Retrieval",
     "RunSummary",
+    "SegmentationDice",
     "WeightAverage",
     "ZeroShot",
 ]

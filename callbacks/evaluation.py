@@ -5,11 +5,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import lightning as L
 
 from callbacks.features import FeatureCollector, Features
+from callbacks.run_directory import run_directory, save_picture
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,10 @@ class Evaluation(L.Callback, ABC):
     def evaluate(self, features: Features, occasion: Occasion) -> Result:
         """Turns a feature pass into figures. Called on rank zero, without gradients, in inference mode."""
 
+    def pictures(self, features: Features, occasion: Occasion, result: Result) -> dict[str, Figure]:
+        """Draws what was found: file name → figure. Called on rank zero after a final `evaluate`."""
+        return {}
+
     def prepare(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Called on every rank before `evaluate`: the place for whatever runs the model."""
 
@@ -86,8 +95,9 @@ class Evaluation(L.Callback, ABC):
         features = FeatureCollector.of(trainer).features(trainer, self.dataloader_idx)
         occasion = Occasion(stage, concept_names(trainer, features), is_final(trainer))
         self.prepare(trainer, pl_module)
+        directory = run_directory(trainer)
         result = trainer.strategy.broadcast(
-            self._attempt(features, occasion) if trainer.is_global_zero else None
+            self._attempt(trainer, features, occasion, directory) if trainer.is_global_zero else None
         )
         if isinstance(result, Exception):
             raise result
@@ -106,9 +116,16 @@ class Evaluation(L.Callback, ABC):
                 add_dataloader_idx=False,
             )
 
-    def _attempt(self, features: Features, occasion: Occasion) -> Result | Exception:
+    def _attempt(
+        self, trainer: L.Trainer, features: Features, occasion: Occasion, directory: Path | None
+    ) -> Result | Exception:
         try:
-            return self.evaluate(features, occasion)
+            result = self.evaluate(features, occasion)
+            if occasion.final and directory is not None and result.metrics:
+                for name, figure in self.pictures(features, occasion, result).items():
+                    key = f"pictures/{occasion.stage}_{name}"
+                    save_picture(trainer, figure, directory / f"{key}.png", key)
+            return result
         except Exception as error:  # sent on to be raised by all ranks: the others would wait for ever
             return error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,12 +12,14 @@ import torch
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 from torch import Tensor
 
+from callbacks.rows import Rows, check_rows, concatenate, gather_rows, to_cpu
 from datamodules.batch import GROUP, INDEX, LABELS, REPORT, UNKNOWN_VIEW, VIEW
 
 Extractor = Callable[[Mapping[str, Any]], Tensor]
 """Turns a batch into one more row of numbers a sample: ``(batch, dim)``."""
 
-_Rows = dict[str, Any]  # column name -> Tensor (rows, ...) or list of str
+Measure = Callable[[Mapping[str, Any], Mapping[str, Any]], Sequence[Any] | None]
+"""Turns a batch and the step's outputs into anything that can be pickled, one a sample; None for nothing."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Features:
         view: ``(n,)`` int64: 0 PA, 1 AP, -1 unknown.
         reports: Report texts, or None.
         extra: Further feature sets by name, each ``(n, dim)``: see `FeatureCollector.extractors`.
+        measured: What `FeatureCollector.measures` found, by name, one entry a sample.
     """
 
     image: Tensor
@@ -48,6 +51,7 @@ class Features:
     view: Tensor
     reports: list[str] | None = None
     extra: dict[str, Tensor] = field(default_factory=dict)
+    measured: dict[str, list[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -63,11 +67,13 @@ class FeatureCollector(L.Callback):
 
     Attributes:
         extractors: Callables by name that turn a batch into an extra feature set; other callbacks add theirs.
+        measures: Callables by name that measure something on a batch while it is there (`BatchEvaluation`).
     """
 
     def __init__(self) -> None:
         self.extractors: dict[str, Extractor] = {}
-        self._batches: dict[int, list[_Rows]] = {}
+        self.measures: dict[str, Measure] = {}
+        self._batches: dict[int, list[Rows]] = {}
         self._features: dict[int, Features] = {}
 
     @staticmethod
@@ -98,9 +104,9 @@ class FeatureCollector(L.Callback):
             ValueError: If features are not finite.
         """
         if dataloader_idx not in self._features:
-            shard = _concatenate(self._batches.pop(dataloader_idx, []))
-            shards = _all_gather(shard) if trainer.world_size > 1 else [shard]
-            rows = _concatenate([shard for shard in shards if shard])
+            shard = concatenate(self._batches.pop(dataloader_idx, []))
+            shards = gather_rows(shard) if trainer.world_size > 1 else [shard]
+            rows = concatenate([shard for shard in shards if shard])
             if not rows:
                 raise LookupError(
                     f"no samples were seen in dataloader {dataloader_idx} of this evaluation; check its "
@@ -121,7 +127,7 @@ class FeatureCollector(L.Callback):
                 f"the evaluation step of {type(module).__name__} returned {got}; FeatureCollector needs a "
                 "dict with 'image' (projected) and 'image_pooled'"
             )
-        rows: _Rows = {"image": outputs["image"], "pooled": outputs["image_pooled"]}
+        rows: Rows = {"image": outputs["image"], "pooled": outputs["image_pooled"]}
         if outputs.get("text") is not None:
             rows["text"] = outputs["text"]
         for name, key in _FROM_BATCH.items():
@@ -130,8 +136,11 @@ class FeatureCollector(L.Callback):
                 rows[name] = value
         for name, extract in self.extractors.items():
             rows[f"extra/{name}"] = extract(batch)
-        rows = {name: _to_cpu(value) for name, value in rows.items()}
-        _check_rows(rows)
+        for name, measure in self.measures.items():
+            if (measured := measure(batch, outputs)) is not None:
+                rows[f"measured/{name}"] = list(measured)
+        rows = {name: to_cpu(value) for name, value in rows.items()}
+        check_rows(rows)
         self._batches.setdefault(dataloader_idx, []).append(rows)
 
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -165,47 +174,6 @@ class FeatureCollector(L.Callback):
 _FROM_BATCH = {"labels": LABELS, "index": INDEX, "group": GROUP, "view": VIEW, "reports": REPORT}
 
 
-def _to_cpu(value: Tensor | list[str]) -> Tensor | list[str]:
-    if not isinstance(value, Tensor):
-        return list(value)
-    value = value.detach().cpu()
-    return value.float() if value.is_floating_point() else value
-
-
-def _check_rows(rows: _Rows) -> None:
-    if "index" not in rows:
-        raise ValueError(
-            f"neither the step's outputs nor the batch has {INDEX!r}: samples cannot be told apart, so "
-            "duplicates from uneven ranks cannot be dropped; return it from the step or put it in the batch"
-        )
-    sizes = {name: len(value) for name, value in rows.items()}
-    if len(set(sizes.values())) > 1:
-        raise ValueError(f"rows of one batch differ in number: {sizes}")
-
-
-def _concatenate(parts: list[_Rows]) -> _Rows:
-    if not parts:
-        return {}
-    columns = [set(part) for part in parts]
-    if any(other != columns[0] for other in columns):
-        varying = sorted(columns[0].union(*columns) - columns[0].intersection(*columns))
-        raise ValueError(f"{varying} stand in some batches of an evaluation set and not in others")
-    return {name: _join([part[name] for part in parts]) for name in parts[0]}
-
-
-def _join(values: list[Any]) -> Any:
-    if isinstance(values[0], Tensor):
-        return torch.cat(values)
-    return [text for part in values for text in part]
-
-
-def _all_gather(shard: _Rows) -> list[_Rows]:
-    # Pickled objects, because shards differ in length and hold text; a few tens of MB at most.
-    shards: list[Any] = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(shards, shard)
-    return shards
-
-
 def _finite(features: Features) -> Features:
     # NaN compares as False: every rank would be the first and every hit a hit.
     for name, value in {"image": features.image, "pooled": features.pooled, "text": features.text}.items():
@@ -219,12 +187,14 @@ def _finite(features: Features) -> Features:
     return features
 
 
-def _in_order(rows: _Rows) -> Features:
+def _in_order(rows: Rows) -> Features:
     index = rows["index"].long()
     _, first = np.unique(index.numpy(), return_index=True)  # sorted by index, first occurrence of each
     keep = torch.from_numpy(first)
-    texts = rows.pop("reports", None)
-    kept = {name: value[keep] for name, value in rows.items()}
+    kept = {
+        name: value[keep] if isinstance(value, Tensor) else [value[i] for i in first]
+        for name, value in rows.items()
+    }
     index, n = kept["index"].long(), len(first)
     return Features(
         image=kept["image"],
@@ -234,8 +204,11 @@ def _in_order(rows: _Rows) -> Features:
         labels=kept.get("labels", torch.empty(n, 0)),
         group=kept.get("group", index).long(),
         view=kept.get("view", torch.full((n,), UNKNOWN_VIEW)).long(),
-        reports=None if texts is None else [texts[i] for i in first],
-        extra={
-            name.removeprefix("extra/"): value for name, value in kept.items() if name.startswith("extra/")
-        },
+        reports=kept.get("reports"),
+        extra=_below("extra/", kept),
+        measured=_below("measured/", kept),
     )
+
+
+def _below(prefix: str, rows: Rows) -> dict[str, Any]:
+    return {name.removeprefix(prefix): value for name, value in rows.items() if name.startswith(prefix)}

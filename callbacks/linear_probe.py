@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from callbacks.concept_evaluation import ConceptEvaluation
-from callbacks.concept_scores import ConceptTable
+from callbacks.concept_scores import ConceptTable, score_concepts
 from callbacks.evaluation import Occasion, Result
 from callbacks.features import Features
-from callbacks.logistic import folds_of, out_of_fold
+from callbacks.logistic import few_patients, folds_of, out_of_fold
 
 
 class LinearProbe(ConceptEvaluation):
@@ -27,17 +28,25 @@ class LinearProbe(ConceptEvaluation):
     ``minus_<extra>`` (difference of mean AUROC); all again under ``<stratum>/``. Scores come from one probe
     of all samples, also within strata.
 
+    With `fractions`, a final evaluation is repeated with fewer labels: each model is fitted on that share of
+    the patients it could be fitted on, another draw a seed. ``<share>%/auroc_macro`` is the mean over the
+    seeds, and so on; its interval is over patients, averaged over seeds, and the figures of the single seeds
+    are in the details. A concept that a fit has seen no example of counts as guessed (0.5).
+
     Args:
         folds: Of the cross-validation, at least 2; a patient's fold is a hash of the patient.
         penalty: L2 strength, one over scikit-learn's ``C``. 30 was near the best for a random
             encoder and for pixels alike on 430 radiographs; AUROC changed by less than 0.01 from 10 to 100.
         components: Feature sets by name that are reduced to so many principal components (learnt on the
             fitting folds); by default the 2,304 pixels of `ProbeFloors` to 64.
+        fractions: Shares of the labels, in (0, 1), to probe with besides all of them.
+        fraction_seeds: Draws of each share, at least 1.
         name: The callback's part of the metric names.
         **kwargs: Those of `ConceptEvaluation`.
 
     Raises:
-        ValueError: If ``folds`` is under 2 or ``penalty`` is not positive.
+        ValueError: If ``folds`` is under 2, ``penalty`` is not positive, a fraction is not in (0, 1), or
+            there are no seeds.
     """
 
     def __init__(
@@ -45,13 +54,21 @@ class LinearProbe(ConceptEvaluation):
         folds: int = 5,
         penalty: float = 30.0,
         components: Mapping[str, int] | None = None,
+        fractions: Sequence[float] = (),
+        fraction_seeds: int = 3,
         name: str = "probe",
         **kwargs: Any,
     ) -> None:
         super().__init__(name, **kwargs)
         if folds < 2 or penalty <= 0:
             raise ValueError(f"folds={folds} must be at least 2 and penalty={penalty} above 0")
+        if fraction_seeds < 1 or not all(0 < fraction < 1 for fraction in fractions):
+            raise ValueError(
+                f"fractions={list(fractions)} must be shares in (0, 1) and fraction_seeds={fraction_seeds} "
+                "at least 1; all labels are always probed"
+            )
         self.folds, self.penalty = folds, penalty
+        self.fractions, self.fraction_seeds = tuple(fractions), fraction_seeds
         self.components = dict({"pixels": 64} if components is None else components)
 
     def evaluate(self, features: Features, occasion: Occasion) -> Result:
@@ -75,7 +92,31 @@ class LinearProbe(ConceptEvaluation):
         )
         for name, x in features.extra.items():
             self._add_floor(result, name, tables, probe(x, self.components.get(name))[0])
+        for fraction in self.fractions if occasion.final else ():
+            self._add_fraction(result, fraction, fold, features, occasion)
         return result
+
+    def _add_fraction(
+        self, result: Result, fraction: float, fold: np.ndarray, features: Features, occasion: Occasion
+    ) -> None:
+        labels, bootstrap = features.labels.double().numpy(), self.bootstrap(features, occasion)
+        tables, patients = [], []
+        for seed in range(self.fraction_seeds):
+            usable = few_patients(features.group.numpy(), fraction, seed)
+            scored = out_of_fold(features.pooled, features.labels, fold, self.penalty, usable=usable)
+            tables.append(score_concepts(scored.scores, labels, occasion.concepts, self.min_count, bootstrap))
+            patients.append(len(np.unique(features.group.numpy()[usable])))
+        single = [table.metrics() for table in tables]
+        share = f"{100 * fraction:g}%"
+        result.metrics.update({f"{share}/{name}": mean_of(single, name) for name in single[0]})
+        result.details.setdefault("fractions", {})[share] = {
+            "auroc_macro": [figures.get("auroc_macro") for figures in single],
+            "patients_labelled": patients,
+        }
+        if bootstrap is not None:
+            for measure in tables[0].value:
+                resampled = np.mean([table.macro_resampled(measure) for table in tables], axis=0)
+                result.details["intervals"][f"{share}/{measure}_macro"] = bootstrap.interval(resampled)
 
     @staticmethod
     def _add_floor(
@@ -93,3 +134,8 @@ class LinearProbe(ConceptEvaluation):
             if table.bootstrap is not None:
                 difference = table.macro_resampled("auroc") - floor.macro_resampled("auroc")
                 intervals[key] = table.bootstrap.interval(difference)
+
+
+def mean_of(figures: Sequence[Mapping[str, float]], name: str) -> float:
+    """Mean of one figure over several sets of figures."""
+    return float(np.mean([one[name] for one in figures]))

@@ -125,8 +125,30 @@ class OutOfFold:
     gradient: float
 
 
+def few_patients(group: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+    """Which samples belong to a share of the patients, ``(n,)`` bool; at least two patients, if there are.
+
+    Patients are taken in the order of a hash of seed and patient, so that a smaller share is part of a larger
+    one, and adding samples of other patients only moves the edge.
+
+    Args:
+        group: Patient of each sample, ``(n,)``.
+        fraction: The share, in (0, 1].
+        seed: Other seeds, other patients.
+    """
+    patients, patient = np.unique(group, return_inverse=True)
+    digests = [hashlib.sha256(f"{seed}:{int(number)}".encode()).digest() for number in patients]
+    rank = np.argsort(np.argsort(digests, kind="stable"))
+    return np.asarray(rank[patient] < max(2, round(fraction * len(patients))))
+
+
 def out_of_fold(
-    features: Tensor, labels: Tensor, fold: np.ndarray, penalty: float, components: int | None = None
+    features: Tensor,
+    labels: Tensor,
+    fold: np.ndarray,
+    penalty: float,
+    components: int | None = None,
+    usable: np.ndarray | None = None,
 ) -> OutOfFold:
     """Scores every sample by a logistic regression fitted on the other folds.
 
@@ -141,9 +163,12 @@ def out_of_fold(
         fold: Fold of each sample, ``(n,)``.
         penalty: See `fit_logistic`.
         components: Reduce to so many principal components first; None: do not.
+        usable: Samples whose labels may be fitted on, ``(n,)`` bool; None for all. All are scored. A concept
+            of which the fit sees no two answers gets equal scores.
 
     Raises:
-        ValueError: If all samples are in one fold: then nothing is left to fit on.
+        ValueError: If all samples are in one fold, or a fold leaves no usable sample: then nothing is left to
+            fit on.
     """
     present = np.unique(fold)
     if len(present) < 2:
@@ -152,15 +177,19 @@ def out_of_fold(
             "one"
         )
     x, y = features.double(), labels.double()
+    known = torch.ones(len(x), dtype=torch.bool) if usable is None else torch.from_numpy(usable)
     scores, gradient = torch.zeros(y.shape, dtype=torch.float64), 0.0
     for k in present:
         held_out = torch.from_numpy(fold == k)
-        fitting, rows = x[~held_out], x[held_out]
+        fitted = ~held_out & known
+        if not fitted.any():
+            raise ValueError(f"no sample outside fold {k} is usable: give a larger share of the labels")
+        fitting, rows = x[fitted], x[held_out]
         if components is not None:
             reduce = principal_components(fitting, components)
             fitting, rows = reduce(fitting), reduce(rows)
         standardise = standardiser(fitting)
-        fit = fit_logistic(standardise(fitting), y[~held_out], penalty)
+        fit = fit_logistic(standardise(fitting), y[fitted], penalty)
         scores[held_out] = standardise(rows) @ fit.weight
         gradient = max(gradient, fit.gradient)
     return OutOfFold(scores.numpy(), gradient)

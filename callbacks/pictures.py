@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_COLOURS = ("#ff7f2a", "#4da3ff", "#3fc46a", "#ff5cc0", "#ffd92f", "#17becf")
-_INK, _GREY = "#222222", "#888888"
+COLOURS = ("#ff7f2a", "#4da3ff", "#3fc46a", "#ff5cc0", "#ffd92f", "#17becf")
+INK, GREY = "#222222", "#888888"
 
 
 @dataclass(frozen=True)
@@ -57,31 +57,31 @@ class Retrieved:
 def pair_sheet(pairs: Sequence[PicturedPair], heading: str, columns: int = 2) -> Figure:
     """Images with their reports beside them, two pairs a row."""
     rows = -(-len(pairs) // columns)
-    figure = _figure(6.0 * columns, 2.9 * rows + 0.4, heading)
+    figure = blank_figure(6.0 * columns, 2.9 * rows + 0.4, heading)
     grid = figure.subplots(rows, 2 * columns, squeeze=False, width_ratios=[1, 1.15] * columns)
     for axes in grid.flat:
         axes.axis("off")
     for i, pair in enumerate(pairs):
         row, column = divmod(i, columns)
-        _show_image(grid[row, 2 * column], pair)
-        _write(grid[row, 2 * column + 1], pair.text, width=46, lines=19)
+        show_pair(grid[row, 2 * column], pair)
+        write_text(grid[row, 2 * column + 1], pair.text, width=46, lines=19)
     return figure
 
 
 def retrieval_sheet(strips: Sequence[Retrieved], heading: str) -> Figure:
     """One row a query: the image, its own report, then the reports found, the right one in green."""
     width = max((len(strip.found) for strip in strips), default=0)
-    figure = _figure(2.6 + 2.3 * (width + 1), 2.6 * len(strips) + 0.4, heading)
+    figure = blank_figure(2.6 + 2.3 * (width + 1), 2.6 * len(strips) + 0.4, heading)
     grid = figure.subplots(len(strips), width + 2, squeeze=False, width_ratios=[1.15] + [1.0] * (width + 1))
     for axes in grid.flat:
         axes.axis("off")
     for row, strip in zip(grid, strips, strict=True):
-        _show_image(row[0], strip.query)
+        show_pair(row[0], strip.query)
         own = f"own report: rank {strip.rank} of {strip.candidates}"
-        _write(row[1], strip.query.text, width=37, lines=19, title=own, colour=_COLOURS[1])
+        write_text(row[1], strip.query.text, width=37, lines=19, title=own, colour=COLOURS[1])
         for axes, (similarity, text, right) in zip(row[2:], strip.found, strict=False):
-            colour = "#1a7f37" if right else _INK
-            _write(axes, text, width=37, lines=19, title=f"similarity {similarity:.2f}", colour=colour)
+            colour = "#1a7f37" if right else INK
+            write_text(axes, text, width=37, lines=19, title=f"similarity {similarity:.2f}", colour=colour)
     return figure
 
 
@@ -94,16 +94,16 @@ def metric_curves(panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]
     """
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
-    figure = _figure(6.0 * columns, 3.4 * rows + 0.4, heading)
+    figure = blank_figure(6.0 * columns, 3.4 * rows + 0.4, heading)
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes, (title, curves) in zip(grid.flat, panels.items(), strict=False):
         for name, points in curves.items():
             x, y = np.array(points, float).T
             axes.plot(x, y, marker="o", markersize=3, linewidth=1.4, label=name)
-        axes.set_title(title, fontsize=10, color=_INK)
+        axes.set_title(title, fontsize=10, color=INK)
         axes.set_xlabel("optimiser step", fontsize=8)
         axes.legend(fontsize=7, frameon=False)
-        _tidy(axes)
+        tidy(axes)
     for axes in grid.flat[len(panels) :]:
         axes.axis("off")
     return figure
@@ -124,7 +124,7 @@ def concept_bars(
     names = list(
         dict.fromkeys(name for bars in stages.values() for bar in bars.values() for name in bar.value)
     )
-    figure = _figure(2.6 + 4.2 * len(stages), 1.2 + 0.32 * len(names), heading)
+    figure = blank_figure(2.6 + 4.2 * len(stages), 1.2 + 0.32 * len(names), heading)
     grid = figure.subplots(1, len(stages), squeeze=False, sharey=True)
     place = np.arange(len(names))[::-1]
     for axes, (stage, bars) in zip(grid.flat, stages.items(), strict=True):
@@ -132,38 +132,40 @@ def concept_bars(
         for j, (method, bar) in enumerate(bars.items()):
             y = place + 0.4 - height * (j + 0.5)
             value = np.array([bar.value.get(name, np.nan) for name in names])
-            axes.barh(y, value, height, color=_COLOURS[(j + 1) % 6], alpha=0.85, label=method)
+            axes.barh(y, value, height, color=COLOURS[(j + 1) % 6], alpha=0.85, label=method)
             spans = np.array([bar.interval.get(name, (np.nan, np.nan)) for name in names])
-            axes.hlines(y, spans[:, 0], spans[:, 1], color=_INK, linewidth=1)
+            axes.hlines(y, spans[:, 0], spans[:, 1], color=INK, linewidth=1)
         if marks := [(ceiling[name], y) for name, y in zip(names, place, strict=True) if name in ceiling]:
             axes.plot(
                 *zip(*marks, strict=True), "k|", markersize=9, markeredgewidth=2, label="supervised ceiling"
             )
-        axes.axvline(0.5, color=_GREY, linewidth=1, linestyle="--")
+        axes.axvline(0.5, color=GREY, linewidth=1, linestyle="--")
         axes.set(xlim=(0.2, 1.0), ylim=(-0.6, len(names) - 0.4), title=stage, xlabel="AUROC")
         axes.set_yticks(place, [name.replace("_", " ") for name in names], fontsize=8)
-        _tidy(axes)
+        tidy(axes)
     handles, labels = grid.flat[0].get_legend_handles_labels()
     figure.legend(handles, labels, fontsize=8, loc="outside upper right", ncols=len(labels), frameon=False)
     return figure
 
 
-def _figure(width: float, height: float, heading: str) -> Figure:
+def blank_figure(width: float, height: float, heading: str) -> Figure:
+    """An empty figure of some inches with a heading, without pyplot."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
-    figure.suptitle(heading, fontsize=11, color=_INK, x=0.01, ha="left")
+    figure.suptitle(heading, fontsize=11, color=INK, x=0.01, ha="left")
     return figure
 
 
-def _show_image(axes: Axes, pair: PicturedPair) -> None:
+def show_pair(axes: Axes, pair: PicturedPair) -> None:
+    """An image with its title and the outlines of its masks."""
     from matplotlib.patheffects import withStroke
 
     axes.imshow(pair.image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     for i, (name, mask) in enumerate(pair.masks):
-        colour = _COLOURS[i % len(_COLOURS)]
+        colour = COLOURS[i % len(COLOURS)]
         if mask.any():
             # The zero border closes the outline of a mask that reaches the edge of the image.
             framed = np.pad(mask, 1).astype(float)
@@ -183,10 +185,11 @@ def _show_image(axes: Axes, pair: PicturedPair) -> None:
         )
     axes.set_xlim(-0.5, pair.image.shape[1] - 0.5)
     axes.set_ylim(pair.image.shape[0] - 0.5, -0.5)
-    axes.set_title(pair.title, fontsize=7, color=_GREY)
+    axes.set_title(pair.title, fontsize=7, color=GREY)
 
 
-def _write(axes: Axes, text: str, width: int, lines: int, title: str = "", colour: str = _INK) -> None:
+def write_text(axes: Axes, text: str, width: int, lines: int, title: str = "", colour: str = INK) -> None:
+    """A text of at most so many lines of so many letters, its IMPRESSION on a line of its own."""
     sections = text.replace(" IMPRESSION:", "\nIMPRESSION:")
     wrapped = [
         line for paragraph in sections.splitlines() for line in textwrap.wrap(paragraph, width) or [""]
@@ -208,7 +211,8 @@ def _write(axes: Axes, text: str, width: int, lines: int, title: str = "", colou
     axes.set_title(title, fontsize=7, color=colour, loc="left")
 
 
-def _tidy(axes: Axes) -> None:
+def tidy(axes: Axes) -> None:
+    """Light axes."""
     axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=8, colors=_INK)
+    axes.tick_params(labelsize=8, colors=INK)
     axes.grid(alpha=0.25)

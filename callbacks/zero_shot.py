@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lightning as L
 import torch
@@ -12,8 +12,13 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from callbacks.concept_evaluation import ConceptEvaluation
+from callbacks.curve_pictures import roc_and_pr
 from callbacks.evaluation import Occasion, Result
 from callbacks.features import Features
+from callbacks.intervals import Array
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Prompts = dict[str, dict[str, list[str]]]
 """Concept → ``{"present": sentences, "absent": sentences}``."""
@@ -51,11 +56,18 @@ class ZeroShot(ConceptEvaluation):
         """Scores the images against the prompts."""
         if not occasion.concepts:
             return Result({}, {"note": "no labels: nothing to judge prompts by"})
-        scores = features.image.double() @ self._directions.T
-        result = self.result(self.tables(scores.numpy(), features, occasion))
+        result = self.result(self.tables(self._scores(features), features, occasion))
         result.details["prompts_sha256"] = prompts_sha256(self._prompts)
         result.details["prompts"] = sum(len(both[side]) for both in self._prompts.values() for side in both)
         return result
+
+    def pictures(self, features: Features, occasion: Occasion, result: Result) -> dict[str, Figure]:
+        """Draws ROC and precision-recall curves."""
+        labels = features.labels.numpy()
+        return {f"{self.name}_curves": roc_and_pr(self._scores(features), labels, occasion.concepts, result)}
+
+    def _scores(self, features: Features) -> Array:
+        return (features.image.double() @ self._directions.T).numpy()
 
 
 def catalogue_prompts(datamodule: object) -> Prompts:

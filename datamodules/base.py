@@ -14,6 +14,7 @@ from datamodules.batch import Batch
 from datamodules.dataset import BatchDataset, SampleSource
 from datamodules.epoch_loader import EpochLoader
 from datamodules.samplers import EpochSampler, OrderedSampler
+from datamodules.subset_source import SubsetSource, labelled
 from datamodules.tokenizer import PADDING_MULTIPLE
 from datamodules.transforms import Augmentation, TextView
 from synthesis.concepts import ConceptCatalog
@@ -44,6 +45,8 @@ class BatchDataModule(LightningDataModule):
             them.
         unpaired: Whether training reads the reports of other patients than it sees, for objectives that need
             no pairs.
+        label_fraction: Share of the training patients that are trained on, in (0, 1]: 0.01, 0.1 and 1 are
+            usual. A smaller share is part of a larger one; other seeds choose others. Evaluation keeps all.
 
     Attributes:
         tokenizer: A `transformers.BertTokenizerFast` once set up; None for image-only data.
@@ -67,6 +70,7 @@ class BatchDataModule(LightningDataModule):
         echo: int = 1,
         image_views: int = 1,
         unpaired: bool = False,
+        label_fraction: float = 1.0,
     ) -> None:
         super().__init__()
         if image_views < 1 or (image_views > 1 and augmentation is None):
@@ -74,6 +78,8 @@ class BatchDataModule(LightningDataModule):
                 f"image_views={image_views} with augmentation={augmentation}: give 1 or more, and an "
                 "augmentation ({} for the default) for more than 1, or all views would be alike."
             )
+        if not 0 < label_fraction <= 1:
+            raise ValueError(f"label_fraction={label_fraction}: give a share of the patients in (0, 1].")
         if max_length % PADDING_MULTIPLE or max_length < PADDING_MULTIPLE:
             raise ValueError(
                 f"max_length={max_length}: texts are padded to multiples of 8; give one, e.g. 128."
@@ -97,6 +103,7 @@ class BatchDataModule(LightningDataModule):
         self.echo = echo
         self.image_views = image_views
         self.unpaired = unpaired
+        self.label_fraction = label_fraction
         self.tokenizer: BertTokenizerFast | None = None
 
     @abstractmethod
@@ -126,6 +133,8 @@ class BatchDataModule(LightningDataModule):
                 f"batch_size={self.least_samples_in_step} or more."
             )
         source = self.source("train")
+        if self.label_fraction < 1:
+            source = SubsetSource(source, labelled(source.groups(), self.label_fraction, self.seed))
         sampler = EpochSampler(
             len(source), self.batch_size, self.seed, self.epoch_size, rank, world, self.echo
         )

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -61,6 +62,10 @@ class SampleSource(Protocol):
 
     def samples(self, indices: Sequence[int]) -> list[Sample]:
         """Return the samples of some indices, in that order."""
+        ...
+
+    def groups(self) -> npt.NDArray[np.int64]:
+        """Return the number of each sample's patient, ``(samples,)``, without making any sample."""
         ...
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from datamodules.batch import VIEWS
@@ -40,6 +42,10 @@ class PairSource:
     def __len__(self) -> int:
         """Number of pairs."""
         return self.size
+
+    def groups(self) -> npt.NDArray[np.int64]:
+        """Return the number of each sample's patient: every made pair is of another one."""
+        return np.arange(self.size)
 
     def samples(self, indices: Sequence[int]) -> list[Sample]:
         """Return the samples of some indices, in that order."""

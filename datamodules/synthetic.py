@@ -52,6 +52,7 @@ class SyntheticPairs(BatchDataModule):
             is encoded once. None reads all of it.
         augmentation: How training changes images; None leaves them.
         masks: Whether evaluation batches hold the masks of the findings.
+        train_masks: Whether training batches do, too; augmentation must not move anything then.
         echo: How often an epoch shows each of its pairs, in other company and with other augmentations and
             texts: it makes ``epoch_pairs / echo`` pairs, see `EpochSampler`.
         image_views: Training augmentations of each image, ≥ 1: more than one for objectives that compare
@@ -60,6 +61,7 @@ class SyntheticPairs(BatchDataModule):
             no pairs.
         twins: Whether batches hold the counterfactual twin of each pair: the same patient with one finding
             switched off, and the report of that (see `TwinSynthesizer`). Twins go through the cache too.
+        label_fraction: Share of the training pairs that are trained on, in (0, 1].
 
     Raises:
         TypeError: If twins are asked for, but the image maker cannot switch a finding off.
@@ -88,10 +90,12 @@ class SyntheticPairs(BatchDataModule):
         text_views: Sequence[TextView] | None = None,
         augmentation: Augmentation | None = None,
         masks: bool = False,
+        train_masks: bool = False,
         echo: int = 1,
         image_views: int = 1,
         unpaired: bool = False,
         twins: bool = False,
+        label_fraction: float = 1.0,
     ) -> None:
         catalog = synthesizer.catalog
         super().__init__(
@@ -107,7 +111,13 @@ class SyntheticPairs(BatchDataModule):
             echo,
             image_views,
             unpaired,
+            label_fraction,
         )
+        if train_masks and augmentation is not None and (augmentation.scale or augmentation.shift):
+            raise ValueError(
+                f"train_masks=true, but {augmentation} moves images and not their masks: set its scale and "
+                "shift to 0."
+            )
         self.synthesizer = synthesizer
         self.twins = TwinSynthesizer(synthesizer) if twins else None
         self.sizes = dict(zip(STAGES, (train_pairs, val_pairs, test_pairs), strict=True))
@@ -121,6 +131,7 @@ class SyntheticPairs(BatchDataModule):
         self.tokenizer_reports = tokenizer_reports
         self.tokenizer_writer = tokenizer_writer
         self.masks = masks
+        self.train_masks = train_masks
 
     def prepare_data(self) -> None:
         """Train the tokenizer and fill the cache, where they are asked for and not there yet."""
@@ -144,7 +155,7 @@ class SyntheticPairs(BatchDataModule):
 
     def source(self, split: str) -> PairSource:
         """Return the pairs of "train", "val" or "test"."""
-        masks = self.masks and split != "train"
+        masks = self.train_masks if split == "train" else self.masks
         read = self._reader(self.synthesizer, split, masks)
         read_twins = None if self.twins is None else self._reader(self.twins, split, masks=False)
         return PairSource(read, self.sizes[split], self.catalog, masks, read_twins)
@@ -153,9 +164,9 @@ class SyntheticPairs(BatchDataModule):
         self, maker: PairSynthesizer | TwinSynthesizer, split: str, masks: bool
     ) -> Callable[[Sequence[int]], list[Pair]]:
         if self.cache_dir is None:
-            read: Callable[[Sequence[int]], list[Pair]] = partial(maker.make, seed=self.seed, split=split)
-            again = self.echo > 1 and split == "train"
-            return RecentPairs(read, ECHO_ROWS * ECHO_SPAN * self.batch_size) if again else read
+            made: Callable[[Sequence[int]], list[Pair]] = partial(maker.make, seed=self.seed, split=split)
+            shown_again = self.echo > 1 and split == "train" and not masks  # which are not kept
+            return RecentPairs(made, ECHO_ROWS * ECHO_SPAN * self.batch_size) if shown_again else made
         content = recipe(maker, self.seed)
         return partial(PairCache(split_directory(self.cache_dir, content, split), content).pairs, masks=masks)
 

@@ -64,6 +64,7 @@ class TableImages(BatchDataModule):
         text_views: What training reads of a report, one text a view: each is compared with the image, which
             is encoded once. None reads all of it.
         augmentation: How training changes images; None leaves them.
+        label_fraction: Share of the training patients that are trained on, in (0, 1].
     """
 
     reports_required = False
@@ -97,6 +98,7 @@ class TableImages(BatchDataModule):
         max_length: int = 192,
         text_views: Sequence[TextView] | None = None,
         augmentation: Augmentation | None = None,
+        label_fraction: float = 1.0,
     ) -> None:
         concepts = ConceptCatalog.load(catalog)
         super().__init__(
@@ -109,6 +111,7 @@ class TableImages(BatchDataModule):
             max_length,
             text_views,
             augmentation,
+            label_fraction=label_fraction,
         )
         shares = splits or {"train": 0.7, "val": 0.1, "test": 0.2}
         check_fractions(shares, STAGES)

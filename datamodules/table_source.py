@@ -96,6 +96,10 @@ class TableSource:
         """Number of samples."""
         return len(self.chosen)
 
+    def groups(self) -> npt.NDArray[np.int64]:
+        """Return the number of each sample's patient."""
+        return np.asarray(self.rows.group[self.chosen])
+
     def samples(self, indices: Sequence[int]) -> list[Sample]:
         """Return the samples of some indices, in that order.
 

@@ -2,6 +2,8 @@
 
 from lightning_modules.adaptation import Adaptation
 from lightning_modules.bert_encoder import BertEncoder
+from lightning_modules.downstream.fine_tune import FineTune
+from lightning_modules.downstream.segmentation import Segmentation
 from lightning_modules.dual_encoder import DualEncoder
 from lightning_modules.encoders import EncodedTwins, EncoderOutput, ImageEncoder, TextEncoder
 from lightning_modules.generators import (
@@ -39,6 +41,7 @@ __all__ = [
     "DualEncoder",
     "EncodedTwins",
     "EncoderOutput",
+    "FineTune",
     "GLoRIA",
     "ImageEncoder",
     "InfoNCE",
@@ -48,6 +51,7 @@ __all__ = [
     "MultiViewInfoNCE",
     "Objective",
     "ReportEncoder",
+    "Segmentation",
     "SigLIP",
     "TextEncoder",
     "ViTEncoder",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -106,6 +107,20 @@ class DualEncoder(LightningModule):
         """
         with evaluating(self):
             return self.image_encoder({IMAGE: images.to(self.device)}).projected
+
+    def encode_patches(self, images: Tensor) -> Tensor:
+        """Encode the patches of images for comparison with texts (see `ImageEncoder.project_local`).
+
+        Args:
+            images: float32 ``(batch, 1, height, width)`` in [0, 1].
+
+        Returns:
+            ``(batch, rows, columns, projection)`` float32, not normalised.
+        """
+        with evaluating(self):
+            patches = self.image_encoder.project_local(self.image_encoder({IMAGE: images.to(self.device)}))
+        side = math.isqrt(patches.shape[1])
+        return patches.unflatten(1, (side, side))
 
     def encode_text(self, texts: Sequence[str], batch_size: int = 256) -> Tensor:
         """Encode texts for comparison with images, without dropout or gradient.

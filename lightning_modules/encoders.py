@@ -84,6 +84,20 @@ class Encoder(nn.Module, ABC):
 class ImageEncoder(Encoder):
     """A tower that reads ``batch["image"]``, float32 ``(batch, 1, height, width)`` in [0, 1]."""
 
+    def project_local(self, output: EncoderOutput) -> Tensor:
+        """Bring patches into the shared space: what each adds to the projection of its image.
+
+        By default the projection of every patch by itself. After a mean over patches and a linear projection
+        their mean is the image's own, before its norm is taken. A tower with another pooling overrides this.
+
+        Args:
+            output: What the tower returned, in evaluation (no patches dropped).
+
+        Returns:
+            ``(batch, token, projection)`` float32, not normalised.
+        """
+        return self.projection(output.local).float()
+
 
 class TextEncoder(Encoder):
     """A tower that reads ``batch["input_ids"]`` and ``batch["attention_mask"]``, int64 ``(batch, token)``.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from lightning.pytorch import Trainer
@@ -42,6 +43,54 @@ def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, A
         {"name": "not_decayed", "params": others, "weight_decay": 0.0},
     ]
     return [group for group in groups if group["params"]]
+
+
+_BLOCK = re.compile(r"(?:^|\.)layers?\.(\d+)\.")
+
+
+def layer_wise_groups(
+    module: nn.Module, learning_rate: float, weight_decay: float, layer_decay: float
+) -> list[dict[str, Any]]:
+    """Split the trainable parameters by depth, deeper ones learning faster.
+
+    The learning rate of everything after the last transformer block (norm, pooling, heads) is
+    ``learning_rate``; each block before, and at last the embeddings, get ``layer_decay`` times that of the
+    one after: what pre-training has learnt early is general, and few labels would only spoil it (Clark et al.
+    2020, ELECTRA, arXiv 2003.10555; used for ViT by Bao et al. 2022, BEiT, arXiv 2106.08254).
+
+    Args:
+        module: A model with one transformer whose blocks are named ``layers.<n>`` or ``layer.<n>``.
+        learning_rate: Peak rate of what comes after the blocks.
+        weight_decay: Of kernels, see `parameter_groups`.
+        layer_decay: Factor from a block to the one before it, in (0, 1]; 1 gives all the same rate.
+
+    Returns:
+        Groups for a torch optimiser with ``name`` and ``lr``, the deepest last.
+    """
+    depth = {parameter: _depth(name) for name, parameter in module.named_parameters()}
+    top = 1 + max((d for d in depth.values() if d is not None), default=0)
+    groups: dict[int, list[dict[str, Any]]] = {}
+    for group in parameter_groups(module, weight_decay):
+        for parameter in group["params"]:
+            level = depth[parameter]
+            groups.setdefault(top if level is None else level, []).append({**group, "params": [parameter]})
+    found = []
+    for level in sorted(groups):
+        for name in ("decayed", "not_decayed"):
+            some = [group for group in groups[level] if group["name"] == name]
+            if some:
+                parameters = [parameter for group in some for parameter in group["params"]]
+                rate = learning_rate * layer_decay ** (top - level)
+                found.append({**some[0], "name": f"depth_{level}_{name}", "params": parameters, "lr": rate})
+    return found
+
+
+def _depth(name: str) -> int | None:
+    """0 for embeddings, from 1 for blocks, None for what comes after them."""
+    if ".embeddings." in f".{name}":
+        return 0
+    block = _BLOCK.search(name)
+    return None if block is None else int(block.group(1)) + 1
 
 
 def total_steps(trainer: Trainer) -> int | float:

@@ -169,10 +169,42 @@ class ViTEncoder(ImageEncoder):
         pooled = self._pool(tokens[:, 0], local)
         return self.output(pooled, local, torch.ones(local.shape[:2], dtype=torch.bool, device=local.device))
 
+    def hidden_maps(self, batch: Mapping[str, Any]) -> list[Tensor]:
+        """Return the patches after every block as maps, for decoders that need several depths.
+
+        Returns:
+            One ``(batch, width, rows, columns)`` a block, from the first to the last (after its norm).
+
+        Raises:
+            ValueError: If patches are dropped in training: the maps would have holes.
+        """
+        if self.patch_drop:
+            raise ValueError(f"ViTEncoder: patch_drop {self.patch_drop} leaves holes in maps: set it to 0")
+        image: Tensor = batch[IMAGE]
+        suit_attention(self.vit, image.device)
+        output = self.vit(self._normalise(image), output_hidden_states=True)
+        # The first of the hidden states are the embeddings; the norm comes after the last.
+        tokens = [*output.hidden_states[1:-1], output.last_hidden_state]
+        side = self.image_size // self.patch_size
+        return [t[:, self._special :].transpose(1, 2).unflatten(2, (side, side)) for t in tokens]
+
     def _pool(self, cls: Tensor, local: Tensor) -> Tensor:
         if self.pooling == "spatial":
             return torch.relu(self.mix(local.flatten(1)))
         return local.mean(1) if self.pooling == "mean" else cls
+
+    def project_local(self, output: EncoderOutput) -> Tensor:
+        """See `ImageEncoder.project_local`.
+
+        Spatial pooling is a sum over patches under a ReLU whose state is known, so with a linear projection
+        these vectors and the bias's add up to the image's own, exactly.
+        """
+        if self.pooling != "spatial":
+            return super().project_local(output)
+        tokens, width = output.local.shape[1:]
+        blocks = self.mix.weight.unflatten(1, (tokens, width)).to(output.local.dtype)
+        added = torch.einsum("otw,btw->bto", blocks, output.local)
+        return self.projection(added * (output.pooled > 0)[:, None]).float()
 
     def _normalise(self, image: Tensor) -> Tensor:
         if self.mean is not None and self.std is not None:

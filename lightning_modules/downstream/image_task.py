@@ -1,0 +1,135 @@
+"""The base of downstream models: an image encoder, pre-trained or not, and what is put on it."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import nn
+from torch.optim import AdamW
+
+from lightning_modules.checkpoints import require_same_architecture
+from lightning_modules.contexts import seeded
+from lightning_modules.encoders import EncoderOutput, ImageEncoder
+from lightning_modules.optimization import layer_wise_groups, total_steps, warmup_cosine
+
+_PREFIX = "image_encoder."
+
+
+class ImageTask(LightningModule):
+    """A downstream model, trained by AdamW with layer-wise learning rates, warm-up and cosine decay.
+
+    A subclass adds its parts (in the constructor, or in `setup` where they depend on the data) and the steps;
+    evaluation steps return `features` with what its callback reads.
+
+    Args:
+        image_encoder: The tower.
+        weights: Checkpoint of a pre-training run whose image tower is loaded when training begins; None
+            trains from scratch, the floor that pre-training has to beat.
+        frozen: Whether the tower keeps its weights (and evaluates: no dropout).
+        learning_rate: Peak learning rate of what comes after the tower's blocks.
+        weight_decay: Decay of kernels.
+        layer_decay: Learning rate of a block over that of the next one, see `layer_wise_groups`.
+        warmup: Warm-up as a share of all steps (float below 1) or in steps (int).
+        seed: Of dropout.
+    """
+
+    def __init__(
+        self,
+        image_encoder: ImageEncoder,
+        weights: str | None = None,
+        frozen: bool = False,
+        learning_rate: float = 5e-4,
+        weight_decay: float = 0.05,
+        layer_decay: float = 0.75,
+        warmup: int | float = 0.1,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if not 0 < layer_decay <= 1:
+            raise ValueError(f"{type(self).__name__}: layer_decay is {layer_decay}: give a factor in (0, 1]")
+        # Under LightningCLI Lightning records the modules' configuration; elsewhere it would pickle them.
+        self.save_hyperparameters(ignore=None if _given_hyperparameters.get() else ["image_encoder"])
+        self.image_encoder = image_encoder
+        self.weights, self.frozen = weights, frozen
+        self.learning_rate, self.weight_decay, self.layer_decay = learning_rate, weight_decay, layer_decay
+        self.warmup, self.seed = warmup, seed
+
+    def setup(self, stage: str) -> None:
+        """Load the pre-trained tower where training begins, and freeze it where that is asked for.
+
+        Args:
+            stage: ``fit``, ``validate``, ``test`` or ``predict``.
+        """
+        if stage == "fit" and self.weights is not None:
+            load_image_encoder(self.image_encoder, self.weights)
+        for part in [self.image_encoder] if self.frozen else self.idle_parts():
+            part.requires_grad_(False)
+
+    def idle_parts(self) -> list[nn.Module]:
+        """Parts of the tower that the task does not use: DDP refuses parameters without a gradient."""
+        return [self.image_encoder.projection]
+
+    def train(self, mode: bool = True) -> ImageTask:
+        """Set the mode; a frozen tower stays in evaluation."""
+        super().train(mode)
+        if self.frozen:
+            self.image_encoder.eval()
+        return self
+
+    def draws(self) -> AbstractContextManager[None]:
+        """The random numbers of this step: the same after a resume."""
+        return seeded(self.device, self.seed, self.global_rank, self.global_step)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """AdamW over groups by depth, and a schedule stepped with it."""
+        groups = layer_wise_groups(self, self.learning_rate, self.weight_decay, self.layer_decay)
+        optimizer = AdamW(groups, lr=self.learning_rate)
+        schedule = warmup_cosine(optimizer, self.warmup, total_steps(self.trainer))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse another architecture, or a head for other concepts.
+
+        Raises:
+            ValueError: If the checkpoint does not fit this model.
+        """
+        if "state_dict" in checkpoint:
+            require_same_architecture(self.state_dict(), checkpoint["state_dict"])
+
+
+def features(images: EncoderOutput) -> dict[str, Any]:
+    """What every evaluation step returns of the tower, see `callbacks.FeatureCollector`."""
+    return {"image": images.projected, "image_pooled": images.pooled.float()}
+
+
+def load_image_encoder(encoder: nn.Module, checkpoint: str) -> None:
+    """Load the image tower of a pre-training run.
+
+    Args:
+        encoder: A tower of the same architecture.
+        checkpoint: Its ``.ckpt`` file.
+
+    Raises:
+        ValueError: If the file cannot be read, holds no image tower, or one of another architecture.
+    """
+    try:
+        saved: Mapping[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+    except (OSError, RuntimeError, KeyError, EOFError, pickle.UnpicklingError) as error:
+        raise ValueError(
+            f"weights={checkpoint!r} is no checkpoint that can be read ({error}): give the best.ckpt of a "
+            "run of `main.py fit`, or null to train from scratch"
+        ) from error
+    tower = {key.removeprefix(_PREFIX): value for key, value in saved.items() if key.startswith(_PREFIX)}
+    if not tower:
+        raise ValueError(
+            f"weights={checkpoint!r} holds no {_PREFIX}* tensors: give a checkpoint of DualEncoder"
+        )
+    require_same_architecture(encoder.state_dict(), tower)
+    encoder.load_state_dict(tower)

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from callbacks import Features, Occasion, SegmentationDice
+from callbacks.segmentation_dice import SegmentedImage
+from datamodules import Augmentation, SyntheticPairs
+from lightning_modules import Segmentation, ViTEncoder
+from lightning_modules.downstream.unetr_decoder import UnetrDecoder
+from main import main
+from synthesis.pairs import PairSynthesizer
+
+
+def tiny(**rest: Any) -> Segmentation:
+    torch.manual_seed(0)
+    return Segmentation(ViTEncoder(32, 8, 16, 2, 2), ("mass", "edema"), channels=4, **rest)
+
+
+def test_maps_are_the_tokens_in_their_places() -> None:
+    encoder = ViTEncoder(32, 8, 16, 3, 2).eval()
+    batch = {"image": torch.rand(2, 1, 32, 32)}
+    maps = encoder.hidden_maps(batch)
+    assert [tuple(m.shape) for m in maps] == [(2, 16, 4, 4)] * 3
+    assert torch.allclose(maps[-1].flatten(2).transpose(1, 2), encoder(batch).local, atol=1e-6)
+    assert not torch.equal(maps[0], maps[1])
+    with pytest.raises(ValueError, match="leaves holes"):
+        ViTEncoder(32, 8, 16, 1, 2, patch_drop=0.5).hidden_maps(batch)
+
+
+def test_every_part_of_the_decoder_is_used() -> None:
+    decoder = UnetrDecoder(16, 8, 2, channels=4)
+    maps = [torch.randn(2, 16, 4, 4) for _ in range(3)]
+    logits = decoder(torch.rand(2, 1, 32, 32), maps)
+    assert logits.shape == (2, 2, 32, 32)
+    logits.sum().backward()
+    assert all(p.grad is not None for p in decoder.parameters())
+    with pytest.raises(ValueError, match="patch_size 12"):
+        UnetrDecoder(16, 12, 2)
+
+
+def test_it_learns_where_a_finding_is_with_a_frozen_tower() -> None:
+    model = tiny(frozen=True)
+    model._columns = [1, 0]
+    mask = torch.zeros(8, 32, 32, dtype=torch.bool)
+    image = 0.2 * torch.rand(8, 1, 32, 32)
+    for i in range(8):
+        mask[i, 2 * i : 2 * i + 10, 5:20] = True
+        image[i, 0][mask[i]] += 0.6
+    batch = {"image": image, "masks": list(mask[:, None]), "mask_concepts": [torch.tensor([1])] * 8}
+    targets = model.targets(batch)
+    assert torch.equal(targets[:, 0], mask.float()) and not targets[:, 1].any()
+    before = {name: p.clone() for name, p in model.image_encoder.named_parameters()}
+    optimizer = torch.optim.Adam(model.decoder.parameters(), 0.02)
+    for _ in range(25):
+        optimizer.zero_grad()
+        model._loss(model._forward(batch)[0], targets).backward()
+        optimizer.step()
+    drawn = model._forward(batch)[0].sigmoid() > 0.5
+    assert (drawn[:, 0] & mask).sum() * 2 / (drawn[:, 0].sum() + mask.sum()) > 0.8
+    assert drawn[:, 1].float().mean() < 0.05
+    tower = dict(model.image_encoder.named_parameters())
+    assert all(p.grad is None and torch.equal(p, before[name]) for name, p in tower.items())
+
+
+def test_dice_counts_images_with_the_finding_and_alarms_the_others() -> None:
+    nan = float("nan")
+    alarms = [{"mass": nan, "edema": float(i < 2)} for i in range(8)]
+    rows = [SegmentedImage({"mass": 0.5, "edema": nan}, alarm) for alarm in alarms]
+    rows += [SegmentedImage({"mass": nan, "edema": 1.0}, {"mass": 0.0, "edema": nan})]
+    index, none = torch.arange(9), torch.zeros(9, 2)
+    features = Features(none, none, index, None, none, index, index, measured={"segmentation": rows})
+    result = SegmentationDice(resamples=20).evaluate(features, Occasion("test", ("mass", "edema"), True))
+    assert result.metrics["dice/mass"] == result.metrics["dice_macro"] == 0.5
+    assert result.details["left_out"] == {"edema": 1} and "dice/edema" not in result.metrics
+    assert result.metrics["false_alarm_macro"] == 0
+    loose = SegmentationDice(min_count=1, resamples=0).evaluate(features, Occasion("test", ("mass",), True))
+    assert loose.metrics["dice_macro"] == 0.75 and loose.metrics["false_alarm/edema"] == 0.25
+
+
+def test_masks_and_moving_augmentation_are_refused_together(synthesizer: PairSynthesizer) -> None:
+    with pytest.raises(ValueError, match="moves images and not their masks"):
+        SyntheticPairs(synthesizer, 4, train_masks=True, augmentation=Augmentation())
+    still = Augmentation(scale=0, shift=0)
+    data = SyntheticPairs(synthesizer, 4, train_masks=True, augmentation=still)
+    assert data.source("train").masks and not data.source("test").masks
+
+
+@pytest.mark.parametrize("frozen", ["true", "false"])
+def test_the_command_line_segments(
+    train: Callable[..., Any], weights: str, frozen: str, pretrained: Any
+) -> None:
+    small = ["--model.init_args.channels=4", "--data.init_args.batch_size=16", "--trainer.max_epochs=1"]
+    summary, directory = train("segmentation", weights, *small, f"--model.init_args.frozen={frozen}")
+    assert 0 <= summary["val/segmentation/dice_macro"] <= 1 and np.isfinite(summary["val/loss"])
+    details = summary["details"]["val/segmentation"]
+    assert details.keys() >= {"n", "split_sha256", "intervals", "images_with"}
+    assert (directory / "pictures" / "val_segmentation.png").stat().st_size > 10_000
+    checkpoint = directory / "checkpoints" / "best.ckpt"
+    saved = torch.load(checkpoint, weights_only=True)["state_dict"]
+    tower = torch.load(pretrained / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    same = [torch.equal(saved[k], tower[k]) for k in saved if k.startswith("image_encoder.vit.layers")]
+    assert all(same) if frozen == "true" else not any(same)
+    if frozen == "true":
+        main(["test", "-c", str(directory / "config.yaml"), f"--ckpt_path={checkpoint}"])
+        assert "test/segmentation/dice_macro" in json.loads((directory / "test" / "summary.json").read_text())
