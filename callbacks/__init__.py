@@ -12,6 +12,8 @@ from callbacks.generator_export import GeneratorExport
 from callbacks.geometry import EmbeddingGeometry
 from callbacks.linear_probe import LinearProbe
 from callbacks.phrase_grounding import PhraseGrounding
+from callbacks.question_answering import QuestionAnswering
+from callbacks.report_scores import ReportScores
 from callbacks.retrieval import Retrieval
 from callbacks.segmentation_dice import SegmentationDice
 from callbacks.summary import RunSummary
@@ -33,6 +35,8 @@ __all__ = [
     "PairGallery",
     "PhraseGrounding",
     "ProbeFloors",
+    "QuestionAnswering",
+    "ReportScores",
     "Result",
     "Retrieval",
     "RunSummary",

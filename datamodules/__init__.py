@@ -4,6 +4,7 @@ from datamodules.image_reports import ImageReports
 from datamodules.labelled import LabelledImages
 from datamodules.labels import LabelColumns
 from datamodules.origin import Origin
+from datamodules.question_writer import QuestionWriter
 from datamodules.synthetic import SyntheticPairs
 from datamodules.table import Columns
 from datamodules.transforms import Augmentation, TextView
@@ -15,6 +16,7 @@ __all__ = [
     "LabelColumns",
     "LabelledImages",
     "Origin",
+    "QuestionWriter",
     "SyntheticPairs",
     "TextView",
 ]

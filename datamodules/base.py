@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.pytorch import LightningDataModule
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from datamodules.batch import Batch
+from datamodules.claim_reader import ClaimReader
 from datamodules.dataset import BatchDataset, SampleSource
 from datamodules.epoch_loader import EpochLoader
 from datamodules.samplers import EpochSampler, OrderedSampler
@@ -118,6 +120,14 @@ class BatchDataModule(LightningDataModule):
     def concept_names(self) -> tuple[str, ...]:
         """Names of the concepts, in label order."""
         return self.catalog.names
+
+    def claims(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Read which concepts texts assert and deny: see `ClaimReader`.
+
+        Returns:
+            Float32 0/1 of ``(text, concept)`` each.
+        """
+        return ClaimReader(self.catalog).read(texts)
 
     def train_dataloader(self) -> EpochLoader:
         """Full batches of the current epoch, the same number on every rank.

@@ -27,6 +27,9 @@ TWINS = "twins"
 LEFT_OUT = "left_out"
 MASKS = "masks"
 MASK_CONCEPTS = "mask_concepts"
+QUESTION = "question"
+QUESTION_KIND = "question_kind"
+ANSWER = "answer"
 
 VIEWS = ("PA", "AP")
 """Views in the order of their codes: ``VIEW`` holds the position in this tuple."""
@@ -95,6 +98,9 @@ class Batch(TypedDict, total=False):
         masks: A bool tensor ``(finding, height, width)`` for each sample.
         mask_concepts: An int64 tensor ``(finding,)`` for each sample: the concept, in catalogue order, of
             each mask.
+        question: Where a data module was asked for them, the closed questions that ``input_ids`` encode then.
+        question_kind: What each asks for: presence, side, severity …
+        answer: float32 ``(batch,)``, 1 yes, 0 no.
     """
 
     image: Tensor
@@ -111,3 +117,6 @@ class Batch(TypedDict, total=False):
     twins: Twins
     masks: list[Tensor]
     mask_concepts: list[Tensor]
+    question: list[str]
+    question_kind: list[str]
+    answer: Tensor

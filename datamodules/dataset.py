@@ -15,9 +15,11 @@ from torch.utils.data import Dataset
 
 from datamodules.batch import Batch, EncodedTexts, Twins
 from datamodules.claim_reader import ClaimReader
+from datamodules.question_writer import QuestionWriter
 from datamodules.samplers import Key
 from datamodules.tokenizer import encode
 from datamodules.transforms import Augmentation, TextView, full_text
+from synthesis.case import Case
 from synthesis.concepts import ConceptCatalog
 from synthesis.reports.report import Report
 from synthesis.seeding import generator, pair_seed
@@ -40,6 +42,7 @@ class Sample:
         mask_concepts: int64 ``(finding,)``, the concept of each mask, or None.
         twin: The same patient with one finding switched off, or as it is where that cannot be; or None.
         left_out: The finding switched off, in catalogue order; -1 for none.
+        case: What a made image shows, or None.
     """
 
     image: Tensor
@@ -51,6 +54,7 @@ class Sample:
     mask_concepts: Tensor | None = None
     twin: Sample | None = None
     left_out: int = -1
+    case: Case | None = None
 
 
 class SampleSource(Protocol):
@@ -84,6 +88,7 @@ class BatchDataset(Dataset[Batch]):
         catalog: The concepts, needed where a view asks for claims.
         image_views: Augmentations of each image, ≥ 1.
         unpaired: Whether the texts are those of other samples, drawn anew in every epoch.
+        questions: Asks a question about each made image, which is then encoded instead of its report.
     """
 
     def __init__(
@@ -97,6 +102,7 @@ class BatchDataset(Dataset[Batch]):
         catalog: ConceptCatalog | None = None,
         image_views: int = 1,
         unpaired: bool = False,
+        questions: QuestionWriter | None = None,
     ) -> None:
         self.source = source
         self.tokenizer = tokenizer
@@ -107,6 +113,7 @@ class BatchDataset(Dataset[Batch]):
         self.catalog = catalog
         self.image_views = image_views
         self.unpaired = unpaired
+        self.questions = questions
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -151,6 +158,8 @@ class BatchDataset(Dataset[Batch]):
             batch["mask_concepts"] = [s.mask_concepts for s in samples if s.mask_concepts is not None]
         if samples[0].twin is not None:
             batch["twins"] = self._twins(samples, pairs)
+        if self.questions is not None:
+            self._ask(batch, samples, pairs)
         return batch
 
     def _told(self, samples: list[Sample], keys: Sequence[Key]) -> list[Sample]:
@@ -174,6 +183,20 @@ class BatchDataset(Dataset[Batch]):
             report=texts,
             left_out=torch.tensor([sample.left_out for sample in samples]),
         )
+
+    def _ask(self, batch: Batch, samples: Sequence[Sample], keys: Sequence[Key]) -> None:
+        """Put a question about each sample into the batch, in the place of its report."""
+        assert self.questions is not None and self.tokenizer is not None
+        asked = [
+            self.questions.ask(sample.case, self._rng(*key, "question"))
+            for sample, key in zip(samples, keys, strict=True)
+            if sample.case is not None
+        ]
+        batch["question"] = [question.text for question in asked]
+        batch["question_kind"] = [question.kind for question in asked]
+        batch["answer"] = torch.tensor([float(question.answer) for question in asked])
+        encoded = encode(self.tokenizer, batch["question"], self.max_length)
+        batch["input_ids"], batch["attention_mask"] = encoded
 
     def _image(self, image: Tensor, epoch: int, index: int, view: int = 0) -> Tensor:
         if self.augmentation is None:

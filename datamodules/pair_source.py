@@ -69,6 +69,7 @@ class PairSource:
             group=pair.index,
             view=VIEWS.index(pair.case.view),
             report=pair.report,
+            case=pair.case,
         )
         if masks:
             if pair.masks is None:

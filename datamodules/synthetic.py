@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.base import STAGES, BatchDataModule
+from datamodules.dataset import BatchDataset
 from datamodules.pair_source import PairSource
+from datamodules.question_writer import QuestionWriter
 from datamodules.recent_pairs import RecentPairs
 from datamodules.samplers import ECHO_ROWS, ECHO_SPAN
 from datamodules.tokenizer import load_tokenizer, store_tokenizer, tokenizer_directory
@@ -61,6 +63,7 @@ class SyntheticPairs(BatchDataModule):
             no pairs.
         twins: Whether batches hold the counterfactual twin of each pair: the same patient with one finding
             switched off, and the report of that (see `TwinSynthesizer`). Twins go through the cache too.
+        questions: Asks a closed question about each image; batches then encode it instead of the report.
         label_fraction: Share of the training pairs that are trained on, in (0, 1].
 
     Raises:
@@ -95,6 +98,7 @@ class SyntheticPairs(BatchDataModule):
         image_views: int = 1,
         unpaired: bool = False,
         twins: bool = False,
+        questions: QuestionWriter | None = None,
         label_fraction: float = 1.0,
     ) -> None:
         catalog = synthesizer.catalog
@@ -132,6 +136,7 @@ class SyntheticPairs(BatchDataModule):
         self.tokenizer_writer = tokenizer_writer
         self.masks = masks
         self.train_masks = train_masks
+        self.questions = questions
 
     def prepare_data(self) -> None:
         """Train the tokenizer and fill the cache, where they are asked for and not there yet."""
@@ -169,6 +174,11 @@ class SyntheticPairs(BatchDataModule):
             return RecentPairs(made, ECHO_ROWS * ECHO_SPAN * self.batch_size) if shown_again else made
         content = recipe(maker, self.seed)
         return partial(PairCache(split_directory(self.cache_dir, content, split), content).pairs, masks=masks)
+
+    def _dataset(self, *args: Any, **kwargs: Any) -> BatchDataset:
+        dataset = super()._dataset(*args, **kwargs)
+        dataset.questions = self.questions
+        return dataset
 
     def split_sha256(self, split: str) -> str:
         """Return the SHA-256 of the recipe and the size of a split."""

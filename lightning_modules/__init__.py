@@ -3,7 +3,9 @@
 from lightning_modules.adaptation import Adaptation
 from lightning_modules.bert_encoder import BertEncoder
 from lightning_modules.downstream.fine_tune import FineTune
+from lightning_modules.downstream.report_generation import ReportGeneration
 from lightning_modules.downstream.segmentation import Segmentation
+from lightning_modules.downstream.visual_question_answering import VisualQuestionAnswering
 from lightning_modules.dual_encoder import DualEncoder
 from lightning_modules.encoders import EncodedTwins, EncoderOutput, ImageEncoder, TextEncoder
 from lightning_modules.generators import (
@@ -51,8 +53,10 @@ __all__ = [
     "MultiViewInfoNCE",
     "Objective",
     "ReportEncoder",
+    "ReportGeneration",
     "Segmentation",
     "SigLIP",
     "TextEncoder",
     "ViTEncoder",
+    "VisualQuestionAnswering",
 ]

@@ -45,6 +45,9 @@ def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, A
     return [group for group in groups if group["params"]]
 
 
+TOWERS = ("image_encoder.", "text_encoder.")
+"""How the names of pre-trained parameters begin."""
+
 _BLOCK = re.compile(r"(?:^|\.)layers?\.(\d+)\.")
 
 
@@ -59,7 +62,7 @@ def layer_wise_groups(
     2020, ELECTRA, arXiv 2003.10555; used for ViT by Bao et al. 2022, BEiT, arXiv 2106.08254).
 
     Args:
-        module: A model with one transformer whose blocks are named ``layers.<n>`` or ``layer.<n>``.
+        module: A model whose `TOWERS` have blocks named ``layers.<n>`` or ``layer.<n>``.
         learning_rate: Peak rate of what comes after the blocks.
         weight_decay: Of kernels, see `parameter_groups`.
         layer_decay: Factor from a block to the one before it, in (0, 1]; 1 gives all the same rate.
@@ -86,7 +89,9 @@ def layer_wise_groups(
 
 
 def _depth(name: str) -> int | None:
-    """0 for embeddings, from 1 for blocks, None for what comes after them."""
+    """0 for a tower's embeddings, from 1 for its blocks, None for what comes after them."""
+    if not name.startswith(TOWERS):
+        return None
     if ".embeddings." in f".{name}":
         return 0
     block = _BLOCK.search(name)

@@ -19,8 +19,6 @@ from lightning_modules.contexts import seeded
 from lightning_modules.encoders import EncoderOutput, ImageEncoder
 from lightning_modules.optimization import layer_wise_groups, total_steps, warmup_cosine
 
-_PREFIX = "image_encoder."
-
 
 class ImageTask(LightningModule):
     """A downstream model, trained by AdamW with layer-wise learning rates, warm-up and cosine decay.
@@ -68,9 +66,14 @@ class ImageTask(LightningModule):
             stage: ``fit``, ``validate``, ``test`` or ``predict``.
         """
         if stage == "fit" and self.weights is not None:
-            load_image_encoder(self.image_encoder, self.weights)
+            for name, tower in self.towers().items():
+                load_tower_weights(tower, self.weights, name)
         for part in [self.image_encoder] if self.frozen else self.idle_parts():
             part.requires_grad_(False)
+
+    def towers(self) -> dict[str, nn.Module]:
+        """The parts that pre-training has trained, by their names there."""
+        return {"image_encoder": self.image_encoder}
 
     def idle_parts(self) -> list[nn.Module]:
         """Parts of the tower that the task does not use: DDP refuses parameters without a gradient."""
@@ -109,15 +112,16 @@ def features(images: EncoderOutput) -> dict[str, Any]:
     return {"image": images.projected, "image_pooled": images.pooled.float()}
 
 
-def load_image_encoder(encoder: nn.Module, checkpoint: str) -> None:
-    """Load the image tower of a pre-training run.
+def load_tower_weights(tower: nn.Module, checkpoint: str, name: str) -> None:
+    """Load a tower of a pre-training run.
 
     Args:
-        encoder: A tower of the same architecture.
-        checkpoint: Its ``.ckpt`` file.
+        tower: A tower of the same architecture.
+        checkpoint: The run's ``.ckpt`` file.
+        name: The tower's name in it, ``image_encoder`` or ``text_encoder``.
 
     Raises:
-        ValueError: If the file cannot be read, holds no image tower, or one of another architecture.
+        ValueError: If the file cannot be read, holds no such tower, or one of another architecture.
     """
     try:
         saved: Mapping[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
@@ -126,10 +130,11 @@ def load_image_encoder(encoder: nn.Module, checkpoint: str) -> None:
             f"weights={checkpoint!r} is no checkpoint that can be read ({error}): give the best.ckpt of a "
             "run of `main.py fit`, or null to train from scratch"
         ) from error
-    tower = {key.removeprefix(_PREFIX): value for key, value in saved.items() if key.startswith(_PREFIX)}
-    if not tower:
+    prefix = f"{name}."
+    state = {key.removeprefix(prefix): value for key, value in saved.items() if key.startswith(prefix)}
+    if not state:
         raise ValueError(
-            f"weights={checkpoint!r} holds no {_PREFIX}* tensors: give a checkpoint of DualEncoder"
+            f"weights={checkpoint!r} holds no {prefix}* tensors: give a checkpoint of DualEncoder"
         )
-    require_same_architecture(encoder.state_dict(), tower)
-    encoder.load_state_dict(tower)
+    require_same_architecture(tower.state_dict(), state)
+    tower.load_state_dict(state)

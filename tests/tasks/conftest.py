@@ -81,3 +81,24 @@ def train(pretrained: Path, tmp_path: Path) -> Callable[..., tuple[dict[str, Any
 def weights(pretrained: Path) -> str:
     """The argument that starts a task from the pre-trained tower."""
     return f"--model.init_args.weights={pretrained / 'checkpoints' / 'last.ckpt'}"
+
+
+@pytest.fixture
+def tokenizer_for_words() -> Any:
+    """A tokenizer of a dozen whole words."""
+    from transformers import BertTokenizerFast
+
+    words = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        "left",
+        "right",
+        "effusion",
+        "nodule",
+        "no",
+        "large",
+    ]
+    return BertTokenizerFast(vocab={word: i for i, word in enumerate(words)})

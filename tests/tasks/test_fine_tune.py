@@ -100,21 +100,21 @@ def test_fine_tuning_starts_from_the_tower_and_is_tested_without_it(
 
 
 def test_wrong_weights_are_refused_with_the_remedy(tmp_path: Path) -> None:
-    from lightning_modules.downstream.image_task import load_image_encoder
+    from lightning_modules.downstream.image_task import load_tower_weights
 
     encoder = ViTEncoder(32, 8, 16, 1, 2)
     with pytest.raises(ValueError, match=r"gone.ckpt' is no checkpoint"):
-        load_image_encoder(encoder, str(tmp_path / "gone.ckpt"))
+        load_tower_weights(encoder, str(tmp_path / "gone.ckpt"), "image_encoder")
     (tmp_path / "text.ckpt").write_text("hello")
     with pytest.raises(ValueError, match="is no checkpoint"):
-        load_image_encoder(encoder, str(tmp_path / "text.ckpt"))
+        load_tower_weights(encoder, str(tmp_path / "text.ckpt"), "image_encoder")
     torch.save({"state_dict": {"head.weight": torch.zeros(1)}}, tmp_path / "other.ckpt")
     with pytest.raises(ValueError, match="holds no image_encoder"):
-        load_image_encoder(encoder, str(tmp_path / "other.ckpt"))
+        load_tower_weights(encoder, str(tmp_path / "other.ckpt"), "image_encoder")
     larger = {f"image_encoder.{k}": v for k, v in ViTEncoder(32, 8, 32, 1, 2).state_dict().items()}
     torch.save({"state_dict": larger}, tmp_path / "larger.ckpt")
     with pytest.raises(ValueError, match="another architecture"):
-        load_image_encoder(encoder, str(tmp_path / "larger.ckpt"))
+        load_tower_weights(encoder, str(tmp_path / "larger.ckpt"), "image_encoder")
 
 
 def test_a_frozen_tower_keeps_its_weights_and_mode() -> None:

@@ -1,0 +1,170 @@
+"""Generated reports: do they state the findings, and in the words of the true ones?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import lightning as L
+import numpy as np
+
+from callbacks.batch_evaluation import BatchEvaluation
+from callbacks.evaluation import Occasion, Result
+from callbacks.features import Features
+from callbacks.intervals import Array, PatientBootstrap
+from callbacks.report_pictures import report_sheet
+from datamodules.batch import IMAGE, INDEX
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Claims = Callable[[Sequence[str]], tuple[Any, Any]]
+
+
+@dataclass(frozen=True)
+class GeneratedReport:
+    """A report as a model writes it, and the true one.
+
+    Attributes:
+        generated: The model's.
+        reference: The true one, through the same tokenizer.
+        image: ``(height, width)``, kept for the first samples alone.
+    """
+
+    generated: str
+    reference: str
+    image: np.ndarray | None = None
+
+
+class ReportScores(BatchEvaluation):
+    """Entity F1 by the catalogue's extractor, BLEU-4 and ROUGE-L by torchmetrics.
+
+    The extractor (`datamodules.BatchDataModule.claims`) reads which concepts a text asserts; those of the
+    generated report are compared with those of the true one, as clinical-efficacy metrics do (Chen et al.
+    2020, R2Gen, arXiv:2010.16056). ``entity_f1_shuffled`` gives every image the report generated for another
+    one: what common phrases earn without a look at the image. Word overlap is mostly such phrases.
+
+    Figures: ``entity_f1``, ``entity_precision``, ``entity_recall`` (pooled over all concepts and reports),
+    ``entity_f1_macro`` (mean over concepts), ``entity_f1/<concept>``, ``entity_f1_shuffled``, ``bleu4``,
+    ``rouge_l``, ``distinct`` (share of different texts).
+
+    Args:
+        min_count: A concept that fewer true reports assert has no figure, and is named.
+        examples: How many of the first samples are kept for the picture.
+        resamples: Bootstrap resamples of patients for 95 % intervals of the pooled figures.
+        seed: Of the bootstrap.
+        name: The callback's part of the metric names.
+        dataloader_idx: Which of several evaluation loaders it looks at.
+
+    Raises:
+        ValueError: If a number is negative.
+    """
+
+    def __init__(
+        self,
+        min_count: int = 10,
+        examples: int = 6,
+        resamples: int = 1000,
+        seed: int = 0,
+        name: str = "report",
+        dataloader_idx: int = 0,
+    ) -> None:
+        super().__init__(name, dataloader_idx)
+        if min(min_count, examples, resamples) < 0:
+            raise ValueError(
+                f"min_count={min_count}, examples={examples} and resamples={resamples} must be at least 0"
+            )
+        self.min_count, self.examples, self.resamples, self.seed = min_count, examples, resamples, seed
+        self.claims: Claims | None = None
+
+    def prepare(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Takes the extractor from the data."""
+        self.claims = trainer.datamodule.claims  # type: ignore[attr-defined]
+
+    def measure(
+        self, pl_module: L.LightningModule, batch: Mapping[str, Any], outputs: Mapping[str, Any]
+    ) -> Sequence[GeneratedReport] | None:
+        """Takes the reports."""
+        if "generated" not in outputs:
+            return None
+        texts = zip(outputs["generated"], outputs["reference"], strict=True)
+        index = batch[INDEX].tolist()
+        return [
+            GeneratedReport(
+                *both, batch[IMAGE][i, 0].float().cpu().numpy() if index[i] < self.examples else None
+            )
+            for i, both in enumerate(texts)
+        ]
+
+    def evaluate(self, features: Features, occasion: Occasion) -> Result:
+        """Compares the reports."""
+        rows: list[GeneratedReport] | None = features.measured.get(self.name)
+        if rows is None:
+            return Result({}, {"note": "no reports were generated: that is done at test"})
+        assert self.claims is not None, "prepare sets it"
+        written, true = [row.generated for row in rows], [row.reference for row in rows]
+        said, held = (self.claims(texts)[0].numpy() > 0 for texts in (written, true))
+        counts = held.sum(0)
+        by_concept = f1(said & held, said, held, axis=0)
+        judged = [c for c in range(len(counts)) if counts[c] >= max(1, self.min_count)]
+        scored = {occasion.concepts[c]: float(by_concept[c]) for c in judged}
+        shuffled = np.roll(said, 1, axis=0)
+        metrics = {
+            "entity_f1": float(f1(said & held, said, held)),
+            "entity_precision": float((said & held).sum() / max(1, said.sum())),
+            "entity_recall": float((said & held).sum() / max(1, held.sum())),
+            "entity_f1_shuffled": float(f1(shuffled & held, shuffled, held)),
+            **({"entity_f1_macro": float(np.mean(list(scored.values())))} if scored else {}),
+            **{f"entity_f1/{name}": value for name, value in scored.items()},
+            **word_overlap(written, true),
+            "distinct": len(set(written)) / len(written),
+        }
+        details = {
+            "asserted": {name: int(n) for name, n in zip(occasion.concepts, counts, strict=True) if n},
+            "left_out": {occasion.concepts[c]: int(n) for c, n in enumerate(counts) if n and c not in judged},
+            "intervals": self._intervals(said, held, shuffled, features) if occasion.final else {},
+        }
+        return Result(metrics, details)
+
+    def _intervals(
+        self, said: np.ndarray, held: np.ndarray, shuffled: np.ndarray, features: Features
+    ) -> dict[str, list[float]]:
+        if not self.resamples:
+            return {}
+        bootstrap = PatientBootstrap(features.group.numpy(), self.resamples, self.seed)
+        found = {}
+        for name, some in (("entity_f1", said), ("entity_f1_shuffled", shuffled)):
+            # Counts a report; in a resample they are weighted sums.
+            table = np.stack([(some & held).sum(1), some.sum(1), held.sum(1)], 1).astype(float)
+            sums = np.concatenate([weights.T @ table for weights in bootstrap.weights()])
+            found[name] = bootstrap.interval(2 * sums[:, 0] / np.maximum(1, sums[:, 1] + sums[:, 2]))
+        return found
+
+    def pictures(self, features: Features, occasion: Occasion, result: Result) -> dict[str, Figure]:
+        """Draws images with true and generated reports."""
+        rows: list[GeneratedReport] = features.measured[self.name]
+        shown = [(row.image, row.reference, row.generated) for row in rows if row.image is not None]
+        return {"reports": report_sheet(shown)} if shown else {}
+
+
+def f1(both: np.ndarray, said: np.ndarray, held: np.ndarray, axis: int | None = None) -> Array:
+    """F1 of entities: twice those in both texts over those in either, counted twice where in both.
+
+    Args:
+        both: ``(report, concept)`` bool, asserted by both.
+        said: … by the generated report.
+        held: … by the true one.
+        axis: Pool over this axis; None over all.
+    """
+    total = said.sum(axis) + held.sum(axis)
+    return np.asarray(2 * both.sum(axis) / np.maximum(1, total), float)
+
+
+def word_overlap(written: Sequence[str], true: Sequence[str]) -> dict[str, float]:
+    """BLEU-4 of the corpus, and ROUGE-L (F) averaged over reports."""
+    from torchmetrics.functional.text import bleu_score, rouge_score
+
+    rouge = rouge_score(list(written), list(true), rouge_keys="rougeL")
+    bleu = bleu_score(list(written), [[text] for text in true])
+    return {"bleu4": float(bleu), "rouge_l": float(rouge["rougeL_fmeasure"])}

@@ -1,0 +1,116 @@
+"""Visual question answering: yes or no, from the tokens of a question that look at an image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from datamodules.batch import ANSWER, IMAGE
+from lightning_modules.downstream.image_task import ImageTask, features
+from lightning_modules.encoders import ImageEncoder, TextEncoder
+
+_Batch = Mapping[str, Any]
+
+
+class VisualQuestionAnswering(ImageTask):
+    """Closed questions: the question's tokens attend to the image's patches, and their mean is classified.
+
+    Both towers come from pre-training and are tuned (or frozen); the fusion is a transformer decoder of
+    PyTorch without causal mask, from scratch. The loss is binary cross-entropy.
+
+    Logs ``train/loss`` and ``val/loss``. Evaluation steps return ``scores`` ``(batch,)``, the logit of "yes",
+    for `callbacks.QuestionAnswering`.
+
+    Args:
+        image_encoder: Tower for images.
+        text_encoder: Tower for questions.
+        fusion_layers: Blocks of the fusion.
+        fusion_heads: Attention heads a block.
+        dropout: Dropout rate of the fusion.
+        **kwargs: See `ImageTask`.
+    """
+
+    def __init__(
+        self,
+        image_encoder: ImageEncoder,
+        text_encoder: TextEncoder,
+        fusion_layers: int = 2,
+        fusion_heads: int = 4,
+        dropout: float = 0.1,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(image_encoder, **kwargs)
+        self.text_encoder = text_encoder
+        width = text_encoder.width
+        if width % fusion_heads:
+            raise ValueError(
+                f"VisualQuestionAnswering: the text encoder's width {width} is no multiple of fusion_heads "
+                f"{fusion_heads}"
+            )
+        self.patches = nn.Linear(image_encoder.width, width)
+        layer = nn.TransformerDecoderLayer(
+            width, fusion_heads, 4 * width, dropout, activation="gelu", batch_first=True, norm_first=True
+        )
+        self.fusion = nn.TransformerDecoder(layer, fusion_layers, nn.LayerNorm(width))
+        self.head = nn.Linear(width, 1)
+
+    def setup(self, stage: str) -> None:
+        """See `ImageTask.setup`; also makes sure that the data asks questions the text encoder can read.
+
+        Raises:
+            ValueError: If it does not.
+        """
+        super().setup(stage)
+        datamodule = self.trainer.datamodule  # type: ignore[attr-defined]
+        if getattr(datamodule, "questions", None) is None:
+            raise ValueError("the data asks no questions: set data.init_args.questions (QuestionWriter)")
+        self.text_encoder.check_tokenizer(datamodule.tokenizer)
+        if self.frozen:
+            self.text_encoder.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> VisualQuestionAnswering:
+        """Set the mode; frozen towers stay in evaluation."""
+        super().train(mode)
+        if self.frozen:
+            self.text_encoder.eval()
+        return self
+
+    def towers(self) -> dict[str, nn.Module]:
+        """See `ImageTask.towers`."""
+        return {"image_encoder": self.image_encoder, "text_encoder": self.text_encoder}
+
+    def idle_parts(self) -> list[nn.Module]:
+        """See `ImageTask.idle_parts`: pooling is not used either."""
+        pooling = [part for name, part in self.image_encoder.named_children() if name == "mix"]
+        return [*super().idle_parts(), self.text_encoder.projection, *pooling]
+
+    def training_step(self, batch: _Batch, batch_idx: int) -> Tensor:
+        """Compute the loss of one batch."""
+        with self.draws():
+            scores = self._answer(batch, self.image_encoder(batch).local)
+            loss = F.binary_cross_entropy_with_logits(scores.float(), batch[ANSWER])
+        self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(batch[IMAGE]))
+        return loss
+
+    def validation_step(self, batch: _Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
+        """Return features and scores, and log the loss."""
+        outputs = self.test_step(batch, batch_idx)
+        loss = F.binary_cross_entropy_with_logits(outputs["scores"], batch[ANSWER])
+        size = len(batch[IMAGE])
+        self.log("val/loss", loss, batch_size=size, sync_dist=True, add_dataloader_idx=False)
+        return outputs
+
+    def test_step(self, batch: _Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
+        """Return features and scores."""
+        images = self.image_encoder(batch)
+        return features(images) | {"scores": self._answer(batch, images.local).float()}
+
+    def _answer(self, batch: _Batch, patches: Tensor) -> Tensor:
+        question = self.text_encoder(batch)
+        padding = ~question.local_mask
+        fused = self.fusion(question.local, self.patches(patches), tgt_key_padding_mask=padding)
+        weights = question.local_mask.to(fused.dtype)[..., None]
+        return self.head((fused * weights).sum(1) / weights.sum(1))[:, 0]

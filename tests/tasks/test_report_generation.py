@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from callbacks import Features, Occasion, ReportScores
+from callbacks.report_scores import GeneratedReport, f1
+from datamodules.claim_reader import ClaimReader
+from lightning_modules import ReportGeneration, ViTEncoder
+from main import main
+from synthesis.concepts import ConceptCatalog
+
+SMALL = ["width=32", "layers=1", "heads=2", "vocab_size=512"]
+TRUE = [
+    "findings : there is a large left pleural effusion . impression : pleural effusion .",
+    "findings : the heart is enlarged . impression : cardiomegaly .",
+    "findings : there is a large right pneumothorax . impression : pneumothorax .",
+]
+
+
+def judge(written: list[str], catalog: ConceptCatalog) -> dict[str, float]:
+    rows = [GeneratedReport(*both) for both in zip(written, TRUE, strict=True)]
+    index, none = torch.arange(3), torch.zeros(3, 1)
+    features = Features(none, none, index, None, none, index, index, measured={"report": rows})
+    scores = ReportScores(min_count=1, resamples=20)
+    scores.claims = ClaimReader(catalog).read
+    result = scores.evaluate(features, Occasion("test", catalog.names, True))
+    assert result.details["intervals"].keys() == {"entity_f1", "entity_f1_shuffled"}
+    return result.metrics
+
+
+def test_true_reports_are_perfect_and_those_of_others_are_not(catalog: ConceptCatalog) -> None:
+    perfect = judge(TRUE, catalog)
+    for name in ("entity_f1", "entity_f1_macro", "bleu4", "rouge_l", "distinct"):
+        assert perfect[name] == pytest.approx(1)
+    assert perfect["entity_f1/pneumothorax"] == 1 and perfect["entity_f1_shuffled"] < 0.3
+    swapped = judge(TRUE[1:] + TRUE[:1], catalog)
+    assert swapped["entity_f1"] < 0.3 and swapped["rouge_l"] < 0.9
+    denied = judge(["no pleural effusion .", "no cardiomegaly .", "no pneumothorax ."], catalog)
+    assert denied["entity_f1"] == denied["entity_recall"] == 0, "to deny is not to assert"
+    constant = judge(TRUE[:1] * 3, catalog)
+    assert constant["entity_f1_shuffled"] == constant["entity_f1"] and constant["distinct"] == 1 / 3
+
+
+def test_f1_equals_scikit_learns() -> None:
+    from sklearn.metrics import f1_score
+
+    rng = np.random.default_rng(0)
+    said, held = rng.random((2, 50, 6)) < 0.3
+    assert f1(said & held, said, held) == pytest.approx(f1_score(held, said, average="micro"))
+    assert f1(said & held, said, held, axis=0) == pytest.approx(f1_score(held, said, average=None))
+
+
+def test_it_learns_to_say_what_it_sees(tokenizer_for_words: Any) -> None:
+    """Two images, two texts: after some steps each gets its own."""
+    torch.manual_seed(0)
+    tower = ViTEncoder(32, 8, 16, 1, 2, mean=0.5, std=0.5)
+    model = ReportGeneration(tower, vocab_size=32, width=16, layers=1, heads=2, max_length=12, dropout=0.0)
+    tokenizer = tokenizer_for_words
+    model.tokenizer = tokenizer
+    model.configure_tokens()
+    image = torch.zeros(2, 1, 32, 32)
+    image[0, 0, :16], image[1, 0, 16:] = 1, 1
+    texts = ["left effusion", "no large right nodule"]
+    tokens = tokenizer(texts, padding=True, return_tensors="pt")
+    batch = {"image": image, "input_ids": tokens["input_ids"], "attention_mask": tokens["attention_mask"]}
+    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+    for _ in range(80):
+        optimizer.zero_grad()
+        model._loss(batch, model.image_encoder(batch).local).backward()
+        optimizer.step()
+    model.eval()
+    with torch.no_grad():
+        assert model.generate(model.image_encoder(batch).local) == texts
+
+
+def test_the_command_line_generates_reports(train: Callable[..., Any], weights: str, pretrained: Any) -> None:
+    small = [f"--model.init_args.{setting}" for setting in SMALL]
+    summary, directory = train("report_generation", weights, *small, "--trainer.max_epochs=1")
+    assert 0 < summary["val/loss"] < 10
+    saved = torch.load(directory / "checkpoints" / "best.ckpt", weights_only=True)
+    tower = torch.load(pretrained / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    norm = "vit.layernorm.weight"
+    own, shared = (
+        saved["state_dict"][key] for key in (f"image_encoder.{norm}", "captioner.encoder.layernorm.weight")
+    )
+    assert torch.equal(own, shared) and 0 < (own - tower[f"image_encoder.{norm}"]).abs().max() < 0.01
+    checkpoint = f"--ckpt_path={directory / 'checkpoints' / 'best.ckpt'}"
+    few = ["--data.init_args.test_pairs=6", "--data.init_args.eval_batch_size=6"]
+    main(["test", "-c", str(directory / "config.yaml"), checkpoint, *few])
+    tested = json.loads((directory / "test" / "summary.json").read_text())
+    names = ("entity_f1", "entity_f1_shuffled", "bleu4", "rouge_l", "distinct")
+    assert all(0 <= tested[f"test/report/{name}"] <= 1 for name in names)
+    assert tested["details"]["test/report"].keys() >= {"n", "split_sha256", "intervals", "asserted"}
+    assert (directory / "test" / "pictures" / "test_reports.png").stat().st_size > 10_000
