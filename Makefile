@@ -25,7 +25,7 @@ help: ## Show this list
 # The stamp is newer than both files only while the environment is what they ask for.
 .venv/.installed: pyproject.toml constraints.txt
 	@test -x .venv/bin/pip || "$$(command -v python3.11 || command -v python3)" -m venv --clear .venv
-	$(PYTHON) -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev,atlas,llm,lora]'
+	$(PYTHON) -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev,atlas,llm,lora,detection]'
 	@touch $@
 
 .PHONY: install

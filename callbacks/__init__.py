@@ -4,6 +4,7 @@ from callbacks.batch_evaluation import BatchEvaluation
 from callbacks.class_retrieval import ClassRetrieval
 from callbacks.classification import Classification
 from callbacks.counterfactual_twins import CounterfactualTwins
+from callbacks.detection_precision import DetectionPrecision
 from callbacks.evaluation import Evaluation, Occasion, Result
 from callbacks.features import FeatureCollector, Features
 from callbacks.floors import ProbeFloors
@@ -25,6 +26,7 @@ __all__ = [
     "ClassRetrieval",
     "Classification",
     "CounterfactualTwins",
+    "DetectionPrecision",
     "EmbeddingGeometry",
     "Evaluation",
     "FeatureCollector",

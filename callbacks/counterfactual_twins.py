@@ -69,9 +69,9 @@ class CounterfactualTwins(BatchEvaluation):
             return None
         sides = (batch, batch[TWINS])
         # All four by one route, whatever the precision of the step, so that twins differ by content alone.
-        images = [pl_module.encode_image(side[IMAGE]) for side in sides]  # type: ignore[operator]
-        texts = [pl_module.encode_text(side[REPORT]) for side in sides]  # type: ignore[operator]
-        images, texts = torch.stack(images, 1).double(), torch.stack(texts, 1).double()
+        both = [pl_module.encode_image(side[IMAGE]) for side in sides]  # type: ignore[operator]
+        said = [pl_module.encode_text(side[REPORT]) for side in sides]  # type: ignore[operator]
+        images, texts = torch.stack(both, 1).double(), torch.stack(said, 1).double()
         similarity = (images @ texts.transpose(1, 2)).cpu().numpy()
         return [self._comparison(batch, row, similarity[row]) for row in range(len(similarity))]
 

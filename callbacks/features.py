@@ -191,7 +191,7 @@ def _in_order(rows: Rows) -> Features:
     index = rows["index"].long()
     _, first = np.unique(index.numpy(), return_index=True)  # sorted by index, first occurrence of each
     keep = torch.from_numpy(first)
-    kept = {
+    kept: Rows = {
         name: value[keep] if isinstance(value, Tensor) else [value[i] for i in first]
         for name, value in rows.items()
     }

@@ -141,4 +141,4 @@ class SegmentationDice(BatchEvaluation):
         """Draws true and drawn outlines over the first images in which there is something."""
         rows: list[SegmentedImage] = features.measured[self.name]
         shown = [(row.image, row.masks) for row in rows if row.image is not None and row.masks]
-        return {"segmentation": mask_sheet(shown)} if shown else {}  # type: ignore[arg-type]
+        return {"segmentation": mask_sheet(shown)} if shown else {}

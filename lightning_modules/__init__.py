@@ -2,6 +2,7 @@
 
 from lightning_modules.adaptation import Adaptation
 from lightning_modules.bert_encoder import BertEncoder
+from lightning_modules.downstream.detection import Detection
 from lightning_modules.downstream.fine_tune import FineTune
 from lightning_modules.downstream.report_generation import ReportGeneration
 from lightning_modules.downstream.segmentation import Segmentation
@@ -40,6 +41,7 @@ __all__ = [
     "ConditionalVAE",
     "ContradictionInfoNCE",
     "CounterfactualTwins",
+    "Detection",
     "DualEncoder",
     "EncodedTwins",
     "EncoderOutput",

@@ -169,6 +169,12 @@ class ViTEncoder(ImageEncoder):
         pooled = self._pool(tokens[:, 0], local)
         return self.output(pooled, local, torch.ones(local.shape[:2], dtype=torch.bool, device=local.device))
 
+    def normalised(self, batch: Mapping[str, Any]) -> Tensor:
+        """Return the images as the transformer takes them, for models that run its blocks themselves."""
+        image: Tensor = batch[IMAGE]
+        suit_attention(self.vit, image.device)
+        return self._normalise(image)
+
     def hidden_maps(self, batch: Mapping[str, Any]) -> list[Tensor]:
         """Return the patches after every block as maps, for decoders that need several depths.
 
@@ -180,9 +186,7 @@ class ViTEncoder(ImageEncoder):
         """
         if self.patch_drop:
             raise ValueError(f"ViTEncoder: patch_drop {self.patch_drop} leaves holes in maps: set it to 0")
-        image: Tensor = batch[IMAGE]
-        suit_attention(self.vit, image.device)
-        output = self.vit(self._normalise(image), output_hidden_states=True)
+        output = self.vit(self.normalised(batch), output_hidden_states=True)
         # The first of the hidden states are the embeddings; the norm comes after the last.
         tokens = [*output.hidden_states[1:-1], output.last_hidden_state]
         side = self.image_size // self.patch_size

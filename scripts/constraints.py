@@ -1,4 +1,4 @@
-"""Write `constraints.txt`: the version of everything that `pip install -e '.[dev,atlas,llm,lora]'` brings.
+"""Write `constraints.txt`: the version of everything that `pip install -e '.[dev,atlas,llm,lora,detection]'` brings.
 
 Run it (`make constraints`) in an environment in which all tests pass. Unlike `pip freeze` it lists only what
 our own requirements lead to, and drops local labels such as `+cpu`, which exist on no public index.
@@ -50,7 +50,7 @@ def closure(name: str, extras: set[str]) -> dict[str, Version]:
 
 def constraints() -> str:
     """Return the text of `constraints.txt` for the environment this runs in."""
-    versions = closure("synvlp", {"dev", "atlas", "llm", "lora"})
+    versions = closure("synvlp", {"dev", "atlas", "llm", "lora", "detection"})
     return HEADER + "".join(f"{name}=={version.public}\n" for name, version in sorted(versions.items()))
 
 

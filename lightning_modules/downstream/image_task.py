@@ -53,7 +53,9 @@ class ImageTask(LightningModule):
         if not 0 < layer_decay <= 1:
             raise ValueError(f"{type(self).__name__}: layer_decay is {layer_decay}: give a factor in (0, 1]")
         # Under LightningCLI Lightning records the modules' configuration; elsewhere it would pickle them.
-        self.save_hyperparameters(ignore=None if _given_hyperparameters.get() else ["image_encoder"])
+        self.save_hyperparameters(
+            ignore=None if _given_hyperparameters.get() else ["image_encoder", "text_encoder"]
+        )
         self.image_encoder = image_encoder
         self.weights, self.frozen = weights, frozen
         self.learning_rate, self.weight_decay, self.layer_decay = learning_rate, weight_decay, layer_decay
@@ -68,8 +70,9 @@ class ImageTask(LightningModule):
         if stage == "fit" and self.weights is not None:
             for name, tower in self.towers().items():
                 load_tower_weights(tower, self.weights, name)
-        for part in [self.image_encoder] if self.frozen else self.idle_parts():
+        for part in self.towers().values() if self.frozen else self.idle_parts():
             part.requires_grad_(False)
+        self.train(self.training)
 
     def towers(self) -> dict[str, nn.Module]:
         """The parts that pre-training has trained, by their names there."""
@@ -80,10 +83,10 @@ class ImageTask(LightningModule):
         return [self.image_encoder.projection]
 
     def train(self, mode: bool = True) -> ImageTask:
-        """Set the mode; a frozen tower stays in evaluation."""
+        """Set the mode; frozen towers stay in evaluation."""
         super().train(mode)
-        if self.frozen:
-            self.image_encoder.eval()
+        for tower in self.towers().values() if self.frozen else ():
+            tower.eval()
         return self
 
     def draws(self) -> AbstractContextManager[None]:

@@ -48,6 +48,7 @@ class UnetrDecoder(nn.Module):
             for deep, shallow in pairwise(depths)
         )
         self.out = UnetOutBlock(2, channels, classes)
+        nn.init.constant_(self.out.conv.conv.bias, -3.0)  # most pixels belong to no finding
 
     def forward(self, image: Tensor, maps: Sequence[Tensor]) -> Tensor:
         """Return logits ``(batch, class, height, width)``.

@@ -68,15 +68,6 @@ class VisualQuestionAnswering(ImageTask):
         if getattr(datamodule, "questions", None) is None:
             raise ValueError("the data asks no questions: set data.init_args.questions (QuestionWriter)")
         self.text_encoder.check_tokenizer(datamodule.tokenizer)
-        if self.frozen:
-            self.text_encoder.requires_grad_(False)
-
-    def train(self, mode: bool = True) -> VisualQuestionAnswering:
-        """Set the mode; frozen towers stay in evaluation."""
-        super().train(mode)
-        if self.frozen:
-            self.text_encoder.eval()
-        return self
 
     def towers(self) -> dict[str, nn.Module]:
         """See `ImageTask.towers`."""

@@ -15,7 +15,8 @@ from main import main
 ROOT = Path(__file__).resolve().parents[2]
 SMOKE = ["-c", "configs/pretrain.yaml", "-c", "configs/recipes/smoke.yaml"]
 CSV = '--trainer.logger=[{class_path: CSVLogger, init_args: {save_dir: ".", name: "", version: ""}}]'
-QUIET = [CSV, "--trainer.enable_model_summary=false"]
+# The run that tasks start from was not validated.
+QUIET = [CSV, "--trainer.enable_model_summary=false", "--trainer.limit_val_batches=1.0"]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -35,17 +36,7 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory, artifacts: str) -> Path
     directory = tmp_path_factory.mktemp("runs") / "fit"
     checkpoint = "{class_path: ModelCheckpoint, init_args: {save_last: true, save_top_k: 0}}"
     lean = [f"--trainer.callbacks=[{checkpoint}]", "--trainer.limit_val_batches=0", "--trainer.max_epochs=1"]
-    main(
-        [
-            "fit",
-            *SMOKE,
-            *lean,
-            CSV,
-            "--trainer.enable_progress_bar=false",
-            artifacts,
-            f"--run_dir={directory}",
-        ]
-    )
+    main(["fit", *SMOKE, *lean, CSV, artifacts, f"--run_dir={directory}"])
     return directory
 
 

@@ -62,7 +62,7 @@ def test_impossible_shares_are_refused() -> None:
 
 
 def test_the_command_line_probes_with_few_labels(evaluate: Callable[..., Any]) -> None:
-    settings = "{fractions: [0.1], fraction_seeds: 2, min_count: 3, resamples: 20}"
+    settings = "{folds: 2, fractions: [0.1], fraction_seeds: 2, min_count: 3, resamples: 20}"
     probe = f"{{class_path: LinearProbe, init_args: {settings}}}"
     callbacks = f"[{{class_path: FeatureCollector}}, {probe}, {{class_path: RunSummary}}]"
     summary, directory = evaluate("linear_probe", f"--trainer.callbacks={callbacks}")

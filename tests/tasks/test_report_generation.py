@@ -65,12 +65,12 @@ def test_it_learns_to_say_what_it_sees(tokenizer_for_words: Any) -> None:
     model.tokenizer = tokenizer
     model.configure_tokens()
     image = torch.zeros(2, 1, 32, 32)
-    image[0, 0, :16], image[1, 0, 16:] = 1, 1
+    image[1] = 1
     texts = ["left effusion", "no large right nodule"]
     tokens = tokenizer(texts, padding=True, return_tensors="pt")
     batch = {"image": image, "input_ids": tokens["input_ids"], "attention_mask": tokens["attention_mask"]}
     optimizer = torch.optim.Adam(model.parameters(), 0.01)
-    for _ in range(80):
+    for _ in range(120):
         optimizer.zero_grad()
         model._loss(batch, model.image_encoder(batch).local).backward()
         optimizer.step()

@@ -1,0 +1,160 @@
+"""Detection: boxes around findings, by detection tokens in the image encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from datamodules.batch import IMAGE, MASK_CONCEPTS, MASKS
+from lightning_modules.downstream.boxes import boxes_of, corners
+from lightning_modules.downstream.image_task import ImageTask
+from lightning_modules.vit_encoder import ViTEncoder
+
+_Batch = Mapping[str, Any]
+
+FOCAL = ("pleural_effusion", "pneumothorax", "consolidation", "mass", "nodule", "cardiomegaly")
+
+
+class Detection(ImageTask):
+    """`transformers.YolosForObjectDetection` whose blocks, norm and patch embedding are the tower's.
+
+    YOLOS (Fang et al. 2021, arXiv 2106.00666): learnt tokens run through a plain vision transformer beside
+    the patches, each becomes a box and a class or none, matched to the true boxes one to one (DETR's loss).
+    True boxes are those of the connected parts of the masks. Only the tokens, their places and two small
+    heads are new.
+
+    Logs ``train/loss`` and ``val/loss``. Evaluation steps return ``boxes`` ``(batch, token, 4)`` (left, top,
+    right, bottom, as shares of the image's sides), ``box_scores`` and ``box_classes`` ``(batch, token)``, for
+    `callbacks.DetectionPrecision`.
+
+    Args:
+        image_encoder: The tower, a vision transformer without patch dropping.
+        concepts: What is detected, names of concepts of the data.
+        tokens: Detection tokens: most boxes of an image.
+        **kwargs: See `ImageTask`.
+    """
+
+    def __init__(
+        self,
+        image_encoder: ViTEncoder,
+        concepts: Sequence[str] = FOCAL,
+        tokens: int = 20,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(image_encoder, **kwargs)
+        if not concepts or len(set(concepts)) < len(concepts):
+            raise ValueError(f"Detection: concepts={list(concepts)} must be one or more, each once")
+        if image_encoder.patch_drop:
+            raise ValueError(f"Detection: patch_drop is {image_encoder.patch_drop}: boxes need every patch")
+        self.concepts, self.tokens = tuple(concepts), tokens
+        self.detector = _yolos(image_encoder, len(self.concepts), tokens)
+
+    def setup(self, stage: str) -> None:
+        """See `ImageTask.setup`; the places of the patches are the tower's, too.
+
+        Raises:
+            ValueError: If the data does not know a concept.
+        """
+        super().setup(stage)
+        known = tuple(getattr(self.trainer.datamodule, "concept_names", ()))  # type: ignore[attr-defined]
+        if unknown := [name for name in self.concepts if name not in known]:
+            raise ValueError(f"Detection: concepts {unknown} are not among those of the data: {known}")
+        self._columns = [known.index(name) for name in self.concepts]
+        if stage == "fit":
+            self.take_places()
+
+    def take_places(self) -> None:
+        """Begin with the tower's class token and position embeddings; its own are not used any more."""
+        own, new = self.image_encoder.get_submodule("vit.embeddings"), self.detector.vit.embeddings
+        with torch.no_grad():
+            new.cls_token.copy_(own.cls_token)
+            new.position_embeddings[:, : -self.tokens].copy_(own.position_embeddings)
+        for parameter in (own.cls_token, own.position_embeddings):
+            parameter.requires_grad_(False)
+
+    def idle_parts(self) -> list[nn.Module]:
+        """See `ImageTask.idle_parts`: pooling is not used either."""
+        return [*super().idle_parts(), *(p for n, p in self.image_encoder.named_children() if n == "mix")]
+
+    def training_step(self, batch: _Batch, batch_idx: int) -> Tensor:
+        """Compute the loss of one batch."""
+        with self.draws():
+            loss: Tensor = self._detect(batch).loss
+        self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(batch[IMAGE]))
+        return loss
+
+    def validation_step(self, batch: _Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
+        """Return features and boxes, and log the loss."""
+        found = self._detect(batch)
+        size = len(batch[IMAGE])
+        self.log("val/loss", found.loss, batch_size=size, sync_dist=True, add_dataloader_idx=False)
+        return self._outputs(found)
+
+    def test_step(self, batch: _Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
+        """Return features (the mean patch) and boxes."""
+        return self._outputs(self._detect(batch))
+
+    def targets(self, batch: _Batch) -> list[dict[str, Tensor]]:
+        """Return the true boxes of each image: ``boxes (n, 4)`` (centre, size) and ``class_labels (n,)``.
+
+        Raises:
+            KeyError: If the batch has no masks.
+        """
+        if MASKS not in batch:
+            raise KeyError(
+                f"the batch has no {MASKS!r}: set data.init_args.masks and data.init_args.train_masks to true"
+            )
+        return [
+            self._boxes(masks, concepts)
+            for masks, concepts in zip(batch[MASKS], batch[MASK_CONCEPTS], strict=True)
+        ]
+
+    def _boxes(self, masks: Tensor, concepts: Tensor) -> dict[str, Tensor]:
+        boxes, classes = [torch.zeros(0, 4, device=masks.device)], []
+        for mask, concept in zip(masks, concepts.tolist(), strict=True):
+            if concept in self._columns:
+                boxes.append(boxes_of(mask))
+                classes += [self._columns.index(concept)] * len(boxes[-1])
+        labels = torch.tensor(classes, dtype=torch.int64, device=masks.device)
+        return {"boxes": torch.cat(boxes), "class_labels": labels}
+
+    def _detect(self, batch: _Batch) -> Any:
+        encoder = self.image_encoder
+        assert isinstance(encoder, ViTEncoder)
+        return self.detector(encoder.normalised(batch), labels=self.targets(batch))
+
+    def _outputs(self, found: Any) -> dict[str, Any]:
+        pooled = found.last_hidden_state[:, 1 : -self.tokens].mean(1).float()
+        scores, classes = found.logits.float().softmax(-1)[..., :-1].max(-1)  # the last class is "nothing"
+        boxes = corners(found.pred_boxes.float()).clamp(0, 1)
+        features = {"image": F.normalize(pooled, dim=1), "image_pooled": pooled}
+        return features | {"boxes": boxes, "box_scores": scores, "box_classes": classes}
+
+
+def _yolos(encoder: ViTEncoder, classes: int, tokens: int) -> Any:
+    from transformers import YolosConfig, YolosForObjectDetection
+
+    theirs = encoder.vit.config
+    config = YolosConfig(
+        hidden_size=theirs.hidden_size,
+        num_hidden_layers=theirs.num_hidden_layers,
+        num_attention_heads=theirs.num_attention_heads,
+        intermediate_size=theirs.hidden_size * 4,
+        image_size=[encoder.image_size] * 2,
+        patch_size=encoder.patch_size,
+        num_channels=1,
+        num_detection_tokens=tokens,
+        use_mid_position_embeddings=False,
+        num_labels=classes,
+    )
+    detector = YolosForObjectDetection(config)
+    detector.vit.encoder.layer = encoder.vit.layers  # called alike
+    detector.vit.layernorm = encoder.vit.layernorm
+    detector.vit.embeddings.patch_embeddings = encoder.vit.embeddings.patch_embeddings
+    for parameter in (detector.vit.embeddings.detection_tokens, detector.vit.embeddings.position_embeddings):
+        nn.init.trunc_normal_(parameter, std=0.02)  # equal tokens would stay equal
+    return detector

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from callbacks import DetectionPrecision, Features, Occasion
+from callbacks.detection_precision import DetectedBoxes
+from lightning_modules import Detection, ViTEncoder
+from lightning_modules.downstream.boxes import boxes_of, corners
+from main import main
+
+NAMES = ("mass", "edema")
+TEST = Occasion("test", NAMES, final=True)
+
+
+def test_boxes_frame_the_parts_of_a_mask_and_leave_specks_out() -> None:
+    mask = torch.zeros(20, 40, dtype=torch.bool)
+    mask[2:6, 4:12] = True
+    mask[10:18, 30:40] = True
+    mask[19, 0] = True
+    boxes = corners(boxes_of(mask)) * torch.tensor([40, 20, 40, 20])
+    assert torch.allclose(boxes, torch.tensor([[4.0, 2, 12, 6], [30, 10, 40, 18]]))
+    assert boxes_of(torch.zeros(4, 4, dtype=torch.bool)).shape == (0, 4)
+
+
+def made(n: int = 24, shift: float = 0.0, wrong: bool = False) -> Features:
+    rng = np.random.default_rng(0)
+    rows = []
+    for i in range(n):
+        corner = rng.uniform(0.1, 0.4, (2, 2))
+        truth = np.concatenate([corner, corner + 0.3], 1)
+        kinds = np.array([0, 1 if i else 0])
+        found = 1 - kinds if wrong else kinds
+        rows.append(DetectedBoxes(NAMES, truth, kinds, truth + shift, found, np.array([0.9, 0.4])))
+    index, none = torch.arange(n), torch.zeros(n, 1)
+    return Features(none, none, index, None, none, index, index, measured={"detection": rows})
+
+
+def test_precision_is_that_of_coco() -> None:
+    callback = DetectionPrecision(resamples=20)
+    perfect = callback.evaluate(made(), TEST)
+    assert perfect.metrics["map"] == perfect.metrics["map50/mass"] == pytest.approx(1)
+    assert perfect.details["intervals"]["map"] == pytest.approx([1, 1])
+    assert perfect.details["boxes"] == {"mass": 25, "edema": 23}
+    # Shifted by a tenth of its side both ways a box has an IoU of .81 / 1.19 = .68: 4 of 10 thresholds.
+    shifted = callback.evaluate(made(shift=0.03), TEST).metrics
+    assert shifted["map50"] == pytest.approx(1) and shifted["map"] == pytest.approx(0.4, abs=0.02)
+    assert callback.evaluate(made(wrong=True), TEST).metrics["map50"] < 0.4
+    few = DetectionPrecision(min_count=24, resamples=0).evaluate(made(), TEST)
+    assert few.details["left_out"] == {"edema": 23} and "map/edema" not in few.metrics
+
+
+def test_a_resample_equals_the_images_themselves() -> None:
+    from callbacks.detection_precision import CocoMatches
+
+    rows = made(shift=0.03).measured["detection"]
+    draw = np.array([0, 0, 3, 5, 5, 5, 7])
+    again = CocoMatches([rows[i] for i in draw], [0, 1]).precision(np.arange(7))
+    assert np.allclose(CocoMatches(rows, [0, 1]).precision(draw), again)
+
+
+def test_it_runs_the_towers_own_blocks_and_learns() -> None:
+    torch.manual_seed(0)
+    tower = ViTEncoder(32, 8, 16, 2, 2, mean=0.5, std=0.5)
+    model = Detection(tower, ("mass",), tokens=4)
+    model._columns = [1]
+    model.take_places()
+    assert model.detector.vit.encoder.layer[0] is tower.vit.layers[0]
+    image, masks = torch.zeros(4, 1, 32, 32), torch.zeros(4, 1, 32, 32, dtype=torch.bool)
+    for i in range(4):
+        masks[i, 0, 4 * i : 4 * i + 12, 8:24] = True
+        image[i, 0][masks[i, 0]] = 1
+    batch = {"image": image, "masks": list(masks), "mask_concepts": [torch.tensor([1])] * 4}
+    optimizer = torch.optim.Adam(model.parameters(), 0.005)
+    first = model._detect(batch).loss.item()
+    for _ in range(60):
+        optimizer.zero_grad()
+        model._detect(batch).loss.backward()
+        optimizer.step()
+    assert model._detect(batch).loss.item() < 0.5 * first
+    assert tower.vit.layers[0].mlp.fc1.weight.grad.abs().max() > 0
+    idle = {name for name, p in model.named_parameters() if p.requires_grad and p.grad is None}
+    assert all(name.startswith("image_encoder.projection") for name in idle), idle
+    with pytest.raises(KeyError, match="train_masks to true"):
+        model.targets({"image": image})
+
+
+def test_the_command_line_detects(train: Callable[..., Any], weights: str) -> None:
+    few = ["--data.init_args.batch_size=16", "--trainer.max_epochs=1", "--model.init_args.tokens=5"]
+    summary, directory = train("detection", weights, *few)
+    assert 0 <= summary["val/detection/map"] <= summary["val/detection/map50"] <= 1
+    assert (directory / "pictures" / "val_detection.png").stat().st_size > 10_000
+    checkpoint = f"--ckpt_path={directory / 'checkpoints' / 'best.ckpt'}"
+    main(["test", "-c", str(directory / "config.yaml"), checkpoint])
+    tested = json.loads((directory / "test" / "summary.json").read_text())
+    assert tested["details"]["test/detection"].keys() >= {"n", "split_sha256", "intervals", "boxes"}
