@@ -33,7 +33,8 @@ class ClassRetrieval(Evaluation):
     Args:
         classes: Concepts that exclude each other here, at least two.
         per_class: Most samples of a class.
-        at: The values of k; one over the number of samples is left out, and named.
+        at: The values of k; one over the number of samples of a class, where precision cannot be 1, is left
+            out and named.
         resamples: Bootstrap resamples of query patients for 95 % intervals, drawn when an evaluation is
             final.
         seed: Of the bootstrap.
@@ -73,7 +74,8 @@ class ClassRetrieval(Evaluation):
         if not len(rows):
             return Result({}, {"note": f"some of {self.classes} has no sample without the others"})
         images, texts = features.image[rows].double(), features.text[rows].double()
-        at = [k for k in self.at if k <= len(rows)]
+        each = len(rows) // len(self.classes)
+        at = [k for k in self.at if k <= each]
         bootstrap = PatientBootstrap(features.group.numpy()[rows], self.resamples, self.seed)
         metrics: dict[str, float] = {}
         intervals: dict[str, list[float]] = {}
@@ -86,10 +88,10 @@ class ClassRetrieval(Evaluation):
                     intervals[f"{direction}_p@{k}"] = bootstrap.interval(bootstrap.mean(precision))
         details = {
             "samples": len(rows),
-            "per_class": len(rows) // len(self.classes),
+            "per_class": each,
             "classes": list(self.classes),
             "chance": 1 / len(self.classes),
-            "left_out": {f"p@{k}": f"only {len(rows)} samples" for k in self.at if k > len(rows)},
+            "left_out": {f"p@{k}": f"only {each} samples of each class" for k in self.at if k > each},
             "intervals": intervals,
         }
         return Result(metrics, details)

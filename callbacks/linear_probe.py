@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -100,18 +101,18 @@ class LinearProbe(ConceptEvaluation):
         self, result: Result, fraction: float, fold: np.ndarray, features: Features, occasion: Occasion
     ) -> None:
         labels, bootstrap = features.labels.double().numpy(), self.bootstrap(features, occasion)
-        tables, patients = [], []
+        group, tables = features.group.numpy(), []
         for seed in range(self.fraction_seeds):
-            usable = few_patients(features.group.numpy(), fraction, seed)
-            scored = out_of_fold(features.pooled, features.labels, fold, self.penalty, usable=usable)
+            choose = partial(few_of, group, fraction, seed)
+            scored = out_of_fold(features.pooled, features.labels, fold, self.penalty, choose=choose)
             tables.append(score_concepts(scored.scores, labels, occasion.concepts, self.min_count, bootstrap))
-            patients.append(len(np.unique(features.group.numpy()[usable])))
+        patients = [len(np.unique(group[few_of(group, fraction, 0, fold != k)])) for k in np.unique(fold)]
         single = [table.metrics() for table in tables]
         share = f"{100 * fraction:g}%"
         result.metrics.update({f"{share}/{name}": mean_of(single, name) for name in single[0]})
         result.details.setdefault("fractions", {})[share] = {
             "auroc_macro": [figures.get("auroc_macro") for figures in single],
-            "patients_labelled": patients,
+            "patients_labelled": patients,  # by fold
         }
         if bootstrap is not None:
             for measure in tables[0].value:
@@ -134,6 +135,13 @@ class LinearProbe(ConceptEvaluation):
             if table.bootstrap is not None:
                 difference = table.macro_resampled("auroc") - floor.macro_resampled("auroc")
                 intervals[key] = table.bootstrap.interval(difference)
+
+
+def few_of(group: np.ndarray, fraction: float, seed: int, rows: np.ndarray) -> np.ndarray:
+    """Of some samples those of a share of their patients, ``(n,)`` bool: see `few_patients`."""
+    chosen = np.zeros(len(group), bool)
+    chosen[rows] = few_patients(group[rows], fraction, seed)
+    return chosen
 
 
 def mean_of(figures: Sequence[Mapping[str, float]], name: str) -> float:

@@ -12,6 +12,9 @@ from torch import Tensor
 
 Transform = Callable[[Tensor], Tensor]
 
+Choice = Callable[[np.ndarray], np.ndarray]
+"""Turns the samples that may be fitted on, ``(n,)`` bool, into those that are."""
+
 
 @dataclass(frozen=True)
 class LogisticFit:
@@ -148,7 +151,7 @@ def out_of_fold(
     fold: np.ndarray,
     penalty: float,
     components: int | None = None,
-    usable: np.ndarray | None = None,
+    choose: Choice | None = None,
 ) -> OutOfFold:
     """Scores every sample by a logistic regression fitted on the other folds.
 
@@ -163,12 +166,11 @@ def out_of_fold(
         fold: Fold of each sample, ``(n,)``.
         penalty: See `fit_logistic`.
         components: Reduce to so many principal components first; None: do not.
-        usable: Samples whose labels may be fitted on, ``(n,)`` bool; None for all. All are scored. A concept
-            of which the fit sees no two answers gets equal scores.
+        choose: Which of the samples outside a fold are fitted on; None for all. All are scored. A concept of
+            which a fit sees one answer only gets equal scores.
 
     Raises:
-        ValueError: If all samples are in one fold, or a fold leaves no usable sample: then nothing is left to
-            fit on.
+        ValueError: If all samples are in one fold: then nothing is left to fit on.
     """
     present = np.unique(fold)
     if len(present) < 2:
@@ -177,13 +179,10 @@ def out_of_fold(
             "one"
         )
     x, y = features.double(), labels.double()
-    known = torch.ones(len(x), dtype=torch.bool) if usable is None else torch.from_numpy(usable)
     scores, gradient = torch.zeros(y.shape, dtype=torch.float64), 0.0
     for k in present:
         held_out = torch.from_numpy(fold == k)
-        fitted = ~held_out & known
-        if not fitted.any():
-            raise ValueError(f"no sample outside fold {k} is usable: give a larger share of the labels")
+        fitted = torch.from_numpy(fold != k if choose is None else choose(fold != k))
         fitting, rows = x[fitted], x[held_out]
         if components is not None:
             reduce = principal_components(fitting, components)
