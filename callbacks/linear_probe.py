@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor
@@ -14,6 +14,10 @@ from callbacks.concept_scores import ConceptTable, score_concepts
 from callbacks.evaluation import Occasion, Result
 from callbacks.features import Features
 from callbacks.logistic import few_patients, folds_of, out_of_fold
+from callbacks.probe_pictures import label_curve
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class LinearProbe(ConceptEvaluation):
@@ -96,6 +100,10 @@ class LinearProbe(ConceptEvaluation):
         for fraction in self.fractions if occasion.final else ():
             self._add_fraction(result, fraction, fold, features, occasion)
         return result
+
+    def pictures(self, features: Features, occasion: Occasion, result: Result) -> dict[str, Figure]:
+        """Draws AUROC by share of the labels, if fewer were probed; `RunSummary` draws it by concept."""
+        return {f"{self.name}_labels": label_curve(result)} if "fractions" in result.details else {}
 
     def _add_fraction(
         self, result: Result, fraction: float, fold: np.ndarray, features: Features, occasion: Occasion

@@ -117,7 +117,7 @@ class SyntheticPairs(BatchDataModule):
             unpaired,
             label_fraction,
         )
-        if train_masks and augmentation is not None and (augmentation.scale or augmentation.shift):
+        if train_masks and augmentation is not None and augmentation.moves:
             raise ValueError(
                 f"train_masks=true, but {augmentation} moves images and not their masks: set its scale and "
                 "shift to 0."

@@ -49,7 +49,7 @@ class TableImages(BatchDataModule):
             ``splits``.
         origin: Where the data set is to be had, for messages.
         region_masks: Whether batches hold the masks of the findings, from ``columns.regions``. Training
-            batches do so only without ``augmentation``, which would move the image away from them.
+            batches do so only where ``augmentation`` does not move the image away from them.
         on_bad: Whether bad rows stop the run, or are set aside: left out, counted and listed.
         fit: How a rectangle becomes a square: see `read_radiograph`.
         colour: What happens to images in colour: see `read_radiograph`.
@@ -184,7 +184,7 @@ class TableImages(BatchDataModule):
                 f"{self.table}: no image in split {split!r} (shares {self.splits} of {len(self._rows):,} "
                 f"images); raise its share in `splits`."
             )
-        still = split != "train" or self.augmentation is None
+        still = split != "train" or self.augmentation is None or not self.augmentation.moves
         return TableSource(self._rows, rows, self.image_size, self.fit, self.colour, masks=still)
 
     def split_sha256(self, split: str) -> str:

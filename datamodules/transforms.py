@@ -41,6 +41,11 @@ class Augmentation:
                     f"augmentation {name}={value}: give a number ≥ 0 and < 1; 0 switches it off."
                 )
 
+    @property
+    def moves(self) -> bool:
+        """Whether anything leaves its place, so that masks would not fit any more."""
+        return self.scale > 0 or self.shift > 0
+
     def __call__(self, image: Tensor, rng: np.random.Generator) -> Tensor:
         """Change one image.
 
@@ -56,7 +61,7 @@ class Augmentation:
         levels = (np.linspace(0, 1, 256) - 0.5) * (1 + contrast) + 0.5 + brightness
         table = torch.from_numpy(np.clip(levels, 0, 1) ** np.exp(gamma)).float()
         toned = table[image.long()]
-        return self._framed(toned, 1 + scale, 2 * np.array(shift)) if self.scale or self.shift else toned
+        return self._framed(toned, 1 + scale, 2 * np.array(shift)) if self.moves else toned
 
     @staticmethod
     def _framed(image: Tensor, scale: float, shift: npt.NDArray[np.float64]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Write `constraints.txt`: the version of everything that `pip install -e '.[dev,atlas,llm,lora,detection]'` brings.
+"""Write `constraints.txt`: exact versions of all that `pip install -e '.[dev,…,detection]'` (Makefile) brings.
 
 Run it (`make constraints`) in an environment in which all tests pass. Unlike `pip freeze` it lists only what
 our own requirements lead to, and drops local labels such as `+cpu`, which exist on no public index.

@@ -37,6 +37,7 @@ def test_constraints_cover_everything_that_is_needed_and_allow_what_is_declared(
         *project["dependencies"],
         *project["optional-dependencies"]["dev"],
         *project["optional-dependencies"]["llm"],
+        *project["optional-dependencies"]["detection"],
     ]:
         requirement = Requirement(line)
         assert pinned[canonicalize_name(requirement.name)] in requirement.specifier, line

@@ -58,10 +58,11 @@ def evaluate(pretrained: Path, tmp_path: Path) -> Callable[..., tuple[dict[str, 
 def train(pretrained: Path, tmp_path: Path) -> Callable[..., tuple[dict[str, Any], Path]]:
     """Runs `main.py fit` of a task on the run's tower; returns the summary and the run's directory."""
 
-    def run(task: str, *args: str, name: str = "task") -> tuple[dict[str, Any], Path]:
+    def run(task: str, *args: str, name: str = "task", simulated: bool = True) -> tuple[dict[str, Any], Path]:
         directory = tmp_path / name
         layers = ["-c", str(pretrained / "config.yaml"), "-c", f"configs/tasks/{task}.yaml"]
-        sizes = ["--data.init_args.train_pairs=32", "--trainer.max_epochs=2", f"--run_dir={directory}"]
+        sizes = ["--data.init_args.train_pairs=32"] if simulated else []
+        sizes += ["--trainer.max_epochs=2", f"--run_dir={directory}"]
         main(["fit", *layers, *QUIET, *sizes, *args])
         return json.loads((directory / "summary.json").read_text()), directory
 

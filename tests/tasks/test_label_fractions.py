@@ -72,3 +72,4 @@ def test_the_command_line_probes_with_few_labels(evaluate: Callable[..., Any]) -
     details = summary["details"]["test/probe"]
     assert len(details["fractions"]["10%"]["auroc_macro"]) == 2 and "10%/auroc_macro" in details["intervals"]
     assert (directory / "concepts.png").exists()
+    assert (directory / "pictures" / "test_probe_labels.png").stat().st_size > 10_000
