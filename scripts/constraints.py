@@ -1,4 +1,4 @@
-"""Write `constraints.txt`: exact versions of all that `pip install -e '.[dev,…,detection]'` (Makefile) brings.
+"""Write `constraints.txt`: exact versions of all that the extras of `make install` bring.
 
 Run it (`make constraints`) in an environment in which all tests pass. Unlike `pip freeze` it lists only what
 our own requirements lead to, and drops local labels such as `+cpu`, which exist on no public index.
