@@ -21,6 +21,9 @@ from synthesis.reports.report import Report
 from synthesis.reports.report_writer import ReportWriter
 from synthesis.seeding import pair_seed
 
+DRAWN_AGAIN = "drawn again: "
+"""How a note begins that says why a filter refused an earlier drawing of a pair."""
+
 
 @dataclass
 class Pair:
@@ -50,7 +53,10 @@ class PairFilter(Protocol):
     """Says which pairs are bad. A pure function of its configuration and the pair."""
 
     def reject(self, pairs: Sequence[Pair]) -> list[str | None]:
-        """Return for each pair the reason why it is refused, or None."""
+        """Return for each pair the reason why it is refused, or None.
+
+        A reason is "<kind>: <detail>"; rejections are counted by kind (see `kind_of`).
+        """
         ...
 
     def describe(self) -> dict[str, Any]:
@@ -115,6 +121,21 @@ class PairSynthesizer:
         Raises:
             RuntimeError: If the filters refuse an index ``attempts`` times.
         """
+        pairs, refused = self.offer(indices, seed, split)
+        if refused:
+            worst = pairs[refused[0]]
+            raise RuntimeError(
+                f"pair {worst.index} of {split!r} (seed {seed}) was refused {self.attempts} times: "
+                f"{'; '.join(worst.notes)}. Loosen that filter, or raise attempts."
+            )
+        return pairs
+
+    def offer(self, indices: Sequence[int], seed: int, split: str) -> tuple[list[Pair], list[int]]:
+        """Like `make`, for whoever can do without the pairs that the filters refuse in every attempt.
+
+        Returns:
+            A pair for each index, and the positions of those that were refused to the last.
+        """
         pairs = self._draw(indices, seed, split)
         waiting = self._refuse(pairs, range(len(pairs)))
         for attempt in range(1, self.attempts):
@@ -125,13 +146,11 @@ class PairSynthesizer:
                 pair.notes = pairs[k].notes + pair.notes
                 pairs[k] = pair
             waiting = self._refuse(pairs, waiting)
-        if waiting:
-            worst = pairs[waiting[0]]
-            raise RuntimeError(
-                f"pair {worst.index} of {split!r} (seed {seed}) was refused {self.attempts} times: "
-                f"{'; '.join(worst.notes)}. Loosen that filter, or raise attempts."
-            )
-        return pairs
+        return pairs, waiting
+
+    def draw(self, indices: Sequence[int], seed: int, split: str, attempt: int = 0) -> list[Pair]:
+        """Draw pairs without asking the filters: the ``k``-th `DRAWN_AGAIN` of one is about attempt ``k``."""
+        return self._draw(indices, seed, split, attempt)
 
     def describe(self) -> dict[str, Any]:
         """Everything a pair depends on besides seed, split and index, as a JSON-able dict."""
@@ -198,27 +217,32 @@ class PairSynthesizer:
         accepted = [k for k in candidates if not pairs[k].report.dropped]
         refused = [k for k in candidates if pairs[k].report.dropped]
         for k in refused:
-            pairs[k].notes += ("drawn again: no report",)
+            pairs[k].notes += (f"{DRAWN_AGAIN}no report",)
         for part in self.filters:
             reasons = part.reject([pairs[k] for k in accepted]) if accepted else []
             for k, reason in zip(accepted, reasons, strict=True):
                 if reason is not None:
-                    pairs[k].notes += (f"drawn again: {reason}",)
+                    pairs[k].notes += (f"{DRAWN_AGAIN}{reason}",)
                     refused.append(k)
             accepted = [k for k, reason in zip(accepted, reasons, strict=True) if reason is None]
         return sorted(refused)
 
 
+def kind_of(reason: str) -> str:
+    """Return by what a rejection is counted: "blurred" for "drawn again: blurred: edges 0.01, …"."""
+    return reason.removeprefix(DRAWN_AGAIN).partition(":")[0]
+
+
 @cache
 def code_sha256() -> str:
-    """SHA-256 of the source of `synthesis/`, less the cache (whose format has its own version).
+    """SHA-256 of the source of `synthesis/`, less how pairs are stored (formats have their own version).
 
     A corpus made by other code is another corpus, even where the configuration is the same.
     """
     root = Path(__file__).parent
     digest = hashlib.sha256()
     for path in sorted(root.rglob("*.py")):
-        if path.name not in ("cache.py", "shard.py"):
+        if path.relative_to(root).parts[0] not in ("cache", "corpus"):
             digest.update(
                 path.relative_to(root).as_posix().encode() + b"\0" + path.read_text("utf-8").encode() + b"\0"
             )

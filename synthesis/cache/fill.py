@@ -91,7 +91,7 @@ def fill(
             ):  # left by a process that was killed: we hold the lock
                 leftover.unlink(missing_ok=True)
             todo = _Filling(maker, seed, split, directory, pairs, shard_pairs)
-            _run(todo, workers, progress)
+            run_shards(todo, workers, progress)
             write_atomically(directory / MANIFEST, _manifest(todo, content))
     return directory
 
@@ -125,7 +125,23 @@ class _Filling:
         return stop - start
 
 
-def _run(filling: _Filling, workers: int, progress: bool) -> None:
+class Shards(Protocol):
+    """Ranges of a split to be made: to get an item makes and writes it, and tells how many pairs it had."""
+
+    split: str
+    todo: list[tuple[int, int]]
+
+    def __len__(self) -> int:
+        """Number of ranges to be made."""
+        ...
+
+    def __getitem__(self, number: int) -> int:
+        """Make one."""
+        ...
+
+
+def run_shards(filling: Shards, workers: int, progress: bool) -> None:
+    """Make all shards, here or in workers, under a bar that shows pairs a second and the time left."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
     from torch.utils.data import DataLoader
 

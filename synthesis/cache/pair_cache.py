@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from synthesis.cache.manifest import check_sha256, check_size, read_manifest
 from synthesis.cache.shard import Shard
 from synthesis.pairs import Pair
@@ -31,6 +34,8 @@ class PairCache:
         for entry in self._files:
             check_size(self.directory / entry["file"], entry["bytes"])
         self._shards: dict[int, Shard] = {}
+        self._rows = [self._kept(entry) for entry in self._files]
+        self._ends = np.cumsum([len(rows) for rows in self._rows])
 
     def __len__(self) -> int:
         """Return the number of pairs."""
@@ -56,9 +61,15 @@ class PairCache:
     def _pair(self, index: int, masks: bool) -> Pair:
         if not 0 <= index < len(self):
             raise IndexError(f"{self.directory} holds pairs 0 to {len(self) - 1}; {index} was asked for.")
-        number, position = divmod(index, self.manifest["recipe"]["shard_pairs"])
+        number = int(np.searchsorted(self._ends, index, "right"))
+        position = int(self._rows[number][index - self._ends[number]])  # from the end: a negative place
         if number not in self._shards:
             entry = self._files[number]
             check_sha256(self.directory / entry["file"], entry["sha256"])
             self._shards[number] = Shard(self.directory / entry["file"])
         return self._shards[number].pair(position, masks)
+
+    def _kept(self, entry: Mapping[str, Any]) -> npt.NDArray[np.int64]:
+        """Return the positions of a file's pairs that belong to the split: of a corpus, some are left out."""
+        start, stop = (int(part) for part in str(entry["file"]).split("-")[:2])
+        return np.delete(np.arange(entry.get("pairs", stop - start)), entry.get("left_out", []))

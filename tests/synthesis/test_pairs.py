@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,8 +12,9 @@ from hypothesis import strategies as st
 
 from synthesis.case import Case
 from synthesis.cases import BalancedCaseSampler, UniformCaseSampler
+from synthesis.corruption import ClinicSynthesizer
 from synthesis.images.image_maker import MadeImages
-from synthesis.pairs import Pair, PairFilter, PairSynthesizer, json_sha256
+from synthesis.pairs import Pair, PairFilter, PairSynthesizer, json_sha256, kind_of
 from synthesis.reports.grammar import GrammarWriter
 from synthesis.reports.report import Report
 from synthesis.seeding import pair_seed
@@ -145,6 +147,37 @@ def test_filters_that_nothing_pleases_are_named() -> None:
         RuntimeError, match=r"pair 5 of 'val' \(seed 1\) was refused 3 times.*brighter than -1.*attempts"
     ):
         shaded([Darker(-1)], attempts=3).make([5], 1, "val")
+
+
+def test_refused_drawings_can_be_looked_at_and_hopeless_pairs_done_without() -> None:
+    filtered = shaded([Darker(180)], attempts=2)
+    pairs, refused = filtered.offer(range(60), 0, "train")
+    assert 1 < len(refused) < 20
+    with pytest.raises(RuntimeError, match=f"pair {refused[0]} of 'train'"):
+        filtered.make(range(60), 0, "train")
+    for k, pair in enumerate(pairs):
+        for attempt, note in enumerate(pair.notes):
+            assert kind_of(note) == "brighter than 180"
+            assert filtered.draw([k], 0, "train", attempt)[0].image.max() > 180
+        assert (len(pair.notes) == 2) == (k in refused)
+        if k not in refused:
+            assert_same(filtered.draw([k], 0, "train", len(pair.notes))[0], replace(pair, notes=()))
+
+
+def test_notes_tell_what_was_done_in_order() -> None:
+    clinic = ClinicSynthesizer(
+        UniformCaseSampler(),
+        GrammarWriter(),
+        Shade(),
+        [Darker(180)],
+        mispaired=0,
+        corrupted=1,
+        kinds={"inverted": 1},
+    )
+    notes = [pair.notes for pair in clinic.make(range(40), 0, "train")]
+    again = ("image: inverted", "drawn again: brighter than 180")
+    assert {n[-1] for n in notes} == {"image: inverted"}
+    assert all(n[:-1] == again * (len(n) // 2) for n in notes) and any(len(n) > 1 for n in notes)
 
 
 @pytest.mark.parametrize(
