@@ -1,0 +1,103 @@
+"""What a whole frontal chest looks like: a small linear model, learnt from simulated radiographs only."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from synthesis.filters.measured_filter import CANONICAL, resized, stretched
+
+SHIPPED = Path(__file__).with_name("appearance.npz")
+SIDE, BLUR = 32, 9  # of the small image and of its local mean, in pixels of the small image
+_ZOOMS, _SHIFTS = (0.9, 1.0, 1.1), (-0.08, 0.0, 0.08)  # shifts in half widths
+
+
+class Appearance:
+    """Principal components of small, locally normalised images (eigenfaces: Turk and Pentland 1991).
+
+    What they leave unexplained of an image says how little it looks like a chest; compared with what they
+    leave of the turned, mirrored or inverted image, it says which way round it is. No threshold depends on
+    exposure or contrast, because local mean and deviation are taken away first.
+
+    Args:
+        path: The components; None takes those shipped, which `scripts/build_appearance.py` learns from the
+            simulator. Those of a user's own data fit it better.
+
+    Attributes:
+        sha256: Of the file.
+    """
+
+    def __init__(self, path: str | Path | None = None) -> None:
+        path = SHIPPED if path is None else Path(path)
+        if not path.is_file():
+            raise ValueError(f"{path} is no file; give what scripts/build_appearance.py wrote.")
+        self.sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        with np.load(path) as stored:
+            self._mean = torch.from_numpy(stored["mean"].astype(np.float32))
+            self._components = torch.from_numpy(stored["components"].astype(np.float32))
+
+    def unexplained(self, small: Tensor) -> Tensor:
+        """Return the share of each image that the components do not explain, in [0, about 1].
+
+        Args:
+            small: What `views` returned, turned or not: ``(batch, view, 32, 32)``; the best view counts.
+        """
+        vectors = _unit(small) - self._mean
+        explained = (vectors @ self._components.T).square().sum(-1)
+        return (vectors.square().sum(-1) - explained).clamp_min(1e-6).sqrt().amin(1)
+
+
+def views(images: Tensor) -> Tensor:
+    """Shrink images, a little nearer or farther and off centre too, and even out their local contrast.
+
+    Args:
+        images: ``(batch, height, width)``.
+
+    Returns:
+        ``(batch, 27, 32, 32)``: three zooms, three places across and three down.
+    """
+    small = stretched(resized(images))[:, None]
+    frames = torch.tensor([[[z, 0, x], [0, z, y]] for z in _ZOOMS for y in _SHIFTS for x in _SHIFTS])
+    grid = F.affine_grid(frames, [len(frames), 1, CANONICAL, CANONICAL], align_corners=False)
+    many = small.expand(-1, len(frames), -1, -1).flatten(0, 1)[:, None]
+    framed = F.grid_sample(
+        many, grid.repeat(len(images), 1, 1, 1), padding_mode="border", align_corners=False
+    )
+    return _evened(framed).unflatten(0, (len(images), len(frames)))[:, :, 0]
+
+
+def learn(images: Tensor, components: int) -> dict[str, np.ndarray]:
+    """Learn from images ``(batch, height, width)`` what `Appearance` reads."""
+    vectors = _unit(_evened(stretched(resized(images))[:, None])[:, 0])
+    mean = vectors.mean(0)
+    directions = torch.linalg.svd(vectors - mean, full_matrices=False)[2][:components]
+    return {"mean": mean.half().numpy(), "components": directions.half().numpy()}
+
+
+def _evened(images: Tensor) -> Tensor:
+    """Shrink images ``(batch, 1, 64, 64)`` by half and take local mean and deviation away."""
+    small = F.avg_pool2d(images, CANONICAL // SIDE)
+    rest = small - _local_mean(small)
+    return rest / (_local_mean(rest * rest).sqrt() + 0.05)
+
+
+def _unit(small: Tensor) -> Tensor:
+    """Return small images as vectors without mean and of length 1."""
+    vectors = small.flatten(-2)
+    return F.normalize(vectors - vectors.mean(-1, keepdim=True), dim=-1)
+
+
+@lru_cache(maxsize=4)
+def appearance(path: str | None = None) -> Appearance:
+    """Return the model of a file, read once: several filters ask it."""
+    return Appearance(path)
+
+
+def _local_mean(images: Tensor) -> Tensor:
+    return F.avg_pool2d(images, BLUR, 1, BLUR // 2, count_include_pad=False)
