@@ -11,6 +11,8 @@ SWEEP ?= temperature
 ENCODER ?= runs/fit/checkpoints/last.ckpt
 REAL ?=
 RUN ?= runs/fit
+CONFIG ?= configs/filters/standard.yaml
+CORPUS ?= configs/corpus/default.yaml
 ARGS ?=
 # bfloat16 only where the processor multiplies it itself: elsewhere it is several times slower than float32.
 PRECISION ?= $(shell grep -qsm1 -E 'avx512_bf16|amx_bf16' /proc/cpuinfo && echo bf16-mixed || echo 32-true)
@@ -73,6 +75,19 @@ export: install ## A trained model as a transformers directory in RUN/exported: 
 .PHONY: cards
 cards: install ## Model card and data card of a run, from what was measured: RUN=runs/fit
 	$(PYTHON) -m scripts.cards --run=$(RUN) $(ARGS)
+
+# ---------------------------------------------------------------------------------------------------- corpora
+.PHONY: corpus
+corpus: install ## Make a filtered corpus into corpora/ from YAML: CONFIG=configs/data/….yaml, ARGS="--pairs=200 --shard=0/4"
+	$(PYTHON) -m scripts.make_corpus $(CONFIG) --corpus=$(CORPUS) $(ARGS)
+
+.PHONY: check-pairs
+check-pairs: install ## Pass real pairs of your own through the filters: CONFIG=configs/data/….yaml, report in results/check
+	$(PYTHON) -m scripts.check_pairs $(CONFIG) $(ARGS)
+
+.PHONY: filters
+filters: install ## What the filters catch of planted corruption and refuse without need: REAL=folder adds real radiographs
+	$(PYTHON) -m benchmarks.filters $(if $(REAL),--real=$(REAL)) $(ARGS)
 
 # --------------------------------------------------------------------------------------------------- pictures
 .PHONY: gallery

@@ -1,0 +1,148 @@
+"""Make a filtered, fingerprinted corpus from the YAML of training: `make corpus CONFIG=configs/data/….yaml`.
+
+    python -m scripts.make_corpus configs/data/filtered.yaml --out corpora/filtered
+    torchrun --nproc-per-node 4 -m scripts.make_corpus configs/data/filtered.yaml     # or --shard i/n by hand
+
+May be killed at any time and started again: only unfinished files are made again. Whichever process finishes
+last writes the card (README.md, card.json), the gallery of what was refused, and the exports.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from jsonargparse import ArgumentParser
+from lightning.pytorch import LightningDataModule
+
+from datamodules import SyntheticPairs
+from scripts.corpus_gallery import write_gallery
+from scripts.experiments import resolved_config
+from synthesis.cache import PairCache
+from synthesis.corpus import (
+    CorpusPlan,
+    Part,
+    data_card,
+    export_parquet,
+    export_webdataset,
+    make_corpus,
+    write_card,
+)
+from synthesis.files import locked
+from synthesis.filters.corpus_filter import CorpusFilter
+
+BASE, OPTIONS = "configs/pretrain.yaml", "configs/corpus/default.yaml"
+EXPORTS = {"webdataset": export_webdataset, "parquet": export_parquet}
+
+
+@dataclass
+class Options:
+    """What a corpus needs besides the YAML of training.
+
+    Attributes:
+        shard_pairs: Pairs made for one file.
+        filters: Leave out pairs that are bad beside the others.
+        exports: Forms in which the corpus is exported.
+        export_pairs: Pairs in a file of an export.
+        licences: Part of the corpus → its licence.
+        examples: Pictures of each kind of rejection in the gallery.
+    """
+
+    shard_pairs: int = 64
+    filters: list[CorpusFilter] = field(default_factory=list)
+    exports: list[Literal["webdataset", "parquet"]] = field(default_factory=list)
+    export_pairs: int = 1000
+    licences: dict[str, str] = field(default_factory=dict)
+    examples: int = 6
+
+
+def read_options(path: str) -> Options:
+    """Build what a file of `configs/corpus/` says."""
+    parser = ArgumentParser()
+    parser.add_class_arguments(Options)
+    built = parser.instantiate_classes(parser.parse_path(path))
+    return Options(**built.as_dict())
+
+
+def read_data(configs: Sequence[str], overrides: Sequence[str] = ()) -> SyntheticPairs:
+    """Build the data module that training would have with these layers over the base, and nothing else.
+
+    Raises:
+        SystemExit: If they do not parse, or the data are no synthetic pairs.
+    """
+    layers = [word for path in (BASE, *configs) for word in ("-c", path)]
+    resolved = resolved_config("fit", *layers, *overrides)["data"]
+    data = build_data(resolved)
+    if not isinstance(data, SyntheticPairs):
+        raise SystemExit(
+            f"{', '.join(configs)}: data is a {type(data).__name__}; a corpus is made of SyntheticPairs "
+            f"(pairs of your own are checked by scripts/check_pairs.py)."
+        )
+    return data
+
+
+def build_data(resolved: Mapping[str, Any]) -> LightningDataModule:
+    """Build a data module from the resolved ``data`` of a configuration."""
+    parser = ArgumentParser()
+    parser.add_subclass_arguments(LightningDataModule, "data")
+    data: LightningDataModule = parser.instantiate_classes(parser.parse_object({"data": dict(resolved)})).data
+    return data
+
+
+def finish(root: Path, plan: CorpusPlan, made: Any, options: Options, title: str) -> None:
+    """Write card, gallery and exports of a finished corpus; one process at a time."""
+    with locked(root):
+        corpus = PairCache(made.directory)
+        write_gallery(root / "gallery", corpus, plan, made.refused, options.examples)
+        for name in options.exports:
+            EXPORTS[name](corpus, root / name, plan.synthesizer.catalog, options.export_pairs)
+        write_card(root, data_card(made, plan, options.licences), title)
+
+
+def parsed(args: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
+    """Read the command line; what is left are overrides as `main.py fit` knows them."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser.add_argument("config", nargs="+", help="layers over configs/pretrain.yaml, as for main.py fit")
+    parser.add_argument("--corpus", default=OPTIONS, help="a file of configs/corpus/")
+    parser.add_argument("--out", type=Path, help="directory of the corpus; corpora/<name of the last layer>")
+    parser.add_argument("--split", default="train")
+    parser.add_argument("--pairs", type=int, help="pairs to make; as many as the data's train_pairs")
+    parser.add_argument("--shard", help="i/n: make each n-th file; torchrun and SLURM say it themselves")
+    parser.add_argument("--workers", type=int, help="processes; as many as the data's num_workers")
+    return parser.parse_known_args(args)
+
+
+def main(args: Sequence[str] | None = None) -> Path:
+    """Make a corpus, or this process's part of it.
+
+    Returns:
+        The directory of the corpus.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    known, overrides = parsed(args)
+    data, options = read_data(known.config, overrides), read_options(known.corpus)
+    plan = CorpusPlan(
+        synthesizer=data.synthesizer,
+        pairs=data.sizes["train"] if known.pairs is None else known.pairs,
+        seed=data.seed,
+        split=known.split,
+        filters=options.filters,
+        shard_pairs=options.shard_pairs,
+    )
+    name = Path(known.config[-1]).stem
+    root: Path = known.out or Path("corpora", name)
+    part = Part.parse(known.shard) if known.shard else None
+    workers = data.num_workers if known.workers is None else known.workers
+    made = make_corpus(root, plan, part, workers)
+    if made is not None:
+        finish(root, plan, made, options, f"SynVLP corpus {root.name}")
+        print(f"{made.pairs:,} of {plan.pairs:,} pairs are in {made.directory}; open {root / 'README.md'}")
+    return root
+
+
+if __name__ == "__main__":
+    main()

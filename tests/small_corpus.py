@@ -1,0 +1,84 @@
+"""A corpus that is made in no time and of which filters refuse a part; also a program, to be killed.
+
+python -c "from tests.small_corpus import main; main()" DIRECTORY SECONDS_A_CALL
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from synthesis.case import Case
+from synthesis.cases import UniformCaseSampler
+from synthesis.corpus import CorpusPlan, make_corpus
+from synthesis.images.image_maker import MadeImages
+from synthesis.pairs import Pair, PairSynthesizer
+from synthesis.reports.grammar import GrammarWriter
+from synthesis.reports.report import Report
+
+PAIRS, SHARD = 45, 8  # six files, the last one short
+
+
+class Shades:
+    """The simplest image maker: a ramp, as bright as its seed says; one pixel marks each finding."""
+
+    image_size = 16
+
+    def __init__(self, seconds: float = 0) -> None:
+        self.seconds = seconds
+
+    def make(
+        self, cases: Sequence[Case], reports: Sequence[Report] | None, seeds: Sequence[int]
+    ) -> MadeImages:
+        time.sleep(self.seconds)
+        ramp = torch.linspace(0, 0.5, 256).view(1, 1, 16, 16)
+        shade = torch.tensor([(seed % 101) / 202 for seed in seeds], dtype=torch.float32)
+        masks = [torch.zeros(len(case.findings), 16, 16, dtype=torch.bool) for case in cases]
+        return MadeImages(ramp + shade.view(-1, 1, 1, 1), masks, tuple(cases))
+
+    def describe(self) -> dict[str, Any]:
+        return {}
+
+
+class NotTooBright:
+    """A pair filter: of the drawings, six in ten pass."""
+
+    def reject(self, pairs: Sequence[Pair]) -> list[str | None]:
+        return [f"bright: {int(p.image.max())}" if p.image.max() > 203 else None for p in pairs]
+
+    def describe(self) -> dict[str, Any]:
+        return {"limit": 203}
+
+
+class NoShadeTwice:
+    """A corpus filter: each brightness once."""
+
+    def sign(self, pairs: Sequence[Pair]) -> np.ndarray:
+        return np.array([[int(p.image[0, 0, 0])] for p in pairs])
+
+    def reject(self, signatures: np.ndarray) -> list[str | None]:
+        seen: set[int] = set()
+        reasons: list[str | None] = []
+        for (shade,) in signatures.tolist():
+            reasons.append(f"shade again: {shade}" if shade in seen else None)
+            seen.add(shade)
+        return reasons
+
+    def describe(self) -> dict[str, Any]:
+        return {}
+
+
+def small_plan(pairs: int = PAIRS, attempts: int = 2, seconds: float = 0) -> CorpusPlan:
+    synthesizer = PairSynthesizer(
+        UniformCaseSampler(), GrammarWriter(), Shades(seconds), [NotTooBright()], attempts
+    )
+    return CorpusPlan(synthesizer, pairs, 3, "train", [NoShadeTwice()], SHARD)
+
+
+def main() -> None:
+    make_corpus(sys.argv[1], small_plan(seconds=float(sys.argv[2])), progress=False)
