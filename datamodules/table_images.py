@@ -16,7 +16,7 @@ from datamodules.labels import LabelColumns
 from datamodules.manifests import Manifest, TableFile
 from datamodules.origin import Origin
 from datamodules.splits import check_fractions, check_official, ids_sha256, official_splits, split_of
-from datamodules.table import Columns, TableError, describe_bad_rows, read_bad_rows, write_bad_rows
+from datamodules.table import BadRow, Columns, TableError, describe_bad_rows, read_bad_rows, write_bad_rows
 from datamodules.table_reader import TableReader
 from datamodules.table_source import TableRows, TableSource
 from datamodules.transforms import Augmentation, TextView
@@ -164,6 +164,11 @@ class TableImages(BatchDataModule):
             raise TableError(f"{text}\nCorrect them, or set on_bad: set_aside to go on without these rows.")
         if bad:
             log.warning("set aside: %s", describe_bad_rows(self.table, bad, listed))
+
+    @property
+    def bad_rows(self) -> list[BadRow]:
+        """The rows that `prepare_data` found that cannot be used, and why."""
+        return read_bad_rows(self._bad_rows_file)
 
     def setup(self, stage: str) -> None:
         """Nothing is needed besides what `prepare_data` left; rows are read when they are first asked for.
