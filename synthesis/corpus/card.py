@@ -32,9 +32,9 @@ def data_card(made: Made, plan: CorpusPlan, licences: Mapping[str, str]) -> dict
 
     Returns:
         ``counts``, ``refused`` and ``missing`` (kind → drawings, pairs), ``notes`` (what the writer notes on
-        the pairs held, e.g. what of a language model did not pass → how often), ``concepts`` (name → share of the
-        pairs: ``prevalence`` by the catalogue's, ``asked`` by the sampler, ``held`` in the end), ``hashes``
-        (of weights, prompts and other files), ``licences``, ``versions``, and the whole ``recipe``.
+        the pairs held, e.g. what of a language model did not pass → how often), ``concepts`` (name → share of
+        the pairs: ``prevalence`` by the catalogue's, ``asked`` by the sampler, ``held`` in the end),
+        ``hashes`` (of weights, prompts and other files), ``licences``, ``versions``, the whole ``recipe``.
     """
     corpus = PairCache(made.directory)
     held, notes = _read(corpus, plan.synthesizer.catalog)

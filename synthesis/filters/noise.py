@@ -18,7 +18,8 @@ class Noise(MeasuredFilter):
     pass over (Immerkær, Fast noise variance estimation, 1996).
 
     Args:
-        most: Highest value allowed.
+        most: Highest value allowed. Of 300 simulated radiographs the highest had 2.8, of 430 real ones 1.4;
+            very noisy ones had at least 50.
     """
 
     kind = "noisy"

@@ -14,7 +14,7 @@ class Truncation(MeasuredFilter):
     radiograph may have such a border.
 
     Args:
-        most: Highest share allowed. Of 800 simulated and of 430 real radiographs none had any; a file that
+        most: Highest share allowed. Of 300 simulated and of 430 real radiographs none had any; a file that
             lacks 5 % of its rows has 0.05.
     """
 

@@ -44,7 +44,8 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     vision = CLIPVisionConfig(**tower, num_hidden_layers=2, image_size=32, patch_size=16)
     text = LlamaConfig(**tower, num_hidden_layers=1, num_key_value_heads=2, vocab_size=len(words))
     torch.manual_seed(0)
-    model = LlavaForConditionalGeneration(LlavaConfig(vision, text, image_token_index=2))
+    config = LlavaConfig(vision_config=vision, text_config=text, image_token_index=2)
+    model = LlavaForConditionalGeneration(config)
     processor = LlavaProcessor(
         CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}),
         tokenizer,
