@@ -6,7 +6,8 @@ with what belongs to it: agreement of texts, twins, a second augmentation, unpai
 encoder. All are tested, at their last checkpoint, on the same held-out pairs. Table and plot go to
 `results/objectives/`. Pairs lie in a cache that all runs of a seed share; finished runs are skipped, so an
 interrupted comparison goes on. `--pairs` is the budget: so many pairs an arm, each seen once, in place of the
-scale's epochs. What is measured is the list `MEASURES`; a new line there tests again what is trained already.
+scale's epochs. `configs/objectives/evaluation/tasks.yaml` says what is measured, `METRICS` what the table
+shows of it. A change there tests again what is trained already.
 """
 
 from __future__ import annotations
@@ -17,18 +18,23 @@ from pathlib import Path
 
 from scripts.comparison import BUDGET, check_equal, find_arms, layers, line, plot, run_all
 from scripts.experiments import Experiment
-from scripts.measure import Measure
 from scripts.tables import write_table
 
 BASE = Path("configs/pretrain.yaml")
 ARMS = Path("configs/objectives")
 HELD_OUT = Path("configs/reproduce/evaluation/held_out.yaml")
-MEASURES = (
-    Measure("zero-shot AUROC", "test/zero_shot/auroc_macro"),
-    Measure("probe AUROC", "test/probe/auroc_macro"),
-    Measure("R@10 image→report", "test/retrieval/i2t_hit@10"),
-    Measure("R@10 report→image", "test/retrieval/t2i_hit@10"),
-)
+TASKS = ARMS / "evaluation" / "tasks.yaml"
+METRICS = {
+    "zero-shot AUROC": "test/zero_shot/auroc_macro",
+    "probe AUROC, 1 % of labels": "test/probe/1%/auroc_macro",
+    "10 %": "test/probe/10%/auroc_macro",
+    "100 %": "test/probe/auroc_macro",
+    "R@10 image→report": "test/retrieval/i2t_hit@10",
+    "R@10 report→image": "test/retrieval/t2i_hit@10",
+    "grounding, pointing game": "test/grounding/pointing",
+    "grounding, CNR": "test/grounding/cnr",
+    "twins, right report": "test/twins/accuracy",
+}
 EQUAL = (
     *BUDGET,
     "data.init_args.train_pairs",
@@ -62,7 +68,6 @@ def experiments(
     arms, scale_file = find_arms(ARMS, scale)
     runs = out / "runs"
     shared = (f"--data.init_args.cache_dir={cache}", f"--trainer.precision={precision}")
-    needed = [word for measure in MEASURES for word in measure.test]
     return {
         arm.stem: [
             Experiment(
@@ -75,7 +80,7 @@ def experiments(
                     f"--data.init_args.artifacts_dir={runs / 'artifacts'}",
                 ),
                 directory=runs / f"{arm.stem}-{seed}",
-                test=(*layers(BASE, HELD_OUT, scale_file), *shared, *needed),
+                test=(*layers(BASE, HELD_OUT, scale_file, TASKS), *shared),
             )
             for seed in seeds
         ]
@@ -122,9 +127,8 @@ def compare(
         "images a pair and step. M-FLAG's frozen text encoder has random weights here. Mean ± sd over seeds; "
         "in brackets the widest 95 % bootstrap bounds over the test pairs in any seed."
     )
-    metrics = {measure.column: measure.metric for measure in MEASURES}
-    table = write_table([line(name, runs, metrics) for name, runs in results.items()], out / "table", note)
-    plot(results, metrics, out / "plot.png")
+    table = write_table([line(name, runs, METRICS) for name, runs in results.items()], out / "table", note)
+    plot(results, METRICS, out / "plot.png")
     return table
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 import scripts.compare_objectives as comparison
 from main import main
 from scripts.compare_objectives import compare
 from scripts.comparison import check_equal
-from scripts.measure import Measure
 
 ROOT = Path(__file__).resolve().parents[1]
 OBJECTIVES = sorted(path.stem for path in (ROOT / "configs" / "objectives").glob("*.yaml"))
@@ -76,21 +76,24 @@ def test_the_comparison_is_complete_resumable_and_shares_its_pairs(
     with (out / "table.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["arm"] for row in rows] == ["gloria", "twins"]
-    assert all("[" in row[part.column] for row in rows for part in comparison.MEASURES), "with intervals"
+    assert all("[" in row[column] for row in rows for column in comparison.METRICS), "with intervals"
     assert {path.name for path in out.glob("*.*")} == {"table.md", "table.csv", "table.tex", "plot.png"}
     manifests = [json.loads(path.read_text()) for path in cache.glob("*/*/manifest.json")]
     filled = sorted(("twins_of" in m["recipe"]["synthesizer"], m["split"], m["pairs"]) for m in manifests)
-    pairs = [(False, "test", 64), (False, "train", 32), (False, "val", 16)]
-    assert filled == [*pairs, (True, "train", 32), (True, "val", 16)], "both arms read the same pairs"
+    sizes = {"test": 300, "train": 32, "val": 16}
+    pairs = [(twins, split, sizes[split]) for twins in (False, True) for split in sizes]
+    assert filled == pairs, "both arms read the same pairs, and all are tested on the same twins"
 
     finished, unfinished = sorted(path.parent for path in (out / "runs").glob("*/result.json"))
     stamp = (finished / "fitted.json").stat().st_mtime_ns
     figures = json.loads((unfinished / "result.json").read_text())["metrics"]
     for name in ("result.json", "fitted.json"):  # as if it had been interrupted: run again from its start
         (unfinished / name).unlink()
-    test = ("--trainer.callbacks+=callbacks.EmbeddingGeometry",)
-    added = Measure("alignment", "test/geometry/alignment", test)
-    monkeypatch.setattr(comparison, "MEASURES", (*comparison.MEASURES, added))
+    more = yaml.safe_load(comparison.TASKS.read_text())
+    more["trainer"]["callbacks"].insert(1, {"class_path": "callbacks.EmbeddingGeometry"})
+    (tmp_path / "more.yaml").write_text(yaml.safe_dump(more))
+    monkeypatch.setattr(comparison, "TASKS", tmp_path / "more.yaml")
+    monkeypatch.setattr(comparison, "METRICS", comparison.METRICS | {"alignment": "test/geometry/alignment"})
     table = compare("smoke", [0], out, cache)
     assert "alignment" in table
     again = json.loads((unfinished / "result.json").read_text())["metrics"]
