@@ -20,10 +20,12 @@ class NearDuplicateImages:
 
     Args:
         embedder: Says how alike two images are; None compares thumbnails.
-        threshold: From which product of two vectors on they are the same image, in (0, 1].
+        threshold: From which product of two vectors on they are the same image, in (0, 1]. Of 300 simulated
+            radiographs the two most alike had 0.86. Of copies in another frame, exposure and noise half had
+            at least 0.92 at 64 px, all at least 0.89 at 128 px.
     """
 
-    def __init__(self, embedder: ImageEmbedder | None = None, threshold: float = 0.9) -> None:
+    def __init__(self, embedder: ImageEmbedder | None = None, threshold: float = 0.88) -> None:
         if not 0 < threshold <= 1:
             raise ValueError(f"threshold={threshold}: a product of unit vectors; give one above 0, up to 1.")
         self.embedder = embedder or Thumbnails()
