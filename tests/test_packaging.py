@@ -49,12 +49,16 @@ def test_withdrawn_releases_of_lightning_are_excluded() -> None:
     assert "2.6.6" in lightning.specifier
 
 
-def test_the_atlas_is_package_data_and_small_enough_to_ship() -> None:
-    (package,) = PYPROJECT["tool"]["setuptools"]["package-data"]
-    patterns = PYPROJECT["tool"]["setuptools"]["package-data"][package]
-    atlas = [path for path in (ROOT / package.replace(".", "/")).glob("atlas*") if path.suffix != ".py"]
-    assert atlas and all(any(fnmatch(path.name, pattern) for pattern in patterns) for path in atlas)
-    assert sum(path.stat().st_size for path in atlas) <= 12 * 2**20
+def test_atlas_and_appearance_are_package_data_and_small_enough_to_ship() -> None:
+    packages = PYPROJECT["tool"]["setuptools"]["package-data"]
+    shipped = {"synthesis.images.simulator": "atlas*", "synthesis.filters": "appearance*"}
+    assert packages.keys() == shipped.keys()
+    for package, name in shipped.items():
+        data = [path for path in (ROOT / package.replace(".", "/")).glob(name) if path.suffix != ".py"]
+        assert data and all(
+            any(fnmatch(path.name, pattern) for pattern in packages[package]) for path in data
+        )
+        assert sum(path.stat().st_size for path in data) <= 12 * 2**20
 
 
 def test_versions_and_licences_agree() -> None:
