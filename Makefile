@@ -116,13 +116,16 @@ atlas: install ## Rebuild the simulator's atlas from CTs with an organ segmentat
 	$(PYTHON) scripts/build_atlas.py $(ARGS)
 
 # --------------------------------------------------------------------------------------------------- habits
+# A process a core, up to four for their memory, each with whole files: what a file sets up is set up once.
+PYTEST = OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(shell nproc 2>/dev/null || echo 2) --maxprocesses=4 --dist=loadfile
+
 .PHONY: test
 test: check ## Lint, types and all tests but the slow ones
-	$(PYTHON) -m pytest -m "not slow" $(ARGS)
+	$(PYTEST) -m "not slow" $(ARGS)
 
 .PHONY: test-all
 test-all: check ## Every test
-	$(PYTHON) -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 .PHONY: check
 check: install ## Lint, format and types, changing nothing
