@@ -31,7 +31,7 @@ METRICS = {
     "100 %": "test/probe/auroc_macro",
     "R@10 image→report": "test/retrieval/i2t_hit@10",
     "R@10 report→image": "test/retrieval/t2i_hit@10",
-    "grounding, pointing game": "test/grounding/pointing",
+    "grounding, pointing game over chance": "test/grounding/pointing_gain",
     "grounding, CNR": "test/grounding/cnr",
     "twins, right report": "test/twins/accuracy",
 }

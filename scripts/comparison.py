@@ -98,9 +98,12 @@ def same(what: str, values: Mapping[str, Any]) -> Any:
 
 def interval(result: Mapping[str, Any], metric: str) -> tuple[float, float] | None:
     """Return the bootstrap interval of a metric in a result, or None where it has none."""
-    group, _, name = metric.rpartition("/")
-    bounds = result["details"].get(group, {}).get("intervals", {}).get(name)
-    return None if bounds is None else (float(bounds[0]), float(bounds[1]))
+    parts = metric.split("/")
+    for cut in range(len(parts) - 1, 0, -1):  # a callback's figures may have slashes in their names
+        group, name = "/".join(parts[:cut]), "/".join(parts[cut:])
+        if bounds := result["details"].get(group, {}).get("intervals", {}).get(name):
+            return float(bounds[0]), float(bounds[1])
+    return None
 
 
 def line(arm: str, runs: Sequence[Mapping[str, Any]], metrics: Mapping[str, str]) -> dict[str, str | float]:
