@@ -14,7 +14,7 @@ from synthesis.case import Case, Finding
 from synthesis.concepts import NO_FINDING, VIEWS, ConceptCatalog
 from synthesis.strict_yaml import Entry
 
-DEFAULT_QUESTIONS = Path(__file__).resolve().parents[1] / "configs" / "prompts" / "questions.yaml"
+DEFAULT_QUESTIONS = Path(__file__).resolve().parents[1] / "configs" / "questions" / "closed.yaml"
 
 _SIDES = ("left", "right")
 _T = TypeVar("_T")
@@ -45,7 +45,7 @@ class QuestionWriter:
 
     Args:
         catalog: Catalogue file; None takes the one shipped.
-        questions: Templates; None takes ``configs/prompts/questions.yaml``.
+        questions: Templates; None takes ``configs/questions/closed.yaml``.
 
     Raises:
         YamlError: If the file is malformed.

@@ -18,7 +18,7 @@ from scripts.sweep_local import arguments, read_sweep, rows
 ROOT = Path(__file__).resolve().parents[1]
 BASE = "configs/pretrain.yaml"
 # Folders with domain data that the parser does not read; the tests of their readers do (tests/synthesis).
-DOMAIN_DATA = ("concepts", "reports", "prompts", "corpus")
+DOMAIN_DATA = ("concepts", "reports", "prompts", "questions", "corpus")
 # Whole configurations of other models, no layers: tests/lightning_modules/test_generators.py.
 ALONE = ("generator",)
 SWEEPS = sorted((ROOT / "configs" / "sweeps").glob("*.yaml"))

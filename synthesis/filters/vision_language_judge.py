@@ -14,7 +14,7 @@ from synthesis.files import file_sha256
 from synthesis.pairs import Pair
 from synthesis.strict_yaml import Entry
 
-DEFAULT_QUESTIONS = Path(__file__).resolve().parents[2] / "configs" / "prompts" / "judge.yaml"
+DEFAULT_QUESTIONS = Path(__file__).resolve().parents[2] / "configs" / "questions" / "judge.yaml"
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class VisionLanguageJudge:
     Args:
         directory: Any image-text-to-text model of `transformers` with its processor and chat template (LLaVA,
             InternVL, SmolVLM, Qwen-VL, MedGemma …). No remote code is run.
-        questions: YAML file of questions; None takes ``configs/prompts/judge.yaml``.
+        questions: YAML file of questions; None takes ``configs/questions/judge.yaml``.
         device: Where it runs.
         dtype: Precision of its weights, a name of torch ("float32", "bfloat16").
         batch_size: Images a pass.

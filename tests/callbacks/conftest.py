@@ -169,7 +169,9 @@ def trainer(directory: Path, **settings: object) -> L.Trainer:
 def evaluate_all(directory: Path, devices: int = 1, batch: int = 32) -> dict:
     """Tests an untrained model with every callback and returns what the summary says."""
     settings = {"devices": devices, "strategy": "ddp"} if devices > 1 else {}
-    trainer(directory, **settings).test(TinyModel(), TinyData(batch=batch))
+    runner = trainer(directory, **settings)
+    runner.test(TinyModel(), TinyData(batch=batch))
+    runner.strategy.barrier()  # the first rank writes the summary
     return json.loads((directory / "summary.json").read_text())
 
 
