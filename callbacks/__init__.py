@@ -3,7 +3,6 @@
 from callbacks.batch_evaluation import BatchEvaluation
 from callbacks.class_retrieval import ClassRetrieval
 from callbacks.classification import Classification
-from callbacks.counterfactual_twins import CounterfactualTwins
 from callbacks.detection_precision import DetectionPrecision
 from callbacks.evaluation import Evaluation, Occasion, Result
 from callbacks.features import FeatureCollector, Features
@@ -18,6 +17,7 @@ from callbacks.report_scores import ReportScores
 from callbacks.retrieval import Retrieval
 from callbacks.segmentation_dice import SegmentationDice
 from callbacks.summary import RunSummary
+from callbacks.twin_ranking import TwinRanking
 from callbacks.weight_average import WeightAverage
 from callbacks.zero_shot import ZeroShot
 
@@ -25,7 +25,6 @@ __all__ = [
     "BatchEvaluation",
     "ClassRetrieval",
     "Classification",
-    "CounterfactualTwins",
     "DetectionPrecision",
     "EmbeddingGeometry",
     "Evaluation",
@@ -43,6 +42,7 @@ __all__ = [
     "Retrieval",
     "RunSummary",
     "SegmentationDice",
+    "TwinRanking",
     "WeightAverage",
     "ZeroShot",
 ]

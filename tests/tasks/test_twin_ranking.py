@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from callbacks import CounterfactualTwins, Features, Occasion
-from callbacks.counterfactual_twins import TwinComparison
+from callbacks import Features, Occasion, TwinRanking
+from callbacks.twin_ranking import TwinComparison
 
 NAMES = ("edema", "mass")
 TEST = Occasion("test", NAMES, final=True)
@@ -27,7 +27,7 @@ def test_who_sees_the_finding_is_right_and_who_has_a_favourite_is_at_chance() ->
     n = 4000
     concept = rng.integers(-1, 2, n)
     noise = rng.standard_normal((n, 2, 2))
-    twins = CounterfactualTwins(resamples=50)
+    twins = TwinRanking(resamples=50)
     seeing = twins.evaluate(made(noise + 20 * np.eye(2), concept), TEST)
     assert {seeing.metrics[name] for name in ("accuracy", "t2i_accuracy", "all_four")} == {1.0}
     assert seeing.details["twin_pairs"] == int((concept >= 0).sum())
@@ -49,11 +49,11 @@ def test_who_sees_the_finding_is_right_and_who_has_a_favourite_is_at_chance() ->
 
 def test_few_twins_are_named_and_none_is_noted() -> None:
     concept = np.array([0] * 12 + [1] * 3)
-    found = CounterfactualTwins(resamples=0).evaluate(made(np.zeros((15, 2, 2)), concept), TEST)
+    found = TwinRanking(resamples=0).evaluate(made(np.zeros((15, 2, 2)), concept), TEST)
     assert found.metrics["accuracy"] == 0.5  # ties
     assert found.details["left_out"] == {"mass": 3} and "accuracy/mass" not in found.metrics
     nothing = dataclasses.replace(made(np.zeros((1, 2, 2)), np.array([-1])))
-    assert "no twins" in CounterfactualTwins().evaluate(nothing, TEST).details["note"]
+    assert "no twins" in TwinRanking().evaluate(nothing, TEST).details["note"]
 
 
 def test_the_command_line_tests_twins(evaluate: Callable[..., Any]) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-class CounterfactualTwins(BatchEvaluation):
+class TwinRanking(BatchEvaluation):
     """Choosing between two reports that differ in one finding, for two images that differ in nothing else.
 
     Each image of a twin pair (`synthesis.twins`) has to be more similar to its own report than to its
