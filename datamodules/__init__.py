@@ -1,5 +1,6 @@
 """Turning pairs, made or real, into batches."""
 
+from datamodules.augmentation import Augmentation
 from datamodules.image_reports import ImageReports
 from datamodules.labelled import LabelledImages
 from datamodules.labels import LabelColumns
@@ -7,7 +8,7 @@ from datamodules.origin import Origin
 from datamodules.question_writer import QuestionWriter
 from datamodules.synthetic import SyntheticPairs
 from datamodules.table import Columns
-from datamodules.transforms import Augmentation, TextView
+from datamodules.text_view import TextView
 
 __all__ = [
     "Augmentation",

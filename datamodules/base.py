@@ -11,14 +11,15 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from datamodules.augmentation import Augmentation
 from datamodules.batch import Batch
 from datamodules.claim_reader import ClaimReader
 from datamodules.dataset import BatchDataset, SampleSource
 from datamodules.epoch_loader import EpochLoader
 from datamodules.samplers import EpochSampler, OrderedSampler
 from datamodules.subset_source import SubsetSource, labelled
+from datamodules.text_view import TextView
 from datamodules.tokenizer import PADDING_MULTIPLE
-from datamodules.transforms import Augmentation, TextView
 from synthesis.concepts import ConceptCatalog
 
 if TYPE_CHECKING:

@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from datamodules.augmentation import Augmentation
 from datamodules.batch import Batch, EncodedTexts, Twins
 from datamodules.claim_reader import ClaimReader
 from datamodules.question_writer import QuestionWriter
 from datamodules.samplers import Key
+from datamodules.text_view import TextView, full_text
 from datamodules.tokenizer import encode
-from datamodules.transforms import Augmentation, TextView, full_text
 from synthesis.case import Case
 from synthesis.concepts import ConceptCatalog
 from synthesis.reports.report import Report

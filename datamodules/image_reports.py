@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from datamodules.table_images import TableImages
+from datamodules.text_view import full_text
 from datamodules.tokenizer import load_tokenizer, store_tokenizer, tokenizer_directory
-from datamodules.transforms import full_text
 
 
 class ImageReports(TableImages):

@@ -7,14 +7,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from datamodules.augmentation import Augmentation
 from datamodules.base import STAGES, BatchDataModule
 from datamodules.dataset import BatchDataset
 from datamodules.pair_source import PairSource
 from datamodules.question_writer import QuestionWriter
 from datamodules.recent_pairs import RecentPairs
 from datamodules.samplers import ECHO_ROWS, ECHO_SPAN
+from datamodules.text_view import TextView, full_text
 from datamodules.tokenizer import load_tokenizer, store_tokenizer, tokenizer_directory
-from datamodules.transforms import Augmentation, TextView, full_text
 from synthesis.cache import PairCache, fill, recipe, split_directory
 from synthesis.cases import UniformCaseSampler
 from synthesis.pairs import Pair, PairSynthesizer, json_sha256

@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 
+from datamodules.augmentation import Augmentation
 from datamodules.base import STAGES, BatchDataModule
 from datamodules.image_file import Colour, Fit
 from datamodules.labels import LabelColumns
@@ -19,7 +20,7 @@ from datamodules.splits import check_fractions, check_official, ids_sha256, offi
 from datamodules.table import BadRow, Columns, TableError, describe_bad_rows, read_bad_rows, write_bad_rows
 from datamodules.table_reader import TableReader
 from datamodules.table_source import TableRows, TableSource
-from datamodules.transforms import Augmentation, TextView
+from datamodules.text_view import TextView
 from synthesis.concepts import ConceptCatalog
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from lightning.pytorch import LightningDataModule
 from datamodules.base import BatchDataModule
 from datamodules.batch import UNKNOWN_VIEW, VIEWS
 from datamodules.table import TableError
-from datamodules.transforms import full_text
+from datamodules.text_view import full_text
 
 
 @dataclass(frozen=True)
