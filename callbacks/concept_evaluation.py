@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from callbacks.concept_scores import ConceptTable, score_concepts, stratum_rows
-from callbacks.evaluation import Evaluation, Occasion, Result
+from callbacks.evaluation import Evaluation, Occasion, Result, require_non_negative
 from callbacks.features import Features
 from callbacks.intervals import Array, PatientBootstrap
 
@@ -45,8 +45,7 @@ class ConceptEvaluation(Evaluation):
         seed: int = 0,
     ) -> None:
         super().__init__(name, dataloader_idx)
-        if resamples < 0 or min_count < 0:
-            raise ValueError(f"resamples={resamples} and min_count={min_count} must be at least 0")
+        require_non_negative(resamples=resamples, min_count=min_count)
         self.min_count, self.strata, self.subsets = min_count, tuple(strata), dict(subsets or {})
         self.resamples, self.seed = resamples, seed
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from callbacks.batch_evaluation import BatchEvaluation
 from callbacks.box_pictures import box_sheet
-from callbacks.evaluation import Occasion, Result
+from callbacks.evaluation import Occasion, Result, require_non_negative
 from callbacks.features import Features
 from callbacks.intervals import PatientBootstrap
 from datamodules.batch import IMAGE, INDEX
@@ -76,10 +76,7 @@ class DetectionPrecision(BatchEvaluation):
         dataloader_idx: int = 0,
     ) -> None:
         super().__init__(name, dataloader_idx)
-        if min(min_count, examples, resamples) < 0:
-            raise ValueError(
-                f"min_count={min_count}, examples={examples} and resamples={resamples} must be at least 0"
-            )
+        require_non_negative(min_count=min_count, examples=examples, resamples=resamples)
         self.min_count, self.examples, self.resamples, self.seed = min_count, examples, resamples, seed
 
     def measure(

@@ -161,3 +161,14 @@ def concept_names(trainer: L.Trainer, features: Features) -> tuple[str, ...]:
 def _split_hash(trainer: L.Trainer, stage: str) -> dict[str, str]:
     hasher: Callable[[str], str] | None = getattr(trainer.datamodule, "split_sha256", None)  # type: ignore[attr-defined]
     return {} if hasher is None else {"split_sha256": hasher(stage)}
+
+
+def require_non_negative(**numbers: int) -> None:
+    """Refuse arguments under 0.
+
+    Raises:
+        ValueError: If there is one; the message names all that are.
+    """
+    if below := {name: number for name, number in numbers.items() if number < 0}:
+        given = ", ".join(f"{name}={number}" for name, number in below.items())
+        raise ValueError(f"{given}: must be at least 0")

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from callbacks.batch_evaluation import BatchEvaluation
-from callbacks.evaluation import Occasion, Result
+from callbacks.evaluation import Occasion, Result, require_non_negative
 from callbacks.features import Features
 from callbacks.grounding_pictures import grounding_sheet
 from callbacks.intervals import PatientBootstrap
@@ -90,10 +90,7 @@ class PhraseGrounding(BatchEvaluation):
         super().__init__(name, dataloader_idx)
         if not thresholds or not all(0 < threshold < 1 for threshold in thresholds):
             raise ValueError(f"thresholds={list(thresholds)} must be one or more numbers in (0, 1)")
-        if min(min_count, examples, resamples) < 0:
-            raise ValueError(
-                f"min_count={min_count}, examples={examples} and resamples={resamples} must be at least 0"
-            )
+        require_non_negative(min_count=min_count, examples=examples, resamples=resamples)
         self.thresholds, self.min_count, self.examples = tuple(thresholds), min_count, examples
         self.resamples, self.seed = resamples, seed
         self._prompts: Prompts = {}

@@ -12,7 +12,7 @@ import numpy as np
 
 from callbacks.answer_pictures import answer_sheet
 from callbacks.batch_evaluation import BatchEvaluation
-from callbacks.evaluation import Occasion, Result
+from callbacks.evaluation import Occasion, Result, require_non_negative
 from callbacks.features import Features
 from callbacks.intervals import PatientBootstrap
 from callbacks.logistic import folds_of
@@ -72,8 +72,7 @@ class QuestionAnswering(BatchEvaluation):
         dataloader_idx: int = 0,
     ) -> None:
         super().__init__(name, dataloader_idx)
-        if min(examples, resamples) < 0:
-            raise ValueError(f"examples={examples} and resamples={resamples} must be at least 0")
+        require_non_negative(examples=examples, resamples=resamples)
         self.examples, self.resamples, self.seed = examples, resamples, seed
         self._questions_sha256: str | None = None
 

@@ -10,7 +10,7 @@ import lightning as L
 import numpy as np
 
 from callbacks.batch_evaluation import BatchEvaluation
-from callbacks.evaluation import Occasion, Result
+from callbacks.evaluation import Occasion, Result, require_non_negative
 from callbacks.features import Features
 from callbacks.intervals import Array, PatientBootstrap
 from callbacks.mask_pictures import mask_sheet
@@ -71,11 +71,9 @@ class SegmentationDice(BatchEvaluation):
         dataloader_idx: int = 0,
     ) -> None:
         super().__init__(name, dataloader_idx)
-        if not 0 < threshold < 1 or min(min_count, examples, resamples) < 0:
-            raise ValueError(
-                f"threshold={threshold} must be in (0, 1); min_count={min_count}, examples={examples} and "
-                f"resamples={resamples} at least 0"
-            )
+        if not 0 < threshold < 1:
+            raise ValueError(f"threshold={threshold} must be in (0, 1)")
+        require_non_negative(min_count=min_count, examples=examples, resamples=resamples)
         self.threshold, self.min_count, self.examples = threshold, min_count, examples
         self.resamples, self.seed = resamples, seed
 
