@@ -24,6 +24,8 @@ class FeatureSpace(nn.Module):
 
     Attributes:
         name: What tables call it.
+        origin: What is subtracted from features: see `settle`.
+        unit: What they are divided by.
 
     Raises:
         FileNotFoundError: If there is neither.
@@ -39,12 +41,24 @@ class FeatureSpace(nn.Module):
         self.batch_size = batch_size
         self.name = path.name if path.is_dir() else f"{path.parents[1].name}/{path.name}"
         self.encode = _VisionModel(path) if path.is_dir() else _OwnEncoder(path)
+        self.origin, self.unit = torch.zeros(()), torch.ones(())
         self.eval()
 
     @torch.inference_mode()
     def forward(self, images: Tensor) -> Tensor:
         """Return the features of images, float32."""
-        return torch.cat([self.encode(part) for part in images.split(self.batch_size)]).float()
+        features = torch.cat([self.encode(part) for part in images.split(self.batch_size)]).float()
+        return (features - self.origin) / self.unit
+
+    def settle(self, images: Tensor) -> None:
+        """Give the features of these images the mean 0 and the root mean square 1, over all together.
+
+        Encoders differ in the size of their features by orders of magnitude. Nearest neighbours do not care,
+        but the Fréchet distance grows with its square, and the kernel distance is made for features about 1.
+        """
+        self.origin, self.unit = torch.zeros(()), torch.ones(())
+        features = self(images)
+        self.origin, self.unit = features.mean(0), features.var(0, correction=0).mean().sqrt()
 
 
 class _OwnEncoder(nn.Module):

@@ -65,6 +65,7 @@ def ground_of(data: SyntheticPairs, space: FeatureSpace, scale: Scale) -> Ground
     """Encode everything that generators are compared with."""
     sizes = {"train": scale.known_pairs, "val": scale.known_pairs, "test": scale.images}
     pairs = {split: data.source(split).read(range(size)) for split, size in sizes.items()}
+    space.settle(_images(pairs["train"]))
     known = {split: _encoded(found, space) for split, found in pairs.items()}
     labels = torch.stack([torch.from_numpy(pair.case.labels(data.catalog)) for pair in pairs["train"]])
     return Ground(
@@ -79,5 +80,9 @@ def ground_of(data: SyntheticPairs, space: FeatureSpace, scale: Scale) -> Ground
 
 
 def _encoded(pairs: Sequence[Pair], space: FeatureSpace) -> Images:
-    images = torch.stack([pair.image for pair in pairs]).float() / 255
+    images = _images(pairs)
     return Images(images, space(images))
+
+
+def _images(pairs: Sequence[Pair]) -> Tensor:
+    return torch.stack([pair.image for pair in pairs]).float() / 255
