@@ -35,8 +35,8 @@ LEGEND = (
     "The simulator's row draws the same cases with other patients: what a perfect generator would get. "
     "Features are centred and scaled to r.m.s. 1 over the training images; FID depends on the number of "
     "images. MS-SSIM: two images of one prompt; 1 is no variety. Fidelity: a linear probe fitted on "
-    "simulated images finds what was asked for. Nearer training: share of images nearer to a training image than to as "
-    "many held-out ones; 0.5 if nothing is memorised."
+    "simulated images finds what was asked for. Nearer training: share of images nearer to a training "
+    "image than to as many held-out ones; 0.5 if nothing is memorised."
 )
 
 
