@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from callbacks.evaluation import Evaluation, Occasion, Result
 from callbacks.features import Features
-from callbacks.intervals import PatientBootstrap
+from callbacks.intervals import Array
 from callbacks.retrieval_pictures import precision_curves
 
 if TYPE_CHECKING:
@@ -35,11 +35,8 @@ class ClassRetrieval(Evaluation):
         per_class: Most samples of a class.
         at: The values of k; one over the number of samples of a class, where precision cannot be 1, is left
             out and named.
-        resamples: Bootstrap resamples of query patients for 95 % intervals, drawn when an evaluation is
-            final.
-        seed: Of the bootstrap.
         name: The callback's part of the metric names.
-        dataloader_idx: Which of several evaluation loaders it looks at.
+        **kwargs: Those of `Evaluation`.
 
     Raises:
         ValueError: If there are fewer than two classes, or ``per_class`` or a k is under 1.
@@ -50,19 +47,16 @@ class ClassRetrieval(Evaluation):
         classes: Sequence[str] = CHEXPERT_5,
         per_class: int = 200,
         at: Sequence[int] = (5, 10, 100),
-        resamples: int = 1000,
-        seed: int = 0,
         name: str = "class_retrieval",
-        dataloader_idx: int = 0,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(name, dataloader_idx)
+        super().__init__(name, **kwargs)
         if len(set(classes)) < 2 or per_class < 1 or min(at, default=0) < 1:
             raise ValueError(
                 f"classes={list(classes)} must be two or more, per_class={per_class} and every k of "
                 f"at={list(at)} at least 1"
             )
         self.classes, self.per_class, self.at = tuple(classes), per_class, tuple(at)
-        self.resamples, self.seed = resamples, seed
 
     def evaluate(self, features: Features, occasion: Occasion) -> Result:
         """Ranks the chosen samples in both directions."""
@@ -76,25 +70,19 @@ class ClassRetrieval(Evaluation):
         images, texts = features.image[rows].double(), features.text[rows].double()
         each = len(rows) // len(self.classes)
         at = [k for k in self.at if k <= each]
-        bootstrap = PatientBootstrap(features.group.numpy()[rows], self.resamples, self.seed)
-        metrics: dict[str, float] = {}
-        intervals: dict[str, list[float]] = {}
+        precision: dict[str, Array] = {}
         for direction, queries, answers in (("i2t", images, texts), ("t2i", texts, images)):
             same = class_hits(queries, answers, label)
-            for k in at:
-                precision = same[:, :k].mean(1)
-                metrics[f"{direction}_p@{k}"] = float(precision.mean())
-                if occasion.final and self.resamples:
-                    intervals[f"{direction}_p@{k}"] = bootstrap.interval(bootstrap.mean(precision))
+            precision |= {f"{direction}_p@{k}": same[:, :k].mean(1) for k in at}
         details = {
             "samples": len(rows),
             "per_class": each,
             "classes": list(self.classes),
             "chance": 1 / len(self.classes),
             "left_out": {f"p@{k}": f"only {each} samples of each class" for k in self.at if k > each},
-            "intervals": intervals,
+            "intervals": self.mean_intervals(precision, features.group.numpy()[rows], occasion),
         }
-        return Result(metrics, details)
+        return Result({name: float(value.mean()) for name, value in precision.items()}, details)
 
     def _chosen(self, features: Features, concepts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """The rows taken and the class of each."""

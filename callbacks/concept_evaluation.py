@@ -10,7 +10,7 @@ import numpy as np
 from callbacks.concept_scores import ConceptTable, score_concepts, stratum_rows
 from callbacks.evaluation import Evaluation, Occasion, Result, require_non_negative
 from callbacks.features import Features
-from callbacks.intervals import Array, PatientBootstrap
+from callbacks.intervals import Array
 
 
 class ConceptEvaluation(Evaluation):
@@ -21,43 +21,32 @@ class ConceptEvaluation(Evaluation):
 
     Args:
         name: The callback's part of the metric names.
-        dataloader_idx: Which of several evaluation loaders it looks at.
         min_count: A concept with fewer positives or fewer negatives is left out of all means, and named.
         strata: Views (PA, AP) or concepts: figures are given again within the samples of that view, or in
             which that concept is present, as ``<stratum>/auroc_macro`` and so on. Empty strata are skipped.
         subsets: Named lists of concepts with a mean of their own, ``<subset>/auroc_macro``.
-        resamples: Bootstrap resamples of patients for 95 % intervals, drawn when an evaluation is final; 0
-            for none.
-        seed: Of the bootstrap.
+        **kwargs: Those of `Evaluation`.
 
     Raises:
-        ValueError: If ``resamples`` or ``min_count`` is negative.
+        ValueError: If ``min_count`` is negative.
     """
 
     def __init__(
         self,
         name: str,
-        dataloader_idx: int = 0,
         min_count: int = 10,
         strata: Sequence[str] = ("PA", "AP"),
         subsets: Mapping[str, Sequence[str]] | None = None,
-        resamples: int = 1000,
-        seed: int = 0,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(name, dataloader_idx)
-        require_non_negative(resamples=resamples, min_count=min_count)
+        super().__init__(name, **kwargs)
+        require_non_negative(min_count=min_count)
         self.min_count, self.strata, self.subsets = min_count, tuple(strata), dict(subsets or {})
-        self.resamples, self.seed = resamples, seed
-
-    def bootstrap(self, features: Features, occasion: Occasion) -> PatientBootstrap | None:
-        """The patient bootstrap of this evaluation; None where no intervals are wanted."""
-        wanted = occasion.final and self.resamples > 0
-        return PatientBootstrap(features.group.numpy(), self.resamples, self.seed) if wanted else None
 
     def tables(self, scores: Array, features: Features, occasion: Occasion) -> dict[str, ConceptTable]:
         """Scores the concepts over all samples (under ``""``) and in each stratum (``"PA/"`` …)."""
         labels, view = features.labels.double().numpy(), features.view.numpy()
-        bootstrap, names = self.bootstrap(features, occasion), occasion.concepts
+        bootstrap, names = self.bootstrap(features.group.numpy(), occasion), occasion.concepts
         tables = {"": score_concepts(scores, labels, names, self.min_count, bootstrap)}
         for stratum in self.strata:
             inside = stratum_rows(stratum, labels, view, names)

@@ -57,10 +57,9 @@ class DetectionPrecision(BatchEvaluation):
     Args:
         min_count: A class with fewer true boxes is left out, and named.
         examples: How many of the first samples are kept for the picture.
-        resamples: Bootstrap resamples of patients for 95 % intervals, drawn when an evaluation is final.
-        seed: Of the bootstrap.
+        resamples: Bootstrap resamples of patients: each matches all boxes again.
         name: The callback's part of the metric names.
-        dataloader_idx: Which of several evaluation loaders it looks at.
+        **kwargs: Those of `Evaluation`.
 
     Raises:
         ValueError: If a number is negative.
@@ -71,13 +70,12 @@ class DetectionPrecision(BatchEvaluation):
         min_count: int = 5,
         examples: int = 16,
         resamples: int = 200,
-        seed: int = 0,
         name: str = "detection",
-        dataloader_idx: int = 0,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(name, dataloader_idx)
-        require_non_negative(min_count=min_count, examples=examples, resamples=resamples)
-        self.min_count, self.examples, self.resamples, self.seed = min_count, examples, resamples, seed
+        super().__init__(name, resamples=resamples, **kwargs)
+        require_non_negative(min_count=min_count, examples=examples)
+        self.min_count, self.examples = min_count, examples
 
     def measure(
         self, pl_module: L.LightningModule, batch: Mapping[str, Any], outputs: Mapping[str, Any]
@@ -111,8 +109,8 @@ class DetectionPrecision(BatchEvaluation):
         if judged:
             matcher = CocoMatches(rows, judged)
             metrics |= _figures(matcher.precision(np.arange(len(rows))), [names[c] for c in judged])
-            if occasion.final and self.resamples:
-                bootstrap = PatientBootstrap(features.group.numpy(), self.resamples, self.seed)
+            bootstrap = self.bootstrap(features.group.numpy(), occasion)
+            if bootstrap is not None:
                 drawn = [np.nanmean(matcher.precision(draw), 1) for draw in _draws(bootstrap)]
                 whole, half = np.array([(each.mean(), each[0]) for each in drawn]).T
                 intervals = {"map": bootstrap.interval(whole), "map50": bootstrap.interval(half)}

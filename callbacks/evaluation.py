@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lightning as L
+import numpy as np
 
 from callbacks.features import FeatureCollector, Features
+from callbacks.intervals import Array, PatientBootstrap
 from callbacks.run_directory import run_directory, save_picture
 
 if TYPE_CHECKING:
@@ -55,15 +57,23 @@ class Evaluation(L.Callback, ABC):
     Args:
         name: The callback's part of the metric names.
         dataloader_idx: Which of several evaluation loaders it looks at.
+        resamples: Bootstrap resamples of patients for 95 % intervals, drawn when an evaluation is final; 0
+            for none.
+        seed: Of the bootstrap.
 
     Attributes:
         metrics: Latest figures by full name, in double precision.
         details: Latest details by ``<stage>/<name>``.
+
+    Raises:
+        ValueError: If ``resamples`` is negative.
     """
 
-    def __init__(self, name: str, dataloader_idx: int = 0) -> None:
+    def __init__(self, name: str, dataloader_idx: int = 0, resamples: int = 1000, seed: int = 0) -> None:
+        require_non_negative(resamples=resamples)
         self.name = name
         self.dataloader_idx = dataloader_idx
+        self.resamples, self.seed = resamples, seed
         self.metrics: dict[str, float] = {}
         self.details: dict[str, dict[str, Any]] = {}
 
@@ -77,6 +87,23 @@ class Evaluation(L.Callback, ABC):
 
     def prepare(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Called on every rank before `evaluate`: the place for whatever runs the model."""
+
+    def bootstrap(self, group: np.ndarray, occasion: Occasion) -> PatientBootstrap | None:
+        """The bootstrap over the patients of some samples, ``(n,)``; None where no intervals are wanted."""
+        wanted = occasion.final and self.resamples > 0
+        return PatientBootstrap(group, self.resamples, self.seed) if wanted else None
+
+    def mean_intervals(
+        self, values: Mapping[str, Array], group: np.ndarray, occasion: Occasion
+    ) -> dict[str, list[float]]:
+        """Intervals of the means of what samples got, ``(n,)`` a name; NaN where a sample does not count."""
+        intervals = {}
+        for name, value in values.items():
+            known = ~np.isnan(value)
+            bootstrap = self.bootstrap(group[known], occasion)
+            if bootstrap is not None:
+                intervals[name] = bootstrap.interval(bootstrap.mean(value[known]))
+        return intervals
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Finds out at the start, rather than after the first epoch, that there is no `FeatureCollector`."""

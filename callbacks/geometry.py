@@ -32,7 +32,7 @@ class EmbeddingGeometry(Evaluation):
     """
 
     def __init__(self, samples: int = 2000, name: str = "geometry", dataloader_idx: int = 0) -> None:
-        super().__init__(name, dataloader_idx)
+        super().__init__(name, dataloader_idx, resamples=0)
         if samples < 2:
             raise ValueError(f"samples={samples} must be at least 2: distances are between samples")
         self.samples = samples

@@ -108,8 +108,8 @@ class LinearProbe(ConceptEvaluation):
     def _add_fraction(
         self, result: Result, fraction: float, fold: np.ndarray, features: Features, occasion: Occasion
     ) -> None:
-        labels, bootstrap = features.labels.double().numpy(), self.bootstrap(features, occasion)
-        group, tables = features.group.numpy(), []
+        labels, group = features.labels.double().numpy(), features.group.numpy()
+        bootstrap, tables = self.bootstrap(group, occasion), []
         for seed in range(self.fraction_seeds):
             choose = partial(few_of, group, fraction, seed)
             scored = out_of_fold(features.pooled, features.labels, fold, self.penalty, choose=choose)

@@ -16,7 +16,6 @@ from callbacks.batch_evaluation import BatchEvaluation
 from callbacks.evaluation import Occasion, Result, require_non_negative
 from callbacks.features import Features
 from callbacks.grounding_pictures import grounding_sheet
-from callbacks.intervals import PatientBootstrap
 from callbacks.zero_shot import Prompts, catalogue_prompts, prompts_sha256
 from datamodules.batch import IMAGE, INDEX, MASK_CONCEPTS, MASKS
 
@@ -68,10 +67,8 @@ class PhraseGrounding(BatchEvaluation):
         thresholds: Of the scaled map, in (0, 1).
         min_count: A concept with fewer findings has no figure of its own, and is named.
         examples: How many of the first samples are kept for the picture.
-        resamples: Bootstrap resamples of patients for 95 % intervals, drawn when an evaluation is final.
-        seed: Of the bootstrap.
         name: The callback's part of the metric names.
-        dataloader_idx: Which of several evaluation loaders it looks at.
+        **kwargs: Those of `Evaluation`.
 
     Raises:
         ValueError: If a threshold is not in (0, 1), or a number is negative.
@@ -82,17 +79,14 @@ class PhraseGrounding(BatchEvaluation):
         thresholds: Sequence[float] = (0.5, 0.6, 0.7, 0.8, 0.9),
         min_count: int = 10,
         examples: int = 12,
-        resamples: int = 1000,
-        seed: int = 0,
         name: str = "grounding",
-        dataloader_idx: int = 0,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(name, dataloader_idx)
+        super().__init__(name, **kwargs)
         if not thresholds or not all(0 < threshold < 1 for threshold in thresholds):
             raise ValueError(f"thresholds={list(thresholds)} must be one or more numbers in (0, 1)")
-        require_non_negative(min_count=min_count, examples=examples, resamples=resamples)
+        require_non_negative(min_count=min_count, examples=examples)
         self.thresholds, self.min_count, self.examples = tuple(thresholds), min_count, examples
-        self.resamples, self.seed = resamples, seed
         self._prompts: Prompts = {}
         self._phrases = torch.empty(0)
 
@@ -145,16 +139,12 @@ class PhraseGrounding(BatchEvaluation):
         for name in judged:
             rows_of = concept == occasion.concepts.index(name)
             metrics |= {f"{figure}/{name}": float(values[figure][rows_of].mean()) for figure in FIGURES}
-        intervals: dict[str, list[float]] = {}
-        if occasion.final and self.resamples:
-            bootstrap = PatientBootstrap(group, self.resamples, self.seed)
-            intervals = {name: bootstrap.interval(bootstrap.mean(value)) for name, value in values.items()}
         details = {
             "findings": {name: n for name, n in counts.items() if n},
             "left_out": {name: n for name, n in counts.items() if n and name not in judged},
             "thresholds": list(self.thresholds),
             "prompts_sha256": prompts_sha256(self._prompts),
-            "intervals": intervals,
+            "intervals": self.mean_intervals(values, group, occasion),
         }
         return Result(metrics, details)
 

@@ -14,7 +14,6 @@ from callbacks.answer_pictures import answer_sheet
 from callbacks.batch_evaluation import BatchEvaluation
 from callbacks.evaluation import Occasion, Result, require_non_negative
 from callbacks.features import Features
-from callbacks.intervals import PatientBootstrap
 from callbacks.logistic import folds_of
 from datamodules.batch import ANSWER, IMAGE, INDEX, QUESTION, QUESTION_KIND
 
@@ -54,10 +53,8 @@ class QuestionAnswering(BatchEvaluation):
 
     Args:
         examples: How many of the first samples are kept for the picture.
-        resamples: Bootstrap resamples of patients for 95 % intervals, drawn when an evaluation is final.
-        seed: Of the bootstrap.
         name: The callback's part of the metric names.
-        dataloader_idx: Which of several evaluation loaders it looks at.
+        **kwargs: Those of `Evaluation`.
 
     Raises:
         ValueError: If a number is negative.
@@ -66,14 +63,12 @@ class QuestionAnswering(BatchEvaluation):
     def __init__(
         self,
         examples: int = 18,
-        resamples: int = 1000,
-        seed: int = 0,
         name: str = "vqa",
-        dataloader_idx: int = 0,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(name, dataloader_idx)
-        require_non_negative(examples=examples, resamples=resamples)
-        self.examples, self.resamples, self.seed = examples, resamples, seed
+        super().__init__(name, **kwargs)
+        require_non_negative(examples=examples)
+        self.examples = examples
         self._questions_sha256: str | None = None
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -113,21 +108,14 @@ class QuestionAnswering(BatchEvaluation):
         }
         kinds = np.array([row.kind for row in rows])
         values = dict(right) | {"gain": right["accuracy"] - right["language_prior"]}
-        chosen = {name: np.ones(len(rows), bool) for name in values}
         for kind in sorted(set(kinds.tolist())):
-            values |= {f"{name}/{kind}": value for name, value in right.items()}
-            chosen |= {f"{name}/{kind}": kinds == kind for name in right}
-        metrics = {name: float(value[chosen[name]].mean()) for name, value in values.items()}
-        intervals: dict[str, list[float]] = {}
-        if occasion.final and self.resamples:
-            for name, value in values.items():
-                bootstrap = PatientBootstrap(group[chosen[name]], self.resamples, self.seed)
-                intervals[name] = bootstrap.interval(bootstrap.mean(value[chosen[name]]))
+            values |= {f"{name}/{kind}": np.where(kinds == kind, v, np.nan) for name, v in right.items()}
+        metrics = {name: float(np.nanmean(value)) for name, value in values.items()}
         details = {
             "questions": dict(Counter(kinds.tolist())),
             "yes": float(answer.mean()),
             "prompts_sha256": self._questions_sha256,
-            "intervals": intervals,
+            "intervals": self.mean_intervals(values, group, occasion),
         }
         return Result(metrics, details)
 

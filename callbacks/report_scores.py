@@ -52,10 +52,8 @@ class ReportScores(BatchEvaluation):
     Args:
         min_count: A concept that fewer true reports assert has no figure, and is named.
         examples: How many of the first samples are kept for the picture.
-        resamples: Bootstrap resamples of patients for 95 % intervals of the pooled figures.
-        seed: Of the bootstrap.
         name: The callback's part of the metric names.
-        dataloader_idx: Which of several evaluation loaders it looks at.
+        **kwargs: Those of `Evaluation`.
 
     Raises:
         ValueError: If a number is negative.
@@ -65,14 +63,12 @@ class ReportScores(BatchEvaluation):
         self,
         min_count: int = 10,
         examples: int = 6,
-        resamples: int = 1000,
-        seed: int = 0,
         name: str = "report",
-        dataloader_idx: int = 0,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(name, dataloader_idx)
-        require_non_negative(min_count=min_count, examples=examples, resamples=resamples)
-        self.min_count, self.examples, self.resamples, self.seed = min_count, examples, resamples, seed
+        super().__init__(name, **kwargs)
+        require_non_negative(min_count=min_count, examples=examples)
+        self.min_count, self.examples = min_count, examples
         self.claims: Claims | None = None
 
     def prepare(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -117,32 +113,37 @@ class ReportScores(BatchEvaluation):
             **word_overlap(written, true),
             "distinct": len(set(written)) / len(written),
         }
+        bootstrap = self.bootstrap(features.group.numpy(), occasion)
+        intervals: dict[str, list[float]] = {}
+        if bootstrap is not None:
+            intervals["entity_f1"] = f1_interval(said, held, bootstrap)
+            intervals["entity_f1_shuffled"] = f1_interval(shuffled, held, bootstrap)
         details = {
             "asserted": {name: int(n) for name, n in zip(occasion.concepts, counts, strict=True) if n},
             "left_out": {occasion.concepts[c]: int(n) for c, n in enumerate(counts) if n and c not in judged},
-            "intervals": self._intervals(said, held, shuffled, features) if occasion.final else {},
+            "intervals": intervals,
         }
         return Result(metrics, details)
-
-    def _intervals(
-        self, said: np.ndarray, held: np.ndarray, shuffled: np.ndarray, features: Features
-    ) -> dict[str, list[float]]:
-        if not self.resamples:
-            return {}
-        bootstrap = PatientBootstrap(features.group.numpy(), self.resamples, self.seed)
-        found = {}
-        for name, some in (("entity_f1", said), ("entity_f1_shuffled", shuffled)):
-            # Counts a report; in a resample they are weighted sums.
-            table = np.stack([(some & held).sum(1), some.sum(1), held.sum(1)], 1).astype(float)
-            sums = np.concatenate([weights.T @ table for weights in bootstrap.weights()])
-            found[name] = bootstrap.interval(2 * sums[:, 0] / np.maximum(1, sums[:, 1] + sums[:, 2]))
-        return found
 
     def pictures(self, features: Features, occasion: Occasion, result: Result) -> dict[str, Figure]:
         """Draws images with true and generated reports."""
         rows: list[GeneratedReport] = features.measured[self.name]
         shown = [(row.image, row.reference, row.generated) for row in rows if row.image is not None]
         return {"reports": report_sheet(shown)} if shown else {}
+
+
+def f1_interval(said: np.ndarray, held: np.ndarray, bootstrap: PatientBootstrap) -> list[float]:
+    """Interval of the pooled F1 of entities.
+
+    Args:
+        said: ``(report, concept)`` bool, asserted by the generated report.
+        held: … by the true one.
+        bootstrap: Over the patients of the reports.
+    """
+    # Counts a report; in a resample they are weighted sums.
+    table = np.stack([(said & held).sum(1), said.sum(1), held.sum(1)], 1).astype(float)
+    sums = np.concatenate([weights.T @ table for weights in bootstrap.weights()])
+    return bootstrap.interval(2 * sums[:, 0] / np.maximum(1, sums[:, 1] + sums[:, 2]))
 
 
 def f1(both: np.ndarray, said: np.ndarray, held: np.ndarray, axis: int | None = None) -> Array:

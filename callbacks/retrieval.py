@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from callbacks.evaluation import Evaluation, Occasion, Result
 from callbacks.features import Features
-from callbacks.intervals import PatientBootstrap
+from callbacks.intervals import Array
 
 
 class Retrieval(Evaluation):
@@ -30,11 +31,8 @@ class Retrieval(Evaluation):
     Args:
         candidates: Size of the pool; all samples if there are fewer.
         at: The values of k.
-        resamples: Bootstrap resamples of query patients for 95 % intervals of hit@k, drawn when an evaluation
-            is final.
-        seed: Of the bootstrap.
         name: The callback's part of the metric names.
-        dataloader_idx: Which of several evaluation loaders it looks at.
+        **kwargs: Those of `Evaluation`.
 
     Raises:
         ValueError: If ``candidates`` or a k is under 1.
@@ -44,16 +42,13 @@ class Retrieval(Evaluation):
         self,
         candidates: int = 1000,
         at: Sequence[int] = (1, 5, 10),
-        resamples: int = 1000,
-        seed: int = 0,
         name: str = "retrieval",
-        dataloader_idx: int = 0,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(name, dataloader_idx)
+        super().__init__(name, **kwargs)
         if candidates < 1 or min(at, default=0) < 1:
             raise ValueError(f"candidates={candidates} and every k of at={list(at)} must be at least 1")
         self.candidates, self.at = candidates, tuple(at)
-        self.resamples, self.seed = resamples, seed
 
     def evaluate(self, features: Features, occasion: Occasion) -> Result:
         """Ranks the pool in both directions."""
@@ -66,17 +61,13 @@ class Retrieval(Evaluation):
         )
         n = len(images)
         metrics: dict[str, float] = {}
-        intervals: dict[str, list[float]] = {}
-        bootstrap = PatientBootstrap(features.group[pool].numpy(), self.resamples, self.seed)
+        hits: dict[str, Array] = {}
         for direction, queries, answers in (("i2t", images, texts), ("t2i", texts, images)):
             ranks = own_ranks(queries, answers, same_text)
             for suffix, rank in (("", ranks.strict), ("_same_text", ranks.lenient)):
                 metrics[f"{direction}_median_rank{suffix}"] = float(np.median(rank))
-                for k in self.at:
-                    key = f"{direction}_hit@{k}{suffix}"
-                    metrics[key] = float((rank <= k).mean())
-                    if occasion.final and self.resamples:
-                        intervals[key] = bootstrap.interval(bootstrap.mean((rank <= k).astype(float)))
+                hits |= {f"{direction}_hit@{k}{suffix}": (rank <= k).astype(float) for k in self.at}
+            metrics |= {name: float(hit.mean()) for name, hit in hits.items()}
             metrics |= {
                 f"{direction}_lift@{k}": metrics[f"{direction}_hit@{k}"] * n / min(k, n) for k in self.at
             }
@@ -84,7 +75,7 @@ class Retrieval(Evaluation):
             "candidates": n,
             "distinct_texts": int(same_text.max()) + 1 if features.reports is not None else None,
             "chance": {f"hit@{k}": min(k, n) / n for k in self.at} | {"median_rank": (n + 1) / 2},
-            "intervals": intervals,
+            "intervals": self.mean_intervals(hits, features.group[pool].numpy(), occasion),
         }
         return Result(metrics, details)
 

@@ -12,7 +12,6 @@ import numpy as np
 from callbacks.batch_evaluation import BatchEvaluation
 from callbacks.evaluation import Occasion, Result, require_non_negative
 from callbacks.features import Features
-from callbacks.intervals import Array, PatientBootstrap
 from callbacks.mask_pictures import mask_sheet
 from datamodules.batch import IMAGE, INDEX
 
@@ -51,10 +50,8 @@ class SegmentationDice(BatchEvaluation):
         threshold: Probability from which a pixel belongs to a mask, in (0, 1); not tuned.
         min_count: A concept in fewer images has no figure, and is named.
         examples: How many of the first samples are kept for the picture.
-        resamples: Bootstrap resamples of patients for 95 % intervals, drawn when an evaluation is final.
-        seed: Of the bootstrap.
         name: The callback's part of the metric names.
-        dataloader_idx: Which of several evaluation loaders it looks at.
+        **kwargs: Those of `Evaluation`.
 
     Raises:
         ValueError: If ``threshold`` is not in (0, 1), or a number is negative.
@@ -65,17 +62,14 @@ class SegmentationDice(BatchEvaluation):
         threshold: float = 0.5,
         min_count: int = 5,
         examples: int = 16,
-        resamples: int = 1000,
-        seed: int = 0,
         name: str = "segmentation",
-        dataloader_idx: int = 0,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(name, dataloader_idx)
+        super().__init__(name, **kwargs)
         if not 0 < threshold < 1:
             raise ValueError(f"threshold={threshold} must be in (0, 1)")
-        require_non_negative(min_count=min_count, examples=examples, resamples=resamples)
+        require_non_negative(min_count=min_count, examples=examples)
         self.threshold, self.min_count, self.examples = threshold, min_count, examples
-        self.resamples, self.seed = resamples, seed
 
     def measure(
         self, pl_module: L.LightningModule, batch: Mapping[str, Any], outputs: Mapping[str, Any]
@@ -110,15 +104,12 @@ class SegmentationDice(BatchEvaluation):
         values |= {f"false_alarm/{name}": np.array([row.false[name] for row in rows]) for name in names}
         counts = {name: int((~np.isnan(values[f"dice/{name}"])).sum()) for name in names}
         judged = [name for name in names if counts[name] >= max(1, self.min_count)]
-        chosen = {key: value for key, value in values.items() if key.split("/")[1] in judged}
-        metrics: dict[str, float] = {}
-        intervals: dict[str, list[float]] = {}
-        for key, value in chosen.items():
-            known = ~np.isnan(value)
-            if known.any():
-                metrics[key] = float(value[known].mean())
-                if occasion.final and self.resamples:
-                    intervals[key] = self._interval(value[known], group[known])
+        chosen = {
+            key: value
+            for key, value in values.items()
+            if key.split("/")[1] in judged and not np.isnan(value).all()
+        }
+        metrics = {key: float(np.nanmean(value)) for key, value in chosen.items()}
         for measure in ("dice", "false_alarm"):
             some = [value for key, value in metrics.items() if key.startswith(f"{measure}/")]
             if some:
@@ -127,13 +118,9 @@ class SegmentationDice(BatchEvaluation):
             "images_with": counts,
             "left_out": {name: counts[name] for name in names if name not in judged},
             "threshold": self.threshold,
-            "intervals": intervals,
+            "intervals": self.mean_intervals(chosen, group, occasion),
         }
         return Result(metrics, details)
-
-    def _interval(self, values: Array, group: np.ndarray) -> list[float]:
-        bootstrap = PatientBootstrap(group, self.resamples, self.seed)
-        return bootstrap.interval(bootstrap.mean(values))
 
     def pictures(self, features: Features, occasion: Occasion, result: Result) -> dict[str, Figure]:
         """Draws true and drawn outlines over the first images in which there is something."""

@@ -12,7 +12,6 @@ import torch
 from callbacks.batch_evaluation import BatchEvaluation
 from callbacks.evaluation import Occasion, Result, require_non_negative
 from callbacks.features import Features
-from callbacks.intervals import Array, PatientBootstrap
 from callbacks.twin_comparison import TwinComparison
 from callbacks.twin_pictures import twin_bars, twin_sheet
 from datamodules.batch import IMAGE, INDEX, LEFT_OUT, REPORT, TWINS
@@ -36,10 +35,8 @@ class TwinRanking(BatchEvaluation):
     Args:
         min_count: A concept with fewer twin pairs has no figure, and is named.
         examples: How many of the first samples are kept for the picture.
-        resamples: Bootstrap resamples of patients for 95 % intervals, drawn when an evaluation is final.
-        seed: Of the bootstrap.
         name: The callback's part of the metric names.
-        dataloader_idx: Which of several evaluation loaders it looks at.
+        **kwargs: Those of `Evaluation`.
 
     Raises:
         ValueError: If a number is negative.
@@ -49,14 +46,12 @@ class TwinRanking(BatchEvaluation):
         self,
         min_count: int = 10,
         examples: int = 8,
-        resamples: int = 1000,
-        seed: int = 0,
         name: str = "twins",
-        dataloader_idx: int = 0,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(name, dataloader_idx)
-        require_non_negative(min_count=min_count, examples=examples, resamples=resamples)
-        self.min_count, self.examples, self.resamples, self.seed = min_count, examples, resamples, seed
+        super().__init__(name, **kwargs)
+        require_non_negative(min_count=min_count, examples=examples)
+        self.min_count, self.examples = min_count, examples
 
     def measure(
         self, pl_module: L.LightningModule, batch: Mapping[str, Any], outputs: Mapping[str, Any]
@@ -95,21 +90,17 @@ class TwinRanking(BatchEvaluation):
         counts = {name: int((concept == c).sum()) for c, name in enumerate(occasion.concepts)}
         judged = {name: concept == occasion.concepts.index(name) for name, n in counts.items() if n}
         judged = {name: rows for name, rows in judged.items() if rows.sum() >= self.min_count}
-        metrics = {name: float(value.mean()) for name, value in values.items()}
-        metrics |= {f"accuracy/{name}": float(chosen[rows].mean()) for name, rows in judged.items()}
+        values |= {f"accuracy/{name}": np.where(rows, chosen, np.nan) for name, rows in judged.items()}
+        metrics = {name: float(np.nanmean(value)) for name, value in values.items()}
         if judged:
             metrics["accuracy_macro"] = float(np.mean([metrics[f"accuracy/{name}"] for name in judged]))
-        intervals: dict[str, list[float]] = {}
-        if occasion.final and self.resamples:
-            intervals = {name: self._interval(value, group) for name, value in values.items()}
-            intervals |= {f"accuracy/{n}": self._interval(chosen[r], group[r]) for n, r in judged.items()}
         details = {
             "twin_pairs": len(found),
             "chance": {"accuracy": 0.5, "t2i_accuracy": 0.5, "all_four": 1 / 6},
             "pairs": {name: n for name, n in counts.items() if n},
             "left_out": {name: n for name, n in counts.items() if n and name not in judged},
             "confusion": confusion(right),
-            "intervals": intervals,
+            "intervals": self.mean_intervals(values, group, occasion),
         }
         return Result(metrics, details)
 
@@ -117,10 +108,6 @@ class TwinRanking(BatchEvaluation):
         measured: list[TwinComparison] = features.measured.get(self.name, [])
         rows = [row for row, twin in enumerate(measured) if twin.concept >= 0]
         return [measured[row] for row in rows], features.group.numpy()[rows]
-
-    def _interval(self, values: Array, group: np.ndarray) -> list[float]:
-        bootstrap = PatientBootstrap(group, self.resamples, self.seed)
-        return bootstrap.interval(bootstrap.mean(values))
 
     def pictures(self, features: Features, occasion: Occasion, result: Result) -> dict[str, Figure]:
         """Draws accuracy by finding with the confusion of twins, and some twins with their reports."""

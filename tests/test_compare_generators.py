@@ -124,7 +124,8 @@ def test_a_directory_of_transformers_is_a_feature_space(tmp_path: Path) -> None:
         expected = model((2 * images - 1).expand(-1, 3, -1, -1)).pooler_output
     torch.testing.assert_close(space(images), expected, rtol=1e-4, atol=1e-5)
     for _ in range(2):
-        space.settle(images)
+        settled = space.settle(images)
+        torch.testing.assert_close(space(images), settled, rtol=0, atol=1e-6)
         assert space(images).square().mean() == pytest.approx(1, rel=1e-3)
         torch.testing.assert_close(space(images).mean(0), torch.zeros(8), rtol=0, atol=1e-4)
     with pytest.raises(FileNotFoundError, match="train one with `make fit`"):
