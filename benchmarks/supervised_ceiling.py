@@ -4,7 +4,7 @@ A dual encoder sees the labels only through reports, so its zero-shot and probe 
 Makes pictures once, trains several passes over them and evaluates on held-out ones of another seed at several
 numbers of samples seen.
 
-    python benchmarks/supervised_ceiling.py --image-size 128 --pictures 60000 --passes 3
+    python -m benchmarks.supervised_ceiling --image-size 128 --pictures 60000 --passes 3
 
 Writes `results/ceiling/<size>px.json` ({concept: AUROC} after all samples, which
 `RunSummary(ceiling=…)` reads), `<size>px_run.json` (the AUROCs at every mark) and a table, and plots all

@@ -4,8 +4,8 @@ Absolute speeds belong to one machine in one hour. What carries over are the rat
 matrix-product rate that training reaches, how many cores making pairs keep one training process busy, and
 what an epoch on the fly costs over one from a cache. What is compared takes turns, and the best turn counts.
 
-    python benchmarks/throughput.py           # minutes, on a machine with nothing else to do
-    python benchmarks/throughput.py --quick   # seconds: a tiny model, to see that it works
+    python -m benchmarks.throughput           # minutes, on a machine with nothing else to do
+    python -m benchmarks.throughput --quick   # seconds: a tiny model, to see that it works
 
 Writes `results/bench/throughput.json` and `.md`.
 """
@@ -15,70 +15,26 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import math
 import os
 import tempfile
-import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from jsonargparse import ArgumentParser, Namespace
-from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.utils import clip_grad_norm_
-from torch.utils.flop_counter import FlopCounterMode
 
-from datamodules import SyntheticPairs
-from datamodules.batch import IMAGE
-from lightning_modules import DualEncoder
-from lightning_modules.objectives import Gather
-from lightning_modules.optimization import parameter_groups
+from benchmarks.epoch_speed import fly_against_cache
+from benchmarks.timing import Measured, best_in_turns, threads
+from benchmarks.training_speed import configured, training_rate
 from synthesis.cases import BalancedCaseSampler
 from synthesis.images.simulator import Simulator
 from synthesis.pairs import PairSynthesizer
 from synthesis.reports.grammar import GrammarWriter
 
 ROOT = Path(__file__).resolve().parents[1]
-BASE = ROOT / "configs" / "pretrain.yaml"
 TINY = ROOT / "configs" / "recipes" / "smoke.yaml"
 RESULTS = ROOT / "results" / "bench"
-
-Measured = dict[str, float]
-
-
-def best_in_turns(repeats: int, works: Mapping[str, Callable[[], object]]) -> Measured:
-    """Return the least seconds that each work took.
-
-    Works take turns, so that whatever else keeps the machine busy for a while hits all of them; a round
-    before the first is not timed.
-
-    Args:
-        repeats: Timed rounds, ≥ 1.
-        works: What to do, by name.
-    """
-    least = dict.fromkeys(works, math.inf)
-    for turn in range(repeats + 1):
-        for name, work in works.items():
-            start = time.perf_counter()
-            work()
-            if turn:
-                least[name] = min(least[name], time.perf_counter() - start)
-    return least
-
-
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Let torch use so many threads within the block."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def pairs_a_second(sizes: Sequence[int], pairs: int, repeats: int) -> Measured:
@@ -100,160 +56,6 @@ def pairs_a_second(sizes: Sequence[int], pairs: int, repeats: int) -> Measured:
     with threads(1):
         seconds = best_in_turns(repeats, {str(size): making(size) for size in sizes})
     return {size: pairs / value for size, value in seconds.items()}
-
-
-def configured(*args: str) -> Namespace:
-    """Build the model and the data of the base recipe.
-
-    Args:
-        args: More of the command line, such as ``"--data.init_args.train_pairs=512"``.
-
-    Returns:
-        A namespace with `model` and `data`; what else the recipe says is left out.
-    """
-    parser = ArgumentParser(parser_mode="omegaconf+", exit_on_error=False)
-    parser.add_argument("-c", action="config")
-    parser.add_argument("--seed_everything", type=int)
-    parser.add_argument("--run_dir", type=str)
-    parser.add_argument("--trainer", type=dict[str, Any])
-    parser.add_subclass_arguments(LightningModule, "model", fail_untyped=False)
-    parser.add_subclass_arguments(LightningDataModule, "data", fail_untyped=False)
-    config = parser.parse_args(["-c", str(BASE), *args])
-    del config["trainer"]  # else its callbacks would be built as well
-    return parser.instantiate_classes(config)
-
-
-def training_step(model: DualEncoder, batch: Mapping[str, Any]) -> Callable[[], None]:
-    """Return one step as in training (forward, backward, clipping, AdamW) without Lightning around it."""
-    model.train()
-    groups = parameter_groups(model, model.weight_decay)
-    optimizer = torch.optim.AdamW(groups, lr=model.learning_rate, betas=model.betas, fused=True)
-
-    def step() -> None:
-        images, texts = model(batch)
-        loss = model.objective(images, texts, batch, Gather())["loss"]
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        model.objective.after_step()
-
-    return step
-
-
-def flop(work: Callable[[], object]) -> int:
-    """Count the floating-point operations of a work's matrix products and convolutions."""
-    # Fused attention on a CPU is unknown to the counter; the plain one is the same two products.
-    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-        work()
-    return int(counter.get_total_flops())
-
-
-def training_rate(model: DualEncoder, batch: Mapping[str, Any], repeats: int, side: int) -> Measured:
-    """Compare the training step of one batch with plain float32 matrix products.
-
-    Args:
-        model: The model; it is trained a little.
-        batch: A training batch.
-        repeats: Timed steps.
-        side: Rows and columns of the square matrices.
-
-    Returns:
-        Samples and FLOP a second of training, FLOP a second of the matrix product, and the share of it that
-        training reaches.
-    """
-    step = training_step(model, batch)
-    a, b = torch.randn(2, side, side)
-    per_step = flop(step)
-    seconds = best_in_turns(repeats, {"step": step, "product": lambda: a @ b})
-    training, product = per_step / seconds["step"], 2 * side**3 / seconds["product"]
-    samples = len(batch[IMAGE])
-    return {
-        "samples_per_second": samples / seconds["step"],
-        "flop_per_sample": per_step / samples,
-        "training_flop_per_second": training,
-        "matrix_product_flop_per_second": product,
-        "share_of_matrix_product": training / product,
-    }
-
-
-class BatchClock(Callback):
-    """Notes how long a pair takes in each epoch, from its first batch to its last.
-
-    The first batch, and the wait for it, are left out: they weigh far more in these short epochs than in
-    those of a real run.
-
-    Attributes:
-        seconds_per_pair: One number an epoch.
-    """
-
-    def __init__(self) -> None:
-        self.seconds_per_pair: list[float] = []
-        self._ends: list[float] = []
-        self._pairs = 0
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forget the epoch before."""
-        self._ends, self._pairs = [], 0
-
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Note the time, and the pairs since the first."""
-        self._pairs += len(batch[IMAGE]) if self._ends else 0
-        self._ends.append(time.perf_counter())
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Divide.
-
-        Raises:
-            ValueError: If the epoch had one batch.
-        """
-        if not self._pairs:
-            raise ValueError(f"an epoch had {len(self._ends)} batch; give it 2 batches of pairs or more")
-        self.seconds_per_pair.append((self._ends[-1] - self._ends[0]) / self._pairs)
-
-
-def seconds_per_pair(model: DualEncoder, data: SyntheticPairs, epochs: int) -> float:
-    """Train through Lightning and return the seconds a pair of the best epoch after the first."""
-    clock = BatchClock()
-    trainer = Trainer(
-        accelerator="cpu",
-        devices=1,
-        max_epochs=1 + epochs,
-        gradient_clip_val=1.0,
-        limit_val_batches=0,
-        use_distributed_sampler=False,
-        callbacks=[clock],
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-    )
-    trainer.fit(model, datamodule=data)
-    return min(clock.seconds_per_pair[1:])
-
-
-def fly_against_cache(args: Sequence[str], cache: Path, rounds: int, epochs: int) -> Measured:
-    """Train on pairs made on the fly and on the same pairs read from a cache, by turns.
-
-    Args:
-        args: For `configured`.
-        cache: Directory of the cache; filled before anything is timed.
-        rounds: Turns of each.
-        epochs: Timed epochs of a turn.
-
-    Returns:
-        Pairs a second of both, and how many times longer an epoch on the fly takes.
-    """
-    places = {"on_the_fly": "null", "cached": str(cache)}
-    least = dict.fromkeys(places, math.inf)
-    for _ in range(rounds):
-        for name, place in places.items():
-            built = configured(*args, f"--data.init_args.cache_dir={place}")
-            least[name] = min(least[name], seconds_per_pair(built.model, built.data, epochs))
-    speeds = {f"{name}_pairs_per_second": 1 / seconds for name, seconds in least.items()}
-    return speeds | {"on_the_fly_over_cached": least["on_the_fly"] / least["cached"]}
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:

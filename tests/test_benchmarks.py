@@ -1,4 +1,4 @@
-"""The pieces of `benchmarks/throughput.py`, at sizes where they take no time."""
+"""The pieces of `make bench`, at sizes where they take no time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import torch
 import yaml
 
-from benchmarks import throughput
+from benchmarks import epoch_speed, throughput, timing, training_speed
 
 TINY = (
     "-c",
@@ -35,29 +35,29 @@ def test_works_take_turns_and_the_least_counts_but_not_the_first() -> None:
         order.append(name)
         time.sleep(next(waits[name]))
 
-    least = throughput.best_in_turns(2, {"a": lambda: work("a"), "b": lambda: work("b")})
+    least = timing.best_in_turns(2, {"a": lambda: work("a"), "b": lambda: work("b")})
     assert order == ["a", "b"] * 3
     assert least["a"] >= 0.01 and least["b"] >= 0.02
 
 
 def test_threads_are_given_back() -> None:
     before = torch.get_num_threads()
-    with throughput.threads(before + 1):
+    with timing.threads(before + 1):
         assert torch.get_num_threads() == before + 1
     assert torch.get_num_threads() == before
 
 
 def test_flop_of_products_and_attention_are_counted() -> None:
     a, b = torch.randn(3, 5), torch.randn(5, 7)
-    assert throughput.flop(lambda: a @ b) == 2 * 3 * 5 * 7
+    assert training_speed.flop(lambda: a @ b) == 2 * 3 * 5 * 7
     q = torch.randn(2, 4, 16, 8)
     attend = torch.nn.functional.scaled_dot_product_attention
-    assert throughput.flop(lambda: attend(q, q, q)) == 2 * (2 * 4 * 2 * 16 * 16 * 8)
+    assert training_speed.flop(lambda: attend(q, q, q)) == 2 * (2 * 4 * 2 * 16 * 16 * 8)
 
 
 def test_the_base_recipe_is_what_is_measured() -> None:
-    built = throughput.configured()
-    recipe = yaml.safe_load(throughput.BASE.read_text())
+    built = training_speed.configured()
+    recipe = yaml.safe_load(training_speed.BASE.read_text())
     data, model = recipe["data"]["init_args"], recipe["model"]["init_args"]
     image, text = (model[tower]["init_args"] for tower in ("image_encoder", "text_encoder"))
     assert built.data.batch_size == data["batch_size"]
@@ -67,12 +67,12 @@ def test_the_base_recipe_is_what_is_measured() -> None:
 
 
 def test_training_learns_while_it_is_timed(tmp_path: Path) -> None:
-    built = throughput.configured(*TINY, f"--data.init_args.artifacts_dir={tmp_path}")
+    built = training_speed.configured(*TINY, f"--data.init_args.artifacts_dir={tmp_path}")
     built.data.prepare_data()
     built.data.setup("fit")
     batch = next(iter(built.data.train_dataloader()))
     before = [p.clone() for p in built.model.parameters()]
-    found = throughput.training_rate(built.model, batch, repeats=1, side=32)
+    found = training_speed.training_rate(built.model, batch, repeats=1, side=32)
     assert any(not torch.equal(a, b) for a, b in zip(before, built.model.parameters(), strict=True))
     per_second = found["flop_per_sample"] * found["samples_per_second"]
     assert found["training_flop_per_second"] == pytest.approx(per_second)
@@ -85,7 +85,7 @@ def test_training_learns_while_it_is_timed(tmp_path: Path) -> None:
 
 def test_on_the_fly_and_cached_are_compared(tmp_path: Path) -> None:
     args = (*TINY, f"--data.init_args.artifacts_dir={tmp_path}")
-    found = throughput.fly_against_cache(args, tmp_path / "cache", rounds=1, epochs=1)
+    found = epoch_speed.fly_against_cache(args, tmp_path / "cache", rounds=1, epochs=1)
     ratio = found["cached_pairs_per_second"] / found["on_the_fly_pairs_per_second"]
     assert found["on_the_fly_over_cached"] == pytest.approx(ratio)
     assert list((tmp_path / "cache").rglob("*.safetensors"))
@@ -93,8 +93,8 @@ def test_on_the_fly_and_cached_are_compared(tmp_path: Path) -> None:
 
 def test_the_clock_leaves_the_first_batch_out(monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter([100.0, 101.0, 103.0])
-    monkeypatch.setattr(throughput, "time", SimpleNamespace(perf_counter=lambda: next(now)))
-    clock, trainer, model = throughput.BatchClock(), Any, Any
+    monkeypatch.setattr(epoch_speed, "time", SimpleNamespace(perf_counter=lambda: next(now)))
+    clock, trainer, model = epoch_speed.BatchClock(), Any, Any
     clock.on_train_epoch_start(trainer, model)
     for k in range(3):
         clock.on_train_batch_end(trainer, model, None, {"image": torch.zeros(4, 1, 2, 2)}, k)
@@ -103,7 +103,7 @@ def test_the_clock_leaves_the_first_batch_out(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_an_epoch_of_one_batch_is_refused() -> None:
-    clock = throughput.BatchClock()
+    clock = epoch_speed.BatchClock()
     clock.on_train_batch_end(Any, Any, None, {"image": torch.zeros(4, 1, 2, 2)}, 0)
     with pytest.raises(ValueError, match="2 batches"):
         clock.on_train_epoch_end(Any, Any)
