@@ -50,8 +50,8 @@ class FeatureSpace(nn.Module):
         features = torch.cat([self.encode(part) for part in images.split(self.batch_size)]).float()
         return (features - self.origin) / self.unit
 
-    def settle(self, images: Tensor) -> None:
-        """Give the features of these images the mean 0 and the root mean square 1, over all together.
+    def settle(self, images: Tensor) -> Tensor:
+        """Give the features of these images the mean 0 and the root mean square 1, and return them.
 
         Encoders differ in the size of their features by orders of magnitude. Nearest neighbours do not care,
         but the Fréchet distance grows with its square, and the kernel distance is made for features about 1.
@@ -59,6 +59,7 @@ class FeatureSpace(nn.Module):
         self.origin, self.unit = torch.zeros(()), torch.ones(())
         features = self(images)
         self.origin, self.unit = features.mean(0), features.var(0, correction=0).mean().sqrt()
+        return (features - self.origin) / self.unit
 
 
 class _OwnEncoder(nn.Module):

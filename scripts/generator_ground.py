@@ -65,8 +65,9 @@ def ground_of(data: SyntheticPairs, space: FeatureSpace, scale: Scale) -> Ground
     """Encode everything that generators are compared with."""
     sizes = {"train": scale.known_pairs, "val": scale.known_pairs, "test": scale.images}
     pairs = {split: data.source(split).read(range(size)) for split, size in sizes.items()}
-    space.settle(_images(pairs["train"]))
-    known = {split: _encoded(found, space) for split, found in pairs.items()}
+    images = {split: _images(found) for split, found in pairs.items()}
+    known = {"train": Images(images["train"], space.settle(images["train"]))}
+    known |= {split: Images(images[split], space(images[split])) for split in ("val", "test")}
     labels = torch.stack([torch.from_numpy(pair.case.labels(data.catalog)) for pair in pairs["train"]])
     return Ground(
         data=data,
@@ -77,11 +78,6 @@ def ground_of(data: SyntheticPairs, space: FeatureSpace, scale: Scale) -> Ground
         held_out=known["val"],
         probe=fit_probe(known["train"].features, labels),
     )
-
-
-def _encoded(pairs: Sequence[Pair], space: FeatureSpace) -> Images:
-    images = _images(pairs)
-    return Images(images, space(images))
 
 
 def _images(pairs: Sequence[Pair]) -> Tensor:
