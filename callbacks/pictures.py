@@ -144,7 +144,7 @@ def concept_bars(
         axes.set_yticks(place, [name.replace("_", " ") for name in names], fontsize=8)
         tidy(axes)
     handles, labels = grid.flat[0].get_legend_handles_labels()
-    figure.legend(handles, labels, fontsize=8, loc="outside upper right", ncols=len(labels), frameon=False)
+    figure.legend(handles, labels, fontsize=8, loc="outside lower center", ncols=len(labels), frameon=False)
     return figure
 
 
