@@ -46,6 +46,7 @@ class RunSummary(L.Callback):
         self._ceilings = Path(ceiling) if ceiling is not None and Path(ceiling).is_dir() else None
         self.ceiling = None if ceiling is None or self._ceilings else read_ceiling(Path(ceiling))
         self._samples, self._seconds, self._started = 0, 0.0, time.monotonic()
+        self._written: tuple[Mapping[str, Any], Path | None] | None = None
 
     # -------------------------------------------------------------------------------------------------- hooks
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
@@ -69,17 +70,23 @@ class RunSummary(L.Callback):
         self._samples += len(batch[IMAGE]) * trainer.world_size  # training batches are equal on all ranks
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Renews the summary; prints it where validating is all there is to do."""
+        """Renews the summary."""
         if not trainer.sanity_checking:
-            self._write(trainer, finished=trainer.state.fn == "validate")
+            self._write(trainer)
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Writes and prints."""
-        self._write(trainer, finished=True)
+        """Writes."""
+        self._write(trainer)
 
     def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Writes and prints."""
-        self._write(trainer, finished=True)
+        """Writes."""
+        self._write(trainer)
+
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Prints and draws what was written: only now has the progress bar drawn its last line."""
+        if self._written is not None:
+            self._show(trainer, *self._written)
+            self._written = None
 
     def state_dict(self) -> dict[str, Any]:
         """Samples and seconds so far, so that a resumed run counts on."""
@@ -90,7 +97,7 @@ class RunSummary(L.Callback):
         self._samples, self._seconds = state_dict["samples"], state_dict["seconds"]
 
     # ------------------------------------------------------------------------------------------------ writing
-    def _write(self, trainer: L.Trainer, finished: bool) -> None:
+    def _write(self, trainer: L.Trainer) -> None:
         directory = run_directory(trainer)
         if not trainer.is_global_zero:
             return
@@ -101,8 +108,7 @@ class RunSummary(L.Callback):
             write_atomically(
                 directory / "summary.json", json.dumps(summary, indent=1, allow_nan=False) + "\n"
             )
-        if finished:
-            self._show(trainer, summary, directory)
+        self._written = summary, directory
 
     def _document(self, trainer: L.Trainer) -> dict[str, Any]:
         fn = _function(trainer)

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from lightning.pytorch.callbacks import RichProgressBar
 from PIL import Image
 
 from callbacks import RunSummary
@@ -77,6 +78,18 @@ def test_validating_writes_and_prints_too(tiny, tmp_path, capsys) -> None:
     printed = capsys.readouterr().out
     assert "val: AUROC with 95 % intervals, n = 40" in printed and "mean of 3" in printed
     assert "Validate metric" not in printed  # Lightning's own list of everything
+
+
+def test_the_tables_come_after_the_last_line_of_the_progress_bar(tiny, tmp_path, capsys) -> None:
+    class Bar(RichProgressBar):
+        def teardown(self, *args: object, **kwargs: object) -> None:
+            super().teardown(*args, **kwargs)
+            print("the bar is done")
+
+    callbacks = [Bar(), *tiny.everything()]
+    tiny.trainer(tmp_path, callbacks=callbacks, enable_progress_bar=True).fit(tiny.Model(), tiny.Data(n=40))
+    before, after = capsys.readouterr().out.split("the bar is done")
+    assert "val: AUROC" in after and "val: AUROC" not in before
 
 
 def test_the_summary_is_there_after_the_first_epoch(tiny, tmp_path) -> None:
