@@ -15,10 +15,9 @@ import yaml
 from PIL import Image
 
 from datamodules import Columns, ImageReports, LabelColumns, LabelledImages, Origin
-from datamodules.labels import read_labels
 from datamodules.manifests import TableFile
 from datamodules.splits import split_of
-from datamodules.table import TableError, read_frame
+from datamodules.table import TableError
 from synthesis.concepts import ConceptCatalog
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -460,14 +459,3 @@ def test_pairs_need_reports_and_company(nih: Any) -> None:
         )
     with pytest.raises(ValueError, match="batch_size=1 on 1 rank"):
         reports(nih, report_rows(), batch_size=1).train_dataloader()
-
-
-def test_a_table_of_many_labels_is_read_fast_enough(tmp_path: Path, catalog: ConceptCatalog) -> None:
-    """112,120 rows must not take minutes."""
-    import time
-
-    table = write_table(tmp_path / "t.csv", nih_rows(20_000))
-    start = time.process_time()
-    frame = read_frame(table)
-    matrix, bad = read_labels(frame, "Image Index", NIH, catalog, table)
-    assert time.process_time() - start < 5 and matrix.shape == (20_000, len(catalog)) and not bad

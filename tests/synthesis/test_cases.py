@@ -2,7 +2,6 @@
 
 import json
 import pickle
-import time
 from collections import Counter
 from dataclasses import replace
 from functools import cache
@@ -324,17 +323,6 @@ def test_severity_weights_tilt_the_grades(weights, expected):
     )
     observed = np.array([grades[grade] for grade in ("mild", "moderate", "severe")])
     assert observed / observed.sum() == pytest.approx(np.array(expected) / sum(expected), abs=0.03)
-
-
-def test_sampling_is_fast_enough_to_leave_the_processor_to_the_renderer():
-    sampler = make(BalancedCaseSampler)
-    best = np.inf
-    for repeat in range(5):
-        start = time.perf_counter()
-        for i in range(400):
-            sampler.sample(repeat, "train", i)
-        best = min(best, (time.perf_counter() - start) / 400)
-    assert best < 400e-6  # about 40 µs on a quiet core of 2024
 
 
 # -- cases by hand
