@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from datamodules.batch import IMAGE, MASK_CONCEPTS, MASKS
+from datamodules.batch import IMAGE
 from lightning_modules.downstream.boxes import boxes_of, corners
-from lightning_modules.downstream.image_task import ImageTask
+from lightning_modules.downstream.localisation_task import LocalisationTask
 from lightning_modules.vit_encoder import ViTEncoder
 
 _Batch = Mapping[str, Any]
@@ -19,7 +19,7 @@ _Batch = Mapping[str, Any]
 FOCAL = ("pleural_effusion", "pneumothorax", "consolidation", "mass", "nodule", "cardiomegaly")
 
 
-class Detection(ImageTask):
+class Detection(LocalisationTask):
     """`transformers.YolosForObjectDetection` whose blocks, norm and patch embedding are the tower's.
 
     YOLOS (Fang et al. 2021, arXiv 2106.00666): learnt tokens run through a plain vision transformer beside
@@ -35,7 +35,7 @@ class Detection(ImageTask):
         image_encoder: The tower, a vision transformer without patch dropping.
         concepts: What is detected, names of concepts of the data.
         tokens: Detection tokens: most boxes of an image.
-        **kwargs: See `ImageTask`.
+        **kwargs: See `LocalisationTask`.
     """
 
     def __init__(
@@ -45,25 +45,15 @@ class Detection(ImageTask):
         tokens: int = 20,
         **kwargs: Any,
     ) -> None:
-        super().__init__(image_encoder, **kwargs)
-        if not concepts or len(set(concepts)) < len(concepts):
-            raise ValueError(f"Detection: concepts={list(concepts)} must be one or more, each once")
+        super().__init__(image_encoder, concepts, **kwargs)
         if image_encoder.patch_drop:
             raise ValueError(f"Detection: patch_drop is {image_encoder.patch_drop}: boxes need every patch")
-        self.concepts, self.tokens = tuple(concepts), tokens
+        self.tokens = tokens
         self.detector = _yolos(image_encoder, len(self.concepts), tokens)
 
     def setup(self, stage: str) -> None:
-        """See `ImageTask.setup`; the places of the patches are the tower's, too.
-
-        Raises:
-            ValueError: If the data does not know a concept.
-        """
+        """See `LocalisationTask.setup`; the places of the patches are the tower's, too."""
         super().setup(stage)
-        known = tuple(getattr(self.trainer.datamodule, "concept_names", ()))  # type: ignore[attr-defined]
-        if unknown := [name for name in self.concepts if name not in known]:
-            raise ValueError(f"Detection: concepts {unknown} are not among those of the data: {known}")
-        self._columns = [known.index(name) for name in self.concepts]
         if stage == "fit":
             self.take_places()
 
@@ -75,10 +65,6 @@ class Detection(ImageTask):
             new.position_embeddings[:, : -self.tokens].copy_(own.position_embeddings)
         for parameter in (own.cls_token, own.position_embeddings):
             parameter.requires_grad_(False)
-
-    def idle_parts(self) -> list[nn.Module]:
-        """See `ImageTask.idle_parts`: pooling is not used either."""
-        return [*super().idle_parts(), *(p for n, p in self.image_encoder.named_children() if n == "mix")]
 
     def training_step(self, batch: _Batch, batch_idx: int) -> Tensor:
         """Compute the loss of one batch."""
@@ -104,23 +90,16 @@ class Detection(ImageTask):
         Raises:
             KeyError: If the batch has no masks.
         """
-        if MASKS not in batch:
-            raise KeyError(
-                f"the batch has no {MASKS!r}: set data.init_args.masks and data.init_args.train_masks to true"
-            )
-        return [
-            self._boxes(masks, concepts)
-            for masks, concepts in zip(batch[MASKS], batch[MASK_CONCEPTS], strict=True)
-        ]
-
-    def _boxes(self, masks: Tensor, concepts: Tensor) -> dict[str, Tensor]:
-        boxes, classes = [torch.zeros(0, 4, device=masks.device)], []
-        for mask, concept in zip(masks, concepts.tolist(), strict=True):
-            if concept in self._columns:
+        device = batch[IMAGE].device
+        targets = []
+        for findings in self.found(batch):
+            boxes, classes = [torch.zeros(0, 4, device=device)], []
+            for concept, mask in findings:
                 boxes.append(boxes_of(mask))
-                classes += [self._columns.index(concept)] * len(boxes[-1])
-        labels = torch.tensor(classes, dtype=torch.int64, device=masks.device)
-        return {"boxes": torch.cat(boxes), "class_labels": labels}
+                classes += [concept] * len(boxes[-1])
+            labels = torch.tensor(classes, dtype=torch.int64, device=device)
+            targets.append({"boxes": torch.cat(boxes), "class_labels": labels})
+        return targets
 
     def _detect(self, batch: _Batch) -> Any:
         encoder = self.image_encoder

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from datamodules.batch import IMAGE, MASK_CONCEPTS, MASKS
-from lightning_modules.downstream.image_task import ImageTask
+from datamodules.batch import IMAGE
+from lightning_modules.downstream.localisation_task import LocalisationTask
 from lightning_modules.downstream.unetr_decoder import UnetrDecoder
 from lightning_modules.vit_encoder import ViTEncoder
 
@@ -19,7 +19,7 @@ _Batch = Mapping[str, Any]
 FOCAL = ("pleural_effusion", "pneumothorax", "consolidation", "atelectasis", "mass", "cardiomegaly")
 
 
-class Segmentation(ImageTask):
+class Segmentation(LocalisationTask):
     """One mask a concept, findings may overlap; the encoder frozen (the usual protocol) or tuned.
 
     The loss is the mean of binary cross-entropy and of the Dice loss over the batch (Milletari et al. 2016,
@@ -32,7 +32,7 @@ class Segmentation(ImageTask):
         image_encoder: The tower, a vision transformer without patch dropping.
         concepts: What is segmented, names of concepts of the data.
         channels: Channels of the decoder at full resolution.
-        **kwargs: See `ImageTask`.
+        **kwargs: See `LocalisationTask`.
     """
 
     def __init__(
@@ -42,27 +42,8 @@ class Segmentation(ImageTask):
         channels: int = 16,
         **kwargs: Any,
     ) -> None:
-        super().__init__(image_encoder, **kwargs)
-        if not concepts or len(set(concepts)) < len(concepts):
-            raise ValueError(f"Segmentation: concepts={list(concepts)} must be one or more, each once")
-        self.concepts = tuple(concepts)
+        super().__init__(image_encoder, concepts, **kwargs)
         self.decoder = UnetrDecoder(image_encoder.width, image_encoder.patch_size, len(concepts), channels)
-
-    def setup(self, stage: str) -> None:
-        """See `ImageTask.setup`.
-
-        Raises:
-            ValueError: If the data does not know a concept.
-        """
-        super().setup(stage)
-        known = tuple(getattr(self.trainer.datamodule, "concept_names", ()))  # type: ignore[attr-defined]
-        if unknown := [name for name in self.concepts if name not in known]:
-            raise ValueError(f"Segmentation: concepts {unknown} are not among those of the data: {known}")
-        self._columns = [known.index(name) for name in self.concepts]
-
-    def idle_parts(self) -> list[nn.Module]:
-        """See `ImageTask.idle_parts`: pooling is not used either."""
-        return [*super().idle_parts(), *(p for n, p in self.image_encoder.named_children() if n == "mix")]
 
     def training_step(self, batch: _Batch, batch_idx: int) -> Tensor:
         """Compute the loss of one batch."""
@@ -91,18 +72,12 @@ class Segmentation(ImageTask):
         Raises:
             KeyError: If the batch has none.
         """
-        if MASKS not in batch:
-            raise KeyError(
-                f"the batch has no {MASKS!r}: set data.init_args.masks and data.init_args.train_masks to true"
-            )
         image = batch[IMAGE]
-        found = torch.zeros(len(image), len(self._columns), *image.shape[2:], device=image.device)
-        for row, (masks, concepts) in enumerate(zip(batch[MASKS], batch[MASK_CONCEPTS], strict=True)):
-            for c, column in enumerate(self._columns):
-                of_concept = masks[concepts == column]
-                if len(of_concept):
-                    found[row, c] = of_concept.any(0)
-        return found
+        targets = torch.zeros(len(image), len(self.concepts), *image.shape[2:], device=image.device)
+        for row, findings in enumerate(self.found(batch)):
+            for concept, mask in findings:
+                targets[row, concept][mask] = 1
+        return targets
 
     def _forward(self, batch: _Batch) -> tuple[Tensor, Tensor]:
         """Logits, and the last map of the tower."""

@@ -1,0 +1,68 @@
+"""The base of downstream models that learn from masks where findings are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from datamodules.batch import MASK_CONCEPTS, MASKS
+from lightning_modules.downstream.image_task import ImageTask
+from lightning_modules.vit_encoder import ViTEncoder
+
+
+class LocalisationTask(ImageTask):
+    """A downstream model of a vision transformer's patches, for some of the data's concepts.
+
+    Args:
+        image_encoder: The tower.
+        concepts: What is looked for, names of concepts of the data, each once.
+        **kwargs: See `ImageTask`.
+
+    Raises:
+        ValueError: If there is no concept, or one stands twice.
+    """
+
+    def __init__(self, image_encoder: ViTEncoder, concepts: Sequence[str], **kwargs: Any) -> None:
+        super().__init__(image_encoder, **kwargs)
+        if not concepts or len(set(concepts)) < len(concepts):
+            raise ValueError(
+                f"{type(self).__name__}: concepts={list(concepts)} must be one or more, each once"
+            )
+        self.concepts = tuple(concepts)
+
+    def setup(self, stage: str) -> None:
+        """See `ImageTask.setup`; finds the concepts in the data.
+
+        Raises:
+            ValueError: If the data does not know a concept.
+        """
+        super().setup(stage)
+        known = tuple(getattr(self.trainer.datamodule, "concept_names", ()))  # type: ignore[attr-defined]
+        if unknown := [name for name in self.concepts if name not in known]:
+            raise ValueError(
+                f"{type(self).__name__}: concepts {unknown} are not among those of the data: {known}"
+            )
+        self._columns = [known.index(name) for name in self.concepts]
+
+    def idle_parts(self) -> list[nn.Module]:
+        """See `ImageTask.idle_parts`: pooling is not used either."""
+        return [*super().idle_parts(), *(p for n, p in self.image_encoder.named_children() if n == "mix")]
+
+    def found(self, batch: Mapping[str, Any]) -> Iterator[list[tuple[int, Tensor]]]:
+        """The findings of each image: place of the concept in `concepts`, and mask ``(height, width)`` bool.
+
+        Raises:
+            KeyError: If the batch has no masks.
+        """
+        if MASKS not in batch:
+            raise KeyError(
+                f"the batch has no {MASKS!r}: set data.init_args.masks and data.init_args.train_masks to true"
+            )
+        for masks, concepts in zip(batch[MASKS], batch[MASK_CONCEPTS], strict=True):
+            yield [
+                (self._columns.index(concept), mask)
+                for mask, concept in zip(masks, concepts.tolist(), strict=True)
+                if concept in self._columns
+            ]
