@@ -37,7 +37,7 @@ class Augmentation:
         sharpness: Share of what a blur takes away that is added (edge enhancement) or, negative, taken off,
             uniformly from ±this; the blur's width is 1 to 7 % of the side.
         noise: Gaussian noise added to each pixel; its s.d. is uniform from 0 to this.
-        erase: How often a rectangle of a tenth to a third of the sides gets one random grey (Zhong et al.
+        erase: How often a rectangle of 10 to 35 % of the sides gets one random grey (Zhong et al.
             2020, arXiv 1708.04896).
     """
 
@@ -139,10 +139,3 @@ def _smooth_noise(rng: np.random.Generator, channels: int, size: torch.Size) -> 
     """Return a smooth random field ``(channels, *size)`` with s.d. 1 at its 4 × 4 knots."""
     knots = torch.from_numpy(rng.standard_normal((1, channels, 4, 4), dtype=np.float32))
     return F.interpolate(knots, tuple(size), mode="bicubic", align_corners=True)[0]
-
-
-def _stretch_of(side: int, rng: np.random.Generator) -> slice:
-    """Return a tenth to a third of a side, anywhere in it."""
-    length = round(rng.uniform(0.1, 1 / 3) * side)
-    start = int(rng.integers(0, side - length + 1))
-    return slice(start, start + length)
