@@ -1,10 +1,10 @@
-"""Tables of real images: labels, reports, splits, and everything that may be wrong with them."""
+"""Tables of real images: labels, splits, and everything that may be wrong with them."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,80 +12,15 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from PIL import Image
 
-from datamodules import Columns, ImageReports, LabelColumns, LabelledImages, Origin
+from datamodules import Columns, LabelColumns, LabelledImages, Origin
 from datamodules.manifests import TableFile
 from datamodules.splits import split_of
 from datamodules.table import TableError
 from synthesis.concepts import ConceptCatalog
+from tests.nih_table import HEADER, Row, nih_rows, write_image, write_table
 
 ROOT = Path(__file__).resolve().parents[2]
-HEADER = [
-    "Image Index",
-    "Finding Labels",
-    "Follow-up #",
-    "Patient ID",
-    "Patient Age",
-    "Patient Gender",
-    "View Position",
-]
-COLUMNS = Columns(image="Image Index", patient="Patient ID", view="View Position")
-NIH = LabelColumns("Finding Labels", "nih")
-ALL_TEST = {"test": 1.0}
-
-Row = list[Any]
-
-
-def write_image(path: Path, seed: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    noise = np.random.default_rng(seed).integers(0, 256, (20, 24), np.uint8)
-    Image.fromarray(noise).save(path)
-
-
-def write_table(path: Path, rows: Sequence[Sequence[Any]], header: Sequence[str] = HEADER) -> Path:
-    with path.open("w", newline="") as file:
-        csv.writer(file).writerows([header, *rows])
-    return path
-
-
-def nih_rows(n: int) -> list[Row]:
-    labels = ["No Finding", "Effusion|Edema", "Pleural_Thickening", "Hernia|Mass|Nodule"]
-    views = ["PA", "AP"]
-    return [
-        [f"{i // 2:08}_{i % 2:03}.png", labels[i % 4], i % 2, i // 2, 50, "F", views[i % 2]] for i in range(n)
-    ]
-
-
-@pytest.fixture
-def nih(tmp_path: Path) -> Callable[..., Any]:
-    """Write a small NIH tree (six images of three patients) and return what opens it."""
-    rows = nih_rows(6)
-    for i, row in enumerate(rows):
-        write_image(tmp_path / "images" / row[0], i)
-
-    def build(
-        rows: Sequence[Row] = rows, header: Sequence[str] = HEADER, prepare: bool = True, **kwargs: Any
-    ) -> Any:
-        arguments = {
-            "table": write_table(tmp_path / "table.csv", rows, header),
-            "image_root": tmp_path,
-            "image_folders": ["images"],
-            "columns": COLUMNS,
-            "labels": NIH,
-            "image_size": 16,
-            "splits": ALL_TEST,
-            "batch_size": 4,
-            "artifacts_dir": tmp_path / "artifacts",
-        }
-        data = kwargs.pop("cls", LabelledImages)(**{**arguments, **kwargs})
-        if prepare:
-            data.prepare_data()
-            data.setup("test")
-        return data
-
-    build.rows = rows  # type: ignore[attr-defined]
-    return build
 
 
 def test_labels_become_concepts_and_what_was_never_looked_for_is_unknown(
@@ -364,98 +299,3 @@ def test_impossible_settings_are_refused(nih: Any) -> None:
         nih().val_dataloader()
     with pytest.raises(RuntimeError, match="call prepare_data"):
         nih(prepare=False, artifacts_dir="nowhere").test_dataloader()
-
-
-REPORTS = ["Image Index", "Patient ID", "Findings", "Impression"]
-
-
-def report_rows(n: int = 6) -> list[Row]:
-    return [
-        [f"{i // 2:08}_{i % 2:03}.png", i // 2, f"Small left effusion {i}. Heart normal.", "Effusion."]
-        for i in range(n)
-    ]
-
-
-def reports(
-    nih: Any, rows: Sequence[Row], columns: Columns | None = None, header: Sequence[str] = REPORTS, **kw: Any
-) -> Any:
-    columns = columns or Columns("Image Index", "Patient ID", None, "Findings", "Impression")
-    arguments = {"labels": None, "splits": {"train": 1.0}, "vocab_size": 120, "batch_size": 3, **kw}
-    return nih(rows, header, cls=ImageReports, columns=columns, **arguments)
-
-
-def test_image_report_pairs(nih: Any) -> None:
-    data = reports(nih, report_rows())
-    batches = list(data.train_dataloader())
-    assert [len(batch["report"]) for batch in batches] == [3, 3]
-    for batch in batches:
-        for index, text in zip(batch["index"], batch["report"], strict=True):
-            assert text == f"FINDINGS: Small left effusion {index}. Heart normal. IMPRESSION: Effusion."
-        assert batch["labels"].isnan().all() and batch["labels"].shape == (3, len(data.catalog))
-        assert batch["input_ids"].shape == batch["attention_mask"].shape
-    assert data.tokenizer.tokenize("effusion") == ["effusion"]
-
-
-def test_the_tokenizer_reads_the_training_split_only(nih: Any) -> None:
-    rows, shares = report_rows(), {"train": 0.5, "test": 0.5}
-    names = {
-        split: [str(i) for i in range(20) if split_of(str(i), shares, "synvlp") == split] for split in shares
-    }
-    for i, row in enumerate(rows):
-        row[1] = names["train" if i < 4 else "test"][i // 2]
-        if i >= 4:
-            row[2] = "Хорошо."  # letters that no training report has
-    data = reports(nih, rows, splits=shares, batch_size=2)
-    assert data.tokenizer.tokenize("Хорошо") == ["[UNK]"]
-
-
-def test_unsectioned_reports_are_cut_at_their_headings(nih: Any) -> None:
-    texts = [
-        "EXAM: chest. FINDINGS: Clear lungs. IMPRESSION: Normal.",
-        "No headings at all.",
-        "INDICATION: cough\nIMPRESSION:\n Pneumonia.",
-    ]
-    rows = [[f"{i // 2:08}_{i % 2:03}.png", text] for i, text in enumerate(texts)]
-    data = reports(
-        nih, rows, Columns("Image Index", report="text"), ["Image Index", "text"], splits={"test": 1.0}
-    )
-    (batch,) = data.test_dataloader()
-    assert batch["report"] == [
-        "FINDINGS: Clear lungs. IMPRESSION: Normal.",
-        "FINDINGS: No headings at all.",
-        "IMPRESSION: Pneumonia.",
-    ]
-
-
-def test_labels_may_come_with_reports(nih: Any, catalog: ConceptCatalog) -> None:
-    rows = [[*row, "Effusion"] for row in report_rows()]
-    data = reports(nih, rows, header=[*REPORTS, "Finding Labels"], labels=NIH)
-    labels = next(iter(data.train_dataloader()))["labels"]
-    assert (labels[:, catalog.index("pleural_effusion")] == 1).all()
-
-
-def test_an_empty_report_is_refused_or_set_aside(nih: Any) -> None:
-    rows = report_rows()
-    rows[1][2:] = ["", " "]
-    rows[2][2:] = ["", "Normal."]
-    with pytest.raises(
-        TableError, match=r"(?s)bad rows: 1 .*row 2 .*column 'Findings', value '': the report is empty"
-    ):
-        reports(nih, rows)
-    data = reports(nih, rows, on_bad="set_aside", batch_size=5)
-    (batch,) = data.train_dataloader()
-    assert "IMPRESSION: Normal." in batch["report"], "one section is a report"
-
-
-def test_pairs_need_reports_and_company(nih: Any) -> None:
-    with pytest.raises(ValueError, match="columns: no report"):
-        reports(nih, report_rows(), Columns("Image Index"))
-    with pytest.raises(ValueError, match="use ImageReports"):
-        nih(
-            report_rows(),
-            REPORTS,
-            columns=Columns("Image Index", findings="Findings"),
-            labels=LabelColumns("Patient ID", "nih"),
-        )
-    with pytest.raises(ValueError, match="batch_size=1 on 1 rank"):
-        reports(nih, report_rows(), batch_size=1).train_dataloader()

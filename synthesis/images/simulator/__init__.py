@@ -1,5 +1,6 @@
 """The embedded image maker: radiographs from line integrals of X-ray attenuation."""
 
-from synthesis.images.simulator.simulator import Drawing, Simulator
+from synthesis.images.simulator.drawing import Drawing
+from synthesis.images.simulator.simulator import Simulator
 
 __all__ = ["Drawing", "Simulator"]

@@ -1,0 +1,200 @@
+"""A catalogue of one's own is read, and a wrong one is refused with a message that helps."""
+
+import os
+
+import pytest
+import yaml
+
+from synthesis.concepts import ConceptCatalog
+from synthesis.strict_yaml import YamlError
+
+
+def concept(name, **changes):
+    content = {
+        "preferred_name": f"{name} name",
+        "synonyms": [f"{name} synonym"],
+        "entity_type": "abnormality",
+        "definition": f"What {name} looks like.",
+        "source": "paper",
+        "prevalence": {"population": "hospital", "count": 5},
+        "prompts": {
+            "present": [f"{name} {i}." for i in range(4)],
+            "absent": [f"No {name} {i}." for i in range(4)],
+        },
+    }
+    content.update(changes)
+    return {key: value for key, value in content.items() if value is not None}
+
+
+def catalogue(**changes):
+    concepts = {
+        "no_finding": concept("no_finding", entity_type="normality"),
+        "opacity": concept("opacity", lateralities=["left", "right"]),
+        "patch": concept("patch", implies=["opacity"], lateralities=["left", "right"]),
+        "lucency": concept("lucency", excludes=["opacity"]),
+    }
+    for name, change in changes.pop("concepts", {}).items():
+        concepts[name] = {
+            k: v for k, v in (concepts.get(name, concept(name)) | change).items() if v is not None
+        }
+    content = {
+        "vocabularies": ["nih"],
+        "sources": {"paper": {"citation": "A paper, 2020.", "doi": "10.1000/paper"}},
+        "populations": {"hospital": {"name": "H", "size": 10, "unit": "images", "source": "paper"}},
+        "concepts": concepts,
+    }
+    return content | changes
+
+
+def write(tmp_path, content):
+    path = tmp_path / "own.yaml"
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return path
+
+
+def test_own_catalogue_loads(tmp_path):
+    own = ConceptCatalog(write(tmp_path, catalogue()))
+    assert own.names == ("no_finding", "opacity", "patch", "lucency")
+    assert own.excluded("patch", "lucency")
+    assert own["patch"].prevalence_source == "5 of 10 images of H (doi:10.1000/paper)"
+
+
+def test_load_reads_again_only_after_a_change(tmp_path):
+    path = write(tmp_path, catalogue())
+    first = ConceptCatalog.load(path)
+    assert ConceptCatalog.load(str(path)) is first
+    write(tmp_path, catalogue(concepts={"opacity": {"definition": "Something else altogether."}}))
+    os.utime(path, ns=(1, 1))
+    assert ConceptCatalog.load(path)["opacity"].definition == "Something else altogether."
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts"),
+    [
+        (
+            {"opacity": {"implies": ["opacty"]}},
+            ["concept opacity, key implies", "'opacty' is unknown", "use one of: opacity"],
+        ),
+        (
+            {"opacity": {"excludes": ["mas"]}},
+            ["concept opacity, key excludes", "'mas' is unknown", "use one of"],
+        ),
+        ({"patch": {"never_denies": ["x"]}}, ["concept patch, key never_denies", "'x' is unknown"]),
+        (
+            {"patch": {"excludes": ["opacity"]}},
+            ["concept patch, keys implies and excludes", "contradiction", "opacity, patch", "remove one"],
+        ),
+        (
+            {"patch": {"implies": ["opacity", "lucency"]}},
+            ["concept patch, keys implies and excludes", "contradiction", "remove one"],
+        ),
+        (
+            {"patch": {"excludes_same_side": ["opacity"]}},
+            ["concept patch, keys implies and excludes_same_side", "contradiction"],
+        ),
+        (
+            {"opacity": {"excludes_same_side": ["lucency"]}},
+            ["concept opacity, key excludes_same_side", "'lucency'", "has no sides", "use excludes"],
+        ),
+        (
+            {"opacity": {"implies": ["patch"]}},
+            ["key implies", "cycle opacity → patch → opacity", "remove one arrow"],
+        ),
+        ({"opacity": {"implies": ["opacity"]}}, ["concept opacity", "cycle opacity → opacity"]),
+        (
+            {"opacity": {"severity": ["mild"]}},
+            ["concept opacity, key severity", "unknown key", "severities?"],
+        ),
+        (
+            {"opacity": {"lateralities": ["lef"]}},
+            ["key lateralities", "'lef' is unknown", "use one of: left"],
+        ),
+        (
+            {"opacity": {"locations": [{"name": "apex", "lateralities": ["bilateral"]}]}},
+            ["concept opacity, key locations, key lateralities", "'bilateral' is unknown", "left, right"],
+        ),
+        (
+            {"opacity": {"locations": [{"name": "apex", "lateralities": ["left"]}]}},
+            ["concept opacity, key locations", "no place for laterality right", "add or drop"],
+        ),
+        ({"opacity": {"locations": "apex"}}, ["concept opacity, key locations", "'apex' is not a list"]),
+        ({"opacity": {"views": ["LAT"]}}, ["concept opacity, key views", "'LAT' is unknown", "AP, PA"]),
+        ({"opacity": {"entity_type": "dog"}}, ["concept opacity, key entity_type", "'dog' is unknown"]),
+        ({"opacity": {"definition": None}}, ["concept opacity, key definition: missing", "add it"]),
+        ({"opacity": {"source": None}}, ["concept opacity, key source: missing", "add it"]),
+        ({"opacity": {"source": "book"}}, ["concept opacity, key source", "'book' is unknown", "paper"]),
+        ({"opacity": {"prompts": None}}, ["concept opacity, key prompts: missing"]),
+        (
+            {"opacity": {"prompts": {"present": ["Yes."], "absent": ["a", "b", "c", "d"]}}},
+            ["concept opacity, key prompts, key present", "at least 4 different texts"],
+        ),
+        (
+            {"opacity": {"prevalence": {"population": "hospital", "count": 11}}},
+            ["concept opacity, key prevalence, key count", "11 is not a number from 0 to 10"],
+        ),
+        ({"opacity": {"codes": {"umls": "0018800"}}}, ["key codes, key umls", "'0018800'", "look it up"]),
+        (
+            {"opacity": {"codes": {"icd": "J90"}}},
+            ["key codes, key icd", "unknown key", "known here: umls, radlex, snomed"],
+        ),
+        (
+            {"opacity": {"labels": {"nhi": "X"}}},
+            ["concept opacity, key labels, key nhi", "unknown key", "did you mean nih?"],
+        ),
+        (
+            {"opacity": {"labels": {"nih": "X"}}, "patch": {"labels": {"nih": ["Y", "X"]}}},
+            [
+                "concept patch, key labels, key nih",
+                "'X' already belongs to concept opacity",
+                "keep it at one",
+            ],
+        ),
+        (
+            {"patch": {"synonyms": ["Opacity synonym"]}},
+            ["concept patch, key synonyms", "'opacity synonym' already belongs to concept opacity"],
+        ),
+        ({"opacity": {"sampled": "no, never"}}, ["concept opacity, key sampled", "neither true nor false"]),
+        ({"no_finding": {"implies": ["opacity"]}}, ["concept no_finding", "implies ['opacity']", "neither"]),
+        ({"no_finding": {"entity_type": "device"}}, ["concept no_finding", "needs entity_type: normality"]),
+    ],
+)
+def test_wrong_concepts_are_refused(tmp_path, changes, parts):
+    path = write(tmp_path, catalogue(concepts=changes))
+    with pytest.raises(YamlError) as error:
+        ConceptCatalog(path)
+    for part in [str(path), *parts]:
+        assert part in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts"),
+    [
+        ({"sources": {"paper": {"citation": "A."}}}, ["source paper, key doi: missing", "add it"]),
+        (
+            {"sources": {"paper": {"citation": "A.", "doi": "https://doi.org/10.1/x"}}},
+            ["source paper, key doi", "is not a DOI", "without https"],
+        ),
+        ({"populations": {"hospital": {"name": "H"}}}, ["population hospital, key size: missing"]),
+        ({"concept": {}}, ["key concept", "unknown key", "did you mean concepts?"]),
+        ({"concepts": {}}, ["key concepts: no no_finding among them", "add it"]),
+    ],
+)
+def test_wrong_files_are_refused(tmp_path, changes, parts):
+    path = write(tmp_path, catalogue() | changes)
+    with pytest.raises(YamlError) as error:
+        ConceptCatalog(path)
+    for part in [str(path), *parts]:
+        assert part in str(error.value)
+
+
+@pytest.mark.parametrize("read", [ConceptCatalog, ConceptCatalog.load])
+def test_missing_file_is_refused(tmp_path, read):
+    with pytest.raises(YamlError, match=r"nowhere\.yaml: no such file"):
+        read(tmp_path / "nowhere.yaml")
+
+
+def test_a_concept_that_stands_twice_is_refused(tmp_path):
+    path = write(tmp_path, catalogue())
+    path.write_text(path.read_text() + "  patch: {}\n")
+    with pytest.raises(YamlError, match="'patch' stands twice"):
+        ConceptCatalog(path)
