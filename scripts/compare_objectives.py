@@ -27,11 +27,11 @@ TASKS = ARMS / "evaluation" / "tasks.yaml"
 METRICS = {
     "zero-shot AUROC": "test/zero_shot/auroc_macro",
     "probe AUROC, 1 % of labels": "test/probe/1%/auroc_macro",
-    "10 %": "test/probe/10%/auroc_macro",
-    "100 %": "test/probe/auroc_macro",
+    "probe AUROC, 10 %": "test/probe/10%/auroc_macro",
+    "probe AUROC, 100 %": "test/probe/auroc_macro",
     "R@10 image→report": "test/retrieval/i2t_hit@10",
     "R@10 report→image": "test/retrieval/t2i_hit@10",
-    "grounding, pointing game over chance": "test/grounding/pointing_gain",
+    "pointing game over chance": "test/grounding/pointing_gain",
     "grounding, CNR": "test/grounding/cnr",
     "twins, right report": "test/twins/accuracy",
 }

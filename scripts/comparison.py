@@ -136,9 +136,13 @@ def plot(results: Results, metrics: Mapping[str, str], path: Path) -> None:
     """
     import matplotlib.pyplot as plt
 
-    height = max(3.6, 1.2 + 0.4 * len(results))
-    figure, axes = plt.subplots(1, len(metrics), figsize=(3 * len(metrics), height), sharey=True)
-    for axis, (column, metric) in zip(axes, metrics.items(), strict=True):
+    columns = min(len(metrics), 4 if len(metrics) <= 4 else 3)
+    rows = -(-len(metrics) // columns)
+    size = (3.6 * columns, rows * max(3.6, 1.2 + 0.25 * len(results)))
+    figure, grid = plt.subplots(rows, columns, figsize=size, sharey=True, squeeze=False)
+    for axis in grid.flat[len(metrics) :]:
+        axis.axis("off")
+    for axis, (column, metric) in zip(grid.flat, metrics.items(), strict=False):
         for place, runs in enumerate(results.values()):
             values = [float(run["metrics"][metric]) for run in runs]
             axis.barh(place, statistics.mean(values), color="#9ecae1")
@@ -149,7 +153,7 @@ def plot(results: Results, metrics: Mapping[str, str], path: Path) -> None:
         axis.set_xlabel(column)
         axis.set_yticks(range(len(results)), list(results))
         axis.grid(alpha=0.3, axis="x")
-    axes[0].invert_yaxis()  # shared: the first arm on top, as in the table
+    grid[0, 0].invert_yaxis()  # shared: the first arm on top, as in the table
     figure.suptitle("Dots: seeds. Lines: 95 % bootstrap intervals over the test pairs.", fontsize=9)
     figure.tight_layout()
     figure.savefig(path, dpi=120)
