@@ -3,11 +3,13 @@
 Every file in `configs/objectives/` is one arm over `configs/pretrain.yaml`. The scale, laid over all of them,
 gives each the same pairs, the same two texts a report and the same schedule. What differs is the objective
 with what belongs to it: agreement of texts, twins, a second augmentation, unpaired texts, a frozen text
-encoder. All are tested, at their last checkpoint, on the same held-out pairs. Table and plot go to
-`results/objectives/`. Pairs lie in a cache that all runs of a seed share; finished runs are skipped, so an
-interrupted comparison goes on. `--pairs` is the budget: so many pairs an arm, each seen once, in place of the
-scale's epochs. `configs/objectives/evaluation/tasks.yaml` says what is measured, `METRICS` what the table
-shows of it. A change there tests again what is trained already.
+encoder. All are tested, at their last checkpoint, on the same held-out pairs. Pairs lie in a cache that all
+runs of a seed share; finished runs are skipped, so an interrupted comparison goes on.
+
+Table and plot go to `results/objectives/`, of all runs in `runs.csv` there, to which each adds its figures:
+`--arms` and `--seeds` spread a comparison over days or machines. `--pairs` is the budget: so many pairs an
+arm, each seen once, in place of the scale's epochs. `configs/objectives/evaluation/tasks.yaml` says what is
+measured, `METRICS` what the table shows of it. A change there tests again what is trained already.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from scripts.comparison import BUDGET, check_equal, find_arms, layers, line, plot, run_all
+from scripts.comparison import BUDGET, check_equal, describe, find_arms, layers, line, plot, run_all
 from scripts.experiments import Experiment
 from scripts.tables import write_table
 
@@ -102,29 +104,33 @@ def compare(
     cache: Path,
     precision: str = "32-true",
     pairs: int | None = None,
+    only: Sequence[str] | None = None,
 ) -> str:
     """Run what has not finished yet, write table and plot, and return the table.
 
     Args:
         scale: Name of a file in `configs/objectives/scales`.
         seeds: At least one seed.
-        out: Directory for runs, `table.{md,csv,tex}` and `plot.png`.
+        out: Directory for runs, `runs.csv`, `table.{md,csv,tex}` and `plot.png`.
         cache: Directory of the pair caches.
         precision: Value of `--trainer.precision`.
         pairs: See `experiments`.
+        only: Names of the arms that run here; None runs all.
 
     Raises:
-        ValueError: If the arms are not trained alike, or not tested on the same pairs.
+        ValueError: If an arm is not known, or the arms are not trained alike or not tested on the same pairs.
     """
     arms = experiments(scale, seeds, out, cache, precision, pairs)
     check_equal({name: runs[0].config() for name, runs in arms.items()}, EQUAL)
-    results, steps, split = run_all(arms)
+    if unknown := set(only or ()) - set(arms):
+        raise ValueError(f"no such arms: {sorted(unknown)}. There are {list(arms)}")
+    here = {name: runs for name, runs in arms.items() if only is None or name in only}
+    results = run_all(here, list(METRICS.values()), out / "runs.csv")
     note = (
-        f"`{_command(scale, pairs)}`: {len(seeds)} seeds, {steps} steps each on the same pairs "
-        "and texts, last checkpoint, tested on the same held-out pairs "
-        f"(SHA-256 {split[:12]}…). Contradiction, CXR-CLIP and twins also ask the two texts of a report to "
-        "agree (text_agreement). Twins encodes a twin beside each pair, and CXR-CLIP a second image: two "
-        "images a pair and step. M-FLAG's frozen text encoder has random weights here. Mean ± sd over seeds; "
+        f"`{_command(scale, pairs)}`, trained on the same pairs and texts: {describe(results)}. "
+        "Contradiction, CXR-CLIP and twins also ask the two texts of a report to agree (text_agreement). "
+        "Twins encodes a twin beside each pair, and CXR-CLIP a second image: two images a pair and step. "
+        "M-FLAG's frozen text encoder has random weights here. Mean ± sd over seeds; "
         "in brackets the widest 95 % bootstrap bounds over the test pairs in any seed."
     )
     table = write_table([line(name, runs, METRICS) for name, runs in results.items()], out / "table", note)
@@ -144,6 +150,7 @@ def parse(args: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--scale", default="full", help="a file in configs/objectives/scales (default: full)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--arms", nargs="+", metavar="ARM", help="those that run here (default: all)")
     parser.add_argument(
         "--cache", type=Path, default=Path("cache"), help="where pairs are kept (default: cache)"
     )
@@ -160,4 +167,14 @@ if __name__ == "__main__":
     parts = ["results/objectives", *([] if options.scale == "full" else [options.scale])]
     parts += [] if options.pairs is None else [str(options.pairs)]
     directory = options.out or Path("-".join(parts))
-    print(compare(options.scale, options.seeds, directory, options.cache, options.precision, options.pairs))
+    print(
+        compare(
+            options.scale,
+            options.seeds,
+            directory,
+            options.cache,
+            options.precision,
+            options.pairs,
+            options.arms,
+        )
+    )

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from scripts.experiments import Experiment
+from scripts.run_record import RunRecord, read_runs, write_runs
 
-Results = Mapping[str, Sequence[Mapping[str, Any]]]
-"""Arm → the results of its runs, one a seed (see `Experiment.run`)."""
+Results = Mapping[str, Sequence[RunRecord]]
+"""Arm → its runs, one a seed."""
 
-SPLIT = "test/zero_shot.split_sha256"
 # What an arm may not change: together these say how many steps are taken, and on how many pairs each.
 BUDGET = (
     "trainer.max_epochs",
@@ -69,20 +69,51 @@ def find_arms(folder: Path, scale: str) -> tuple[list[Path], Path]:
     return arms, scale_file
 
 
-def run_all(arms: Mapping[str, Sequence[Experiment]]) -> tuple[Results, int, str]:
-    """Run what has not finished yet.
+def run_all(
+    arms: Mapping[str, Sequence[Experiment]], metrics: Sequence[str], record: Path
+) -> dict[str, list[RunRecord]]:
+    """Run what has not finished yet, and put the figures of each run into a file as it finishes.
+
+    Args:
+        arms: Arm → its runs, one a seed.
+        metrics: What is compared.
+        record: The file. Runs that it holds and that are not asked for, such as another machine's, are
+            kept and compared as well.
 
     Returns:
-        The results, the steps that every run took, and the SHA-256 of the pairs that all were tested on.
+        All runs of the file by arm and seed.
 
     Raises:
-        ValueError: If the runs differ in either.
+        ValueError: If the runs differ in steps or test split, or one lacks a metric.
     """
-    results = {name: [run.run() for run in runs] for name, runs in arms.items()}
-    finished = [run for runs in results.values() for run in runs]
-    steps = same("number of steps", {run["name"]: run["global_step"] for run in finished})
-    split = same("test split", {run["name"]: value_at(run["details"], SPLIT) for run in finished})
-    return results, int(steps), str(split)
+    for arm, experiments in arms.items():
+        for experiment in experiments:
+            run = RunRecord.of(arm, experiment.config(), experiment.run(), metrics)
+            others = [other for other in read_runs(record) if (other.arm, other.seed) != (run.arm, run.seed)]
+            write_runs(record, [*others, run])
+    runs = read_runs(record)
+    names = {f"{run.arm}, seed {run.seed}": run for run in runs}
+    for name, run in names.items():
+        if missing := set(metrics) - set(run.figures):
+            raise ValueError(f"{record}: {name} lacks {sorted(missing)}: run it again, or take its lines out")
+    same(f"number of steps in {record}", {name: run.steps for name, run in names.items()})
+    same(f"test split in {record}", {name: run.split_sha256 for name, run in names.items()})
+    return {arm: [run for run in runs if run.arm == arm] for arm in dict.fromkeys(run.arm for run in runs)}
+
+
+def describe(results: Results) -> str:
+    """Return in words the seeds, steps, arithmetic and test pairs of the runs."""
+    runs = [run for arm in results.values() for run in arm]
+    counts = sorted({len(arm) for arm in results.values()})
+    seeds = (
+        "1 seed" if counts == [1] else " to ".join(map(str, counts[:: max(1, len(counts) - 1)])) + " seeds"
+    )
+    precisions = sorted({(run.precision, run.seed) for run in runs})
+    arithmetic = ", ".join(f"seed {seed} in {precision}" for precision, seed in precisions)
+    return (
+        f"{seeds} ({arithmetic}), {runs[0].steps} steps each, last checkpoint, tested on the same held-out "
+        f"pairs (SHA-256 {runs[0].split_sha256[:12]}…)"
+    )
 
 
 def same(what: str, values: Mapping[str, Any]) -> Any:
@@ -96,32 +127,25 @@ def same(what: str, values: Mapping[str, Any]) -> Any:
     return next(iter(values.values()))
 
 
-def interval(result: Mapping[str, Any], metric: str) -> tuple[float, float] | None:
-    """Return the bootstrap interval of a metric in a result, or None where it has none."""
-    parts = metric.split("/")
-    for cut in range(len(parts) - 1, 0, -1):  # a callback's figures may have slashes in their names
-        group, name = "/".join(parts[:cut]), "/".join(parts[cut:])
-        if bounds := result["details"].get(group, {}).get("intervals", {}).get(name):
-            return float(bounds[0]), float(bounds[1])
-    return None
-
-
-def line(arm: str, runs: Sequence[Mapping[str, Any]], metrics: Mapping[str, str]) -> dict[str, str | float]:
+def line(arm: str, runs: Sequence[RunRecord], metrics: Mapping[str, str]) -> dict[str, str | float]:
     """Return an arm's row: mean ± sd over seeds, in brackets the widest interval of any seed.
 
     Args:
         arm: Name of the arm.
-        runs: Its results.
+        runs: Its runs.
         metrics: Column → metric.
     """
     row: dict[str, str | float] = {"arm": arm}
     for column, metric in metrics.items():
-        values = [float(run["metrics"][metric]) for run in runs]
+        figures = [run.figures[metric] for run in runs]
+        values = [value for value, _, _ in figures]
         text = f"{statistics.mean(values):.3f}"
         if len(values) > 1:
             text += f" ± {statistics.stdev(values):.3f}"
-        if intervals := [bounds for run in runs if (bounds := interval(run, metric))]:
-            text += f" [{min(low for low, _ in intervals):.3f}, {max(high for _, high in intervals):.3f}]"
+        lows = [low for _, low, _ in figures if low is not None]
+        highs = [high for _, _, high in figures if high is not None]
+        if lows:
+            text += f" [{min(lows):.3f}, {max(highs):.3f}]"
         row[column] = text
     return row
 
@@ -130,7 +154,7 @@ def plot(results: Results, metrics: Mapping[str, str], path: Path) -> None:
     """Draw bars of the means, with seeds and intervals.
 
     Args:
-        results: The results by arm.
+        results: The runs by arm.
         metrics: Label → metric, a panel each.
         path: Picture file.
     """
@@ -144,12 +168,13 @@ def plot(results: Results, metrics: Mapping[str, str], path: Path) -> None:
         axis.axis("off")
     for axis, (column, metric) in zip(grid.flat, metrics.items(), strict=False):
         for place, runs in enumerate(results.values()):
-            values = [float(run["metrics"][metric]) for run in runs]
+            values = [run.figures[metric][0] for run in runs]
             axis.barh(place, statistics.mean(values), color="#9ecae1")
             axis.plot(values, [place] * len(values), "k.", markersize=5)
             for run in runs:
-                if bounds := interval(run, metric):
-                    axis.plot(bounds, [place, place], color="k", alpha=0.35)
+                _, low, high = run.figures[metric]
+                if low is not None and high is not None:
+                    axis.plot((low, high), [place, place], color="k", alpha=0.35)
         axis.set_xlabel(column)
         axis.set_yticks(range(len(results)), list(results))
         axis.grid(alpha=0.3, axis="x")

@@ -2,7 +2,8 @@
 
 Every file in `configs/reproduce/` is one arm: what it changes in `configs/pretrain.yaml`. All arms run with
 the same seeds, take equally many steps, and are tested, at their last checkpoint, on the same clean, balanced
-pairs. Table and plot go to `results/paper/`. Finished runs are skipped, so an interrupted comparison goes on.
+pairs. Table and plot go to `results/paper/`, of all runs in `runs.csv` there, to which each adds its figures.
+Finished runs are skipped, so an interrupted comparison goes on.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from scripts.comparison import check_equal, find_arms, layers, line, plot, run_all
+from scripts.comparison import check_equal, describe, find_arms, layers, line, plot, run_all
 from scripts.experiments import Experiment
 from scripts.tables import write_table
 
@@ -63,18 +64,17 @@ def reproduce(scale: str, seeds: Sequence[int], out: Path) -> str:
     Args:
         scale: Name of a file in `configs/reproduce/scales`.
         seeds: At least one seed.
-        out: Directory for runs, `table.{md,csv,tex}` and `plot.png`.
+        out: Directory for runs, `runs.csv`, `table.{md,csv,tex}` and `plot.png`.
 
     Raises:
         ValueError: If the arms are not trained for equally many steps, or not tested on the same pairs.
     """
     arms = experiments(scale, seeds, out)
     check_equal({name: runs[0].config() for name, runs in arms.items()})
-    results, steps, split = run_all(arms)
+    results = run_all(arms, list(METRICS.values()), out / "runs.csv")
     note = (
-        f"`make reproduce-paper SCALE={scale}`: {len(seeds)} seeds, {steps} steps each, last checkpoint, all "
-        f"on the same clean balanced pairs (SHA-256 {split[:12]}…). Mean ± sd over seeds; in brackets "
-        "the widest 95 % bootstrap bounds over the test pairs in any seed."
+        f"`make reproduce-paper SCALE={scale}`: {describe(results)}, clean and balanced. Mean ± sd over "
+        "seeds; in brackets the widest 95 % bootstrap bounds over the test pairs in any seed."
     )
     table = write_table([line(name, runs, METRICS) for name, runs in results.items()], out / "table", note)
     plot(results, METRICS, out / "plot.png")

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ import scripts.compare_objectives as comparison
 from main import main
 from scripts.compare_objectives import compare
 from scripts.comparison import check_equal
+from scripts.run_record import read_runs, write_runs
 
 ROOT = Path(__file__).resolve().parents[1]
 OBJECTIVES = sorted(path.stem for path in (ROOT / "configs" / "objectives").glob("*.yaml"))
@@ -77,7 +79,13 @@ def test_the_comparison_is_complete_resumable_and_shares_its_pairs(
         rows = list(csv.DictReader(file))
     assert [row["arm"] for row in rows] == ["gloria", "twins"]
     assert all("[" in row[column] for row in rows for column in comparison.METRICS), "with intervals"
-    assert {path.name for path in out.glob("*.*")} == {"table.md", "table.csv", "table.tex", "plot.png"}
+    assert {path.name for path in out.glob("*.*")} == {
+        "runs.csv",
+        "table.md",
+        "table.csv",
+        "table.tex",
+        "plot.png",
+    }
     manifests = [json.loads(path.read_text()) for path in cache.glob("*/*/manifest.json")]
     filled = sorted(("twins_of" in m["recipe"]["synthesizer"], m["split"], m["pairs"]) for m in manifests)
     sizes = {"test": 300, "train": 32, "val": 16}
@@ -94,8 +102,18 @@ def test_the_comparison_is_complete_resumable_and_shares_its_pairs(
     (tmp_path / "more.yaml").write_text(yaml.safe_dump(more))
     monkeypatch.setattr(comparison, "TASKS", tmp_path / "more.yaml")
     monkeypatch.setattr(comparison, "METRICS", comparison.METRICS | {"alignment": "test/geometry/alignment"})
-    table = compare("smoke", [0], out, cache)
+    elsewhere = [replace(run, seed=1, precision="bf16-mixed") for run in read_runs(out / "runs.csv")]
+    write_runs(out / "runs.csv", [*read_runs(out / "runs.csv"), *elsewhere])
+    with pytest.raises(ValueError, match=r"runs\.csv: gloria, seed 1 lacks \['test/geometry/alignment'\]"):
+        compare("smoke", [0], out, cache)
+    recorded = read_runs(out / "runs.csv")
+    assert [run.seed for run in recorded] == [0, 1, 0, 1], "what another machine did is kept"
+    alignment = {run.arm: run.figures for run in recorded if run.seed == 0}
+    write_runs(out / "runs.csv", [replace(run, figures=alignment[run.arm]) for run in recorded])
+    table = compare("smoke", [0], out, cache, only=["twins"])
     assert "alignment" in table
+    assert table.count("±") == 2 * len(comparison.METRICS) + 1, "two seeds an arm, and the note"
+    assert "seed 1 in bf16-mixed, seed 0 in 32-true" in table
     again = json.loads((unfinished / "result.json").read_text())["metrics"]
     assert again["test/zero_shot/auroc_macro"] == figures["test/zero_shot/auroc_macro"]
     assert json.loads((finished / "result.json").read_text())["metrics"]["test/geometry/alignment"] > 0
@@ -112,6 +130,8 @@ def test_a_budget_of_pairs_is_that_of_every_arm(tmp_path: Path) -> None:
         assert trainer["check_val_every_n_epoch"] == 1, "or nothing would be saved"
 
 
-def test_unknown_scales_are_refused(tmp_path: Path) -> None:
+def test_unknown_scales_and_arms_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no such scale \(there are \['full', 'smoke'\]\)"):
         compare("tiny", [0], tmp_path, tmp_path)
+    with pytest.raises(ValueError, match=r"no such arms: \['clib'\]"):
+        compare("smoke", [0], tmp_path, tmp_path, only=["clib"])

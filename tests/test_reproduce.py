@@ -13,6 +13,7 @@ import pytest
 import scripts.reproduce_paper as paper
 from scripts.comparison import line, same
 from scripts.reproduce_paper import reproduce
+from scripts.run_record import RunRecord
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -35,7 +36,7 @@ def test_the_comparison_is_complete_resumable_and_the_same_twice(tmp_path: Path)
     assert [line["arm"] for line in lines] == ["balanced_clean", "long_tailed_clinic"]
     assert all("[" in line[column] for line in lines for column in paper.METRICS)  # each with its interval
     left = {path.name for path in (tmp_path / "one").glob("*.*")}
-    assert left == {"table.md", "table.csv", "table.tex", "plot.png"}
+    assert left == {"runs.csv", "table.md", "table.csv", "table.tex", "plot.png"}
 
     results = sorted((tmp_path / "one" / "runs").glob("*/result.json"))
     splits = {json.loads(path.read_text())["details"]["test/zero_shot"]["split_sha256"] for path in results}
@@ -59,11 +60,9 @@ def test_what_cannot_be_compared_is_refused() -> None:
 
 
 def test_a_line_of_the_table() -> None:
-    def run(value: float, low: float, high: float) -> dict[str, object]:
-        metrics = dict.fromkeys(paper.METRICS.values(), value)
-        names = {metric.rpartition("/") for metric in metrics}
-        return {"metrics": metrics, "details": {g: {"intervals": {n: [low, high]}} for g, _, n in names}}
+    def run(seed: int, *figure: float) -> RunRecord:
+        return RunRecord("arm", seed, 10, "32-true", "ab" * 32, dict.fromkeys(paper.METRICS.values(), figure))
 
-    row = line("arm", [run(0.5, 0.4, 0.6), run(0.7, 0.65, 0.75)], paper.METRICS)
+    row = line("arm", [run(0, 0.5, 0.4, 0.6), run(1, 0.7, 0.65, 0.75)], paper.METRICS)
     assert row["zero-shot AUROC"] == "0.600 ± 0.141 [0.400, 0.750]"
-    assert line("arm", [run(0.5, 0.4, 0.6)], paper.METRICS)["probe AUROC"] == "0.500 [0.400, 0.600]"
+    assert line("arm", [run(0, 0.5, 0.4, 0.6)], paper.METRICS)["probe AUROC"] == "0.500 [0.400, 0.600]"
