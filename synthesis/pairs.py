@@ -24,6 +24,9 @@ from synthesis.seeding import pair_seed
 DRAWN_AGAIN = "drawn again: "
 """How a note begins that says why a filter refused an earlier drawing of a pair."""
 
+UNWRITTEN = "no case could be written"
+"""Note of a pair that has no report, for the writer dropped every case that was drawn for it."""
+
 
 @dataclass
 class Pair:
@@ -119,34 +122,37 @@ class PairSynthesizer:
             The pairs in the order of ``indices``.
 
         Raises:
-            RuntimeError: If the filters refuse an index ``attempts`` times.
+            RuntimeError: If an index gets no report, or the filters refuse it, ``attempts`` times.
         """
         pairs, refused = self.offer(indices, seed, split)
         if refused:
             worst = pairs[refused[0]]
             raise RuntimeError(
-                f"pair {worst.index} of {split!r} (seed {seed}) was refused {self.attempts} times: "
-                f"{'; '.join(worst.notes)}. Loosen that filter, or raise attempts."
+                f"pair {worst.index} of {split!r} (seed {seed}) was given up: "
+                f"{'; '.join(worst.notes)}. Loosen that filter, give the writer a better model or a "
+                "fallback, or raise attempts."
             )
         return pairs
 
     def offer(self, indices: Sequence[int], seed: int, split: str) -> tuple[list[Pair], list[int]]:
-        """Like `make`, for whoever can do without the pairs that the filters refuse in every attempt.
+        """Like `make`, for whoever can do without the pairs that get no report or are refused every time.
 
         Returns:
             A pair for each index, and the positions of those that were refused to the last.
         """
         pairs = self._draw(indices, seed, split)
-        waiting = self._refuse(pairs, range(len(pairs)))
+        refused = self._refuse(pairs, range(len(pairs)))
         for attempt in range(1, self.attempts):
+            waiting = [k for k in refused if UNWRITTEN not in pairs[k].notes]
             if not waiting:
                 break
             redrawn = self._draw([pairs[k].index for k in waiting], seed, split, attempt)
             for k, pair in zip(waiting, redrawn, strict=True):
                 pair.notes = pairs[k].notes + pair.notes
                 pairs[k] = pair
-            waiting = self._refuse(pairs, waiting)
-        return pairs, waiting
+            still = set(self._refuse(pairs, waiting))
+            refused = [k for k in refused if k in still or k not in waiting]
+        return pairs, refused
 
     def draw(self, indices: Sequence[int], seed: int, split: str, attempt: int = 0) -> list[Pair]:
         """Draw pairs without asking the filters: the ``k``-th `DRAWN_AGAIN` of one is about attempt ``k``."""
@@ -176,7 +182,7 @@ class PairSynthesizer:
         cases, reports, notes = self._write(indices, seeds, seed, split)
         made = self.image_maker.make(cases, reports, seeds)
         _check(made, len(cases))
-        changed = [k for k, case in enumerate(cases) if made.cases[k] != case]
+        changed = [k for k, case in enumerate(cases) if made.cases[k] != case and not reports[k].dropped]
         rewritten = self.writer.write([made.cases[k] for k in changed], [seeds[k] for k in changed])
         for k, report in zip(changed, rewritten, strict=True):
             reports[k] = report
@@ -192,7 +198,10 @@ class PairSynthesizer:
     def _write(
         self, indices: Sequence[int], seeds: Sequence[int], seed: int, split: str
     ) -> tuple[list[Case], list[Report], list[tuple[str, ...]]]:
-        """Draw the cases and have them written; one whose report is dropped gives way to another."""
+        """Draw the cases and have them written; one whose report is dropped gives way to another.
+
+        One whose every case is dropped keeps its last, and `UNWRITTEN` among its notes.
+        """
         cases: dict[int, Case] = {}
         reports: dict[int, Report] = {}
         notes: list[tuple[str, ...]] = [()] * len(indices)
@@ -206,11 +215,10 @@ class PairSynthesizer:
                 notes[k] += reports[k].notes
             waiting = [k for k in waiting if reports[k].dropped]
             if not waiting:
-                return [cases[k] for k in sorted(cases)], [reports[k] for k in sorted(cases)], notes
-        raise RuntimeError(
-            f"pair {indices[waiting[0]]} of {split!r} (seed {seed}): none of {self.attempts} cases got a "
-            f"report ({notes[waiting[0]][-1]}). Give the writer a better model, more attempts, or a fallback."
-        )
+                break
+        for k in waiting:
+            notes[k] += (UNWRITTEN,)
+        return [cases[k] for k in sorted(cases)], [reports[k] for k in sorted(cases)], notes
 
     def _refuse(self, pairs: list[Pair], candidates: Sequence[int]) -> list[int]:
         """Note on each refused candidate why, and return the positions of the refused."""

@@ -154,7 +154,7 @@ def run_shards(filling: Shards, workers: int, progress: bool) -> None:
         for made in loader:
             bar.update(task, advance=made)
             speed = bar.tasks[task].finished_speed or bar.tasks[task].speed
-            bar.update(task, rate=f"{speed:.0f} pairs/s" if speed else "")
+            bar.update(task, rate=f"{speed:.{0 if speed >= 10 else 2}f} pairs/s" if speed else "")
 
 
 def _manifest(filling: _Filling, recipe: Mapping[str, Any]) -> bytes:

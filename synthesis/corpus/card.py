@@ -16,7 +16,7 @@ from synthesis.corpus.export import read
 from synthesis.corpus.make import Made
 from synthesis.corpus.plan import CorpusPlan
 from synthesis.files import write_atomically
-from synthesis.pairs import DRAWN_AGAIN, kind_of
+from synthesis.pairs import kind_of
 
 _SAMPLED = 20_000  # cases of a histogram that are not stored and so have to be drawn
 _LIBRARIES = ("synvlp", "torch", "numpy", "transformers", "diffusers", "monai")
@@ -32,12 +32,12 @@ def data_card(made: Made, plan: CorpusPlan, licences: Mapping[str, str]) -> dict
 
     Returns:
         ``counts``, ``refused`` and ``missing`` (kind → drawings, pairs), ``notes`` (what the writer notes on
-        the pairs held, e.g. what of a language model did not pass → how often), ``concepts`` (name → share of
+        all pairs made, e.g. what of a language model did not pass → how often), ``concepts`` (name → share of
         the pairs: ``prevalence`` by the catalogue's, ``asked`` by the sampler, ``held`` in the end),
         ``hashes`` (of weights, prompts and other files), ``licences``, ``versions``, the whole ``recipe``.
     """
     corpus = PairCache(made.directory)
-    held, notes = _read(corpus, plan.synthesizer.catalog)
+    held = _concepts(corpus, plan.synthesizer.catalog)
     recipe = corpus.manifest["recipe"]
     return {
         "fingerprint": corpus.manifest["fingerprint"],
@@ -46,7 +46,7 @@ def data_card(made: Made, plan: CorpusPlan, licences: Mapping[str, str]) -> dict
         "counts": {"made": plan.pairs, "held": made.pairs, "drawings refused": len(made.refused)},
         "refused": dict(Counter(kind_of(r.reason) for r in made.refused).most_common()),
         "missing": dict(Counter(kind_of(r.reason) for r in made.refused if r.missing).most_common()),
-        "notes": dict(sorted(notes.items())),
+        "notes": dict(sorted(made.notes.items())),
         "concepts": _histograms(held, len(corpus), plan),
         "hashes": dict(_hashes(recipe)),
         "licences": dict(licences),
@@ -61,13 +61,12 @@ def write_card(root: Path, card: Mapping[str, Any], title: str) -> None:
     write_atomically(root / "README.md", _markdown(card, title).encode())
 
 
-def _read(corpus: PairCache, catalog: ConceptCatalog) -> tuple[Counter[str], Counter[str]]:
-    """Count the concepts of all pairs held, and their notes but those of filters."""
-    concepts, notes = Counter[str](), Counter[str]()
+def _concepts(corpus: PairCache, catalog: ConceptCatalog) -> Counter[str]:
+    """Count the concepts of all pairs held."""
+    concepts = Counter[str]()
     for pair in read(corpus, range(len(corpus))):
         concepts.update(pair.case.concepts(catalog))
-        notes.update(note for note in pair.notes if not note.startswith(DRAWN_AGAIN))
-    return concepts, notes
+    return concepts
 
 
 def _histograms(held: Counter[str], pairs: int, plan: CorpusPlan) -> dict[str, dict[str, float]]:

@@ -51,6 +51,7 @@ class Ledger:
         sha256: Its checksum.
         pairs: How many it holds.
         refused: The drawings that were refused, pair by pair.
+        notes: What else was noted on the pairs, those that are missing included → how often.
         signatures: Name of the file with what the corpus filters look at.
         signatures_sha256: Its checksum.
     """
@@ -62,6 +63,7 @@ class Ledger:
     sha256: str
     pairs: int
     refused: tuple[Refused, ...]
+    notes: dict[str, int]
     signatures: str
     signatures_sha256: str
 
@@ -136,6 +138,7 @@ def write_range(
     beside = f"{start:09}-{stop:09}{_SIGNATURES}"
     write_atomically(directory / beside, signed)
     refused = [r for p in pairs for r in _refused(p, False)] + [r for p in missing for r in _refused(p, True)]
+    notes = Counter(n for p in (*pairs, *missing) for n in p.notes if not n.startswith(DRAWN_AGAIN))
     ledger = Ledger(
         start=start,
         stop=stop,
@@ -144,6 +147,7 @@ def write_range(
         sha256=digest,
         pairs=len(pairs),
         refused=tuple(sorted(refused, key=lambda r: (r.index, r.attempt))),
+        notes=dict(sorted(notes.items())),
         signatures=beside,
         signatures_sha256=hashlib.sha256(signed).hexdigest(),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -33,11 +34,13 @@ class Made:
         directory: Of the split: `synthesis.cache.PairCache` reads it.
         pairs: How many it holds.
         refused: Every drawing that was refused, by the synthesizer's filters or by the corpus filters.
+        notes: What the writer noted on all pairs that were made → how often.
     """
 
     directory: Path
     pairs: int
     refused: tuple[Refused, ...]
+    notes: Counter[str]
 
 
 def make_corpus(
@@ -148,7 +151,7 @@ def _finish(directory: Path, plan: CorpusPlan, recipe: Mapping[str, Any], ledger
     ]
     kept = sum(ledger.pairs for ledger in ledgers) - sum(map(len, left_out))
     if not kept:
-        raise RuntimeError(f"{directory}: the filters left none of {plan.pairs} pairs. Loosen them.")
+        raise RuntimeError(f"{directory}: writer and filters left none of {plan.pairs} pairs. Loosen them.")
     manifest = {
         "fingerprint": json_sha256(recipe),
         "recipe": recipe,
@@ -159,7 +162,10 @@ def _finish(directory: Path, plan: CorpusPlan, recipe: Mapping[str, Any], ledger
     }
     _tidy(directory, ledgers)
     write_atomically(directory / MANIFEST, json.dumps(manifest, indent=1).encode())
-    return Made(directory, kept, (*chain.from_iterable(ledger.refused for ledger in ledgers), *refused))
+    notes = sum((Counter(ledger.notes) for ledger in ledgers), Counter[str]())
+    return Made(
+        directory, kept, (*chain.from_iterable(ledger.refused for ledger in ledgers), *refused), notes
+    )
 
 
 def _left_out(
