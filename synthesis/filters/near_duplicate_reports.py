@@ -18,10 +18,11 @@ _HASHES, _BANDS = 128, 16
 _RNG = np.random.Generator(np.random.PCG64(0))
 _FACTORS = _RNG.integers(0, 2**63, _HASHES, np.uint64) * np.uint64(2) + np.uint64(1)
 _TERMS = _RNG.integers(0, 2**63, _HASHES, np.uint64)
+_NO_TEXT = np.uint32(2**32 - 1)  # no text has this for the least of its hashes, 128 times
 
 
 class NearDuplicateReports:
-    """Refuses a report if enough nearly equal ones with lower indices were kept.
+    """Refuses a report if enough nearly equal ones with lower indices were kept; no text is like no other.
 
     Alike is what shares most of its runs of words: their Jaccard index, estimated by MinHash (Broder 1997)
     with 128 hashes (standard error ≤ 0.044), looked for among those that agree in a band of 8 hashes: of
@@ -52,6 +53,9 @@ class NearDuplicateReports:
         bands = np.ascontiguousarray(signatures).reshape(len(signatures), _BANDS, -1)
         buckets: dict[tuple[int, bytes], list[int]] = defaultdict(list)
         for i, signature in enumerate(signatures):
+            if (signature == _NO_TEXT).all():  # data with labels alone
+                reasons.append(None)
+                continue
             keys = [(b, band.tobytes()) for b, band in enumerate(bands[i])]
             near = sorted({j for key in keys for j in buckets.get(key, ())})
             share = (signatures[near] == signature).mean(1) if near else np.empty(0)
@@ -70,6 +74,8 @@ class NearDuplicateReports:
 
     def _minhash(self, text: str) -> npt.NDArray[Any]:
         words = _WORD.findall(text.lower())
+        if not words:
+            return np.full(_HASHES, _NO_TEXT, np.uint32)
         runs = {" ".join(words[i : i + self.run]) for i in range(max(1, len(words) - self.run + 1))}
         digests = b"".join(hashlib.blake2b(r.encode(), digest_size=8).digest() for r in sorted(runs))
         values = np.frombuffer(digests, np.uint64)[:, None]

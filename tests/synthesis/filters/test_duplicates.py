@@ -66,6 +66,12 @@ def test_reports_that_are_alike_may_stay_as_often_as_is_said() -> None:
         assert set(kinds(reasons)) <= {None, "report again"}
 
 
+def test_what_has_no_report_is_like_nothing_else() -> None:
+    part = NearDuplicateReports()
+    pairs = [with_report("", " "), with_report("Clear."), with_report(""), with_report("Clear.")]
+    assert kinds(part.reject(part.sign(pairs))) == [None, None, None, "report again"]
+
+
 def test_minhash_estimates_the_jaccard_index() -> None:
     part = NearDuplicateReports(run=1)
     words = [f"w{k}" for k in range(120)]
