@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from synthesis.reports.vocabulary import Vocabulary
 from synthesis.seeding import generator
 
 WRITTEN = "written by the language model"
+_HEADING = re.compile(r"\b(FINDINGS?|IMPRESSIONS?)\s*:", re.IGNORECASE)
 
 
 @dataclass
@@ -53,8 +55,9 @@ class LanguageModelWriter:
 
     Every attempt is counted by reason, in `outcomes` and in the notes of the report, which stay with the
     pair: "findings, attempt 1: missing" and the like. Reasons: those of `EntityCheck`, and "empty"; "cut off"
-    (no full stop at the end); "forbidden words"; "unknown words" (`Vocabulary`: a disease outside the
-    catalogue); "off topic" (a sentence that names no concept); "repeated" (a sentence stands twice).
+    (no full stop at the end); "heading" (of a section: the report would be cut there); "forbidden words";
+    "unknown words" (`Vocabulary`: a disease outside the catalogue); "off topic" (a sentence that names no
+    concept); "repeated" (a sentence stands twice).
 
     Args:
         model: Answers the prompts: `LocalModel` or `ServedModel`.
@@ -112,6 +115,7 @@ class LanguageModelWriter:
             "fallback": self.fallback.describe() if self.fallback else None,
             "catalog_sha256": self._catalog.sha256,
             "reader": self._reader.describe(),
+            "vocabulary_sha256": self._vocabulary.sha256,
         }
 
     def write(self, cases: Sequence[Case], seeds: Sequence[int]) -> list[Report]:
@@ -188,6 +192,8 @@ class LanguageModelWriter:
         faults = set() if text.endswith((".", "!", "?")) else {"cut off"}
         if self._prompts.forbidden.search(text):
             faults.add("forbidden words")
+        if _HEADING.search(text):
+            faults.add("heading")
         if self._vocabulary.unknown(text):
             faults.add("unknown words")
         sentences = split_sentences(text)

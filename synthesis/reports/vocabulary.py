@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -34,6 +35,11 @@ class Vocabulary:
             for side in concept.lateralities:  # as the bank writes {laterality}, {laterality}ward
                 texts += [side, f"{side}ward", f"{side}ly"]
         self._stems = {_stem(word) for text in (*texts, *more) for word in _words(text)}
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the words."""
+        return hashlib.sha256("\n".join(sorted(self._stems)).encode()).hexdigest()
 
     def unknown(self, text: str) -> list[str]:
         """Return the words of a text, in order, that are not known; endings of number do not matter.

@@ -14,6 +14,7 @@ import yaml
 from synthesis.case import Case, Finding
 from synthesis.cases import BalancedCaseSampler
 from synthesis.concepts import ConceptCatalog
+from synthesis.reports import vocabulary
 from synthesis.reports.chat_model import ChatModel
 from synthesis.reports.entity_check import EntityCheck
 from synthesis.reports.grammar import GrammarWriter
@@ -101,6 +102,7 @@ def test_the_impression_is_asked_from_the_findings_alone(parrot):
         (lambda a: a.removesuffix("."), "cut off"),
         (lambda a: f"{a} The trachea is midline.", "off topic"),
         (lambda a: f"{a} {a}", "repeated"),
+        (lambda a: f"{a} IMPRESSION: {a}", "heading"),
         (lambda a: a.replace(".", " in this patient."), "forbidden words"),
         (lambda a: a.replace(".", " with bronzoid asthma."), "unknown words"),
     ],
@@ -202,11 +204,20 @@ class PickledParrot:
         return {}
 
 
-def test_the_fingerprint_follows_the_prompts(parrot, tmp_path: Path):
+def test_the_fingerprint_follows_prompts_and_phrases(parrot, tmp_path: Path, monkeypatch):
     changed = tmp_path / "prompts.yaml"
     changed.write_text(DEFAULT_PROMPTS.read_text().replace("one short sentence", "one sentence"))
     described = [LanguageModelWriter(parrot(), path).describe() for path in (None, changed)]
     assert described[0]["prompts_sha256"] != described[1]["prompts_sha256"]
+    assert described[0]["vocabulary_sha256"] == described[1]["vocabulary_sha256"]
+    bank = tmp_path / "grammar.yaml"
+    bank.write_text(
+        vocabulary.DEFAULT_PHRASES.read_text().replace("lungs are clear", "lungs are unblemished")
+    )
+    with monkeypatch.context() as patched:
+        patched.setattr(vocabulary, "DEFAULT_PHRASES", bank)
+        other = LanguageModelWriter(parrot()).describe()
+    assert described[0]["vocabulary_sha256"] != other["vocabulary_sha256"]
     assert described[0] != LanguageModelWriter(parrot(), examples=0).describe()
     assert described[0] != LanguageModelWriter(parrot(), attempts=1).describe()
 
