@@ -84,7 +84,7 @@ def run_all(
         All runs of the file by arm and seed.
 
     Raises:
-        ValueError: If the runs differ in steps or test split, or one lacks a metric.
+        ValueError: If the runs differ in steps, those of a seed in their test split, or one lacks a metric.
     """
     for arm, experiments in arms.items():
         for experiment in experiments:
@@ -97,7 +97,9 @@ def run_all(
         if missing := set(metrics) - set(run.figures):
             raise ValueError(f"{record}: {name} lacks {sorted(missing)}: run it again, or take its lines out")
     same(f"number of steps in {record}", {name: run.steps for name, run in names.items()})
-    same(f"test split in {record}", {name: run.split_sha256 for name, run in names.items()})
+    for seed in {run.seed for run in runs}:  # the arms of a seed: other seeds may be of other days and code
+        splits = {name: run.split_sha256 for name, run in names.items() if run.seed == seed}
+        same(f"test split in {record}", splits)
     return {arm: [run for run in runs if run.arm == arm] for arm in dict.fromkeys(run.arm for run in runs)}
 
 
@@ -108,11 +110,11 @@ def describe(results: Results) -> str:
     seeds = (
         "1 seed" if counts == [1] else " to ".join(map(str, counts[:: max(1, len(counts) - 1)])) + " seeds"
     )
-    precisions = sorted({(run.precision, run.seed) for run in runs})
-    arithmetic = ", ".join(f"seed {seed} in {precision}" for precision, seed in precisions)
+    kinds = sorted({(run.seed, run.precision, run.split_sha256[:12]) for run in runs})
+    made = "; ".join(f"seed {seed} in {precision}, SHA-256 {split}…" for seed, precision, split in kinds)
     return (
-        f"{seeds} ({arithmetic}), {runs[0].steps} steps each, last checkpoint, tested on the same held-out "
-        f"pairs (SHA-256 {runs[0].split_sha256[:12]}…)"
+        f"{seeds}, {runs[0].steps} steps each, last checkpoint, all arms of a seed tested on the same "
+        f"held-out pairs ({made})"
     )
 
 

@@ -113,7 +113,7 @@ def test_the_comparison_is_complete_resumable_and_shares_its_pairs(
     table = compare("smoke", [0], out, cache, only=["twins"])
     assert "alignment" in table
     assert table.count("±") == 2 * len(comparison.METRICS) + 1, "two seeds an arm, and the note"
-    assert "seed 1 in bf16-mixed, seed 0 in 32-true" in table
+    assert "; seed 1 in bf16-mixed, SHA-256" in table
     again = json.loads((unfinished / "result.json").read_text())["metrics"]
     assert again["test/zero_shot/auroc_macro"] == figures["test/zero_shot/auroc_macro"]
     assert json.loads((finished / "result.json").read_text())["metrics"]["test/geometry/alignment"] > 0
