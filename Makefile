@@ -12,7 +12,7 @@ ENCODER ?= runs/fit/checkpoints/last.ckpt
 REAL ?=
 RUN ?= runs/fit
 CONFIG ?= configs/filters/standard.yaml
-CORPUS ?= configs/corpus/default.yaml
+CORPUS ?=
 ARGS ?=
 # bfloat16 only where the processor multiplies it itself: elsewhere it is several times slower than float32.
 PRECISION ?= $(shell grep -qsm1 -E 'avx512_bf16|amx_bf16' /proc/cpuinfo && echo bf16-mixed || echo 32-true)
@@ -79,7 +79,7 @@ cards: install ## Model card and data card of a run, from what was measured: RUN
 # ---------------------------------------------------------------------------------------------------- corpora
 .PHONY: corpus
 corpus: install ## Make a filtered corpus into corpora/ from YAML: CONFIG=configs/data/….yaml, ARGS="--pairs=200 --shard=0/4"
-	$(PYTHON) -m scripts.make_corpus $(CONFIG) --corpus=$(CORPUS) $(ARGS)
+	$(PYTHON) -m scripts.make_corpus $(CONFIG) $(if $(CORPUS),--corpus=$(CORPUS)) $(ARGS)
 
 .PHONY: check-pairs
 check-pairs: install ## Pass real pairs of your own through the filters: CONFIG=configs/data/….yaml, report in results/check

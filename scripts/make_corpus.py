@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,7 +36,7 @@ from synthesis.corpus import (
 from synthesis.files import locked
 from synthesis.filters.corpus_filter import CorpusFilter
 
-BASE, OPTIONS = "configs/pretrain.yaml", "configs/corpus/default.yaml"
+BASE, OPTIONS = "configs/pretrain.yaml", Path("configs/corpus")
 EXPORTS = {"webdataset": export_webdataset, "parquet": export_parquet}
 
 
@@ -48,7 +49,7 @@ class Options:
         filters: Leave out pairs that are bad beside the others.
         exports: Forms in which the corpus is exported.
         export_pairs: Pairs in a file of an export.
-        licences: Part of the corpus → its licence.
+        licences: Class of a writer or image maker → the licence of what it makes, for the card.
         examples: Pictures of each kind of rejection in the gallery.
     """
 
@@ -93,6 +94,33 @@ def build_data(resolved: Mapping[str, Any]) -> LightningDataModule:
     return data
 
 
+def licences(options: Options, plan: CorpusPlan) -> dict[str, str]:
+    """Return the licence of each part that makes the pairs.
+
+    Raises:
+        SystemExit: If one is not said: a card would be wrong or silent about it.
+    """
+    synthesizer = plan.synthesizer
+    parts = (synthesizer.writer, getattr(synthesizer.writer, "fallback", None), synthesizer.image_maker)
+    used = [type(part).__name__ for part in parts if part is not None]
+    if missing := [name for name in used if name not in options.licences]:
+        raise SystemExit(
+            f"licences: none for {', '.join(missing)}, which makes the pairs; the corpus options have "
+            f"{sorted(options.licences)}. Copy {OPTIONS / 'default.yaml'}, add under that name the licence "
+            "of the weights, and give the copy as --corpus (CORPUS=… of make)."
+        )
+    return {name: options.licences[name] for name in used}
+
+
+def take_own_device() -> None:
+    """Make "cuda" the GPU of this process where a launcher says which of the machine's processes it is."""
+    import torch
+
+    rank = os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID"))
+    if rank is not None and torch.cuda.is_available():
+        torch.cuda.set_device(int(rank) % torch.cuda.device_count())
+
+
 def finish(root: Path, plan: CorpusPlan, made: Any, options: Options, title: str) -> None:
     """Write card, gallery and exports of a finished corpus; one process at a time."""
     with locked(root):
@@ -100,14 +128,16 @@ def finish(root: Path, plan: CorpusPlan, made: Any, options: Options, title: str
         write_gallery(root / "gallery", corpus, plan, made.refused, options.examples)
         for name in options.exports:
             EXPORTS[name](corpus, root / name, plan.synthesizer.catalog, options.export_pairs)
-        write_card(root, data_card(made, plan, options.licences), title)
+        write_card(root, data_card(made, plan, licences(options, plan)), title)
 
 
 def parsed(args: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
     """Read the command line; what is left are overrides as `main.py fit` knows them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("config", nargs="+", help="layers over configs/pretrain.yaml, as for main.py fit")
-    parser.add_argument("--corpus", default=OPTIONS, help="a file of configs/corpus/")
+    parser.add_argument(
+        "--corpus", help="a file of configs/corpus/; that named as the last layer, or default"
+    )
     parser.add_argument("--out", type=Path, help="directory of the corpus; corpora/<name of the last layer>")
     parser.add_argument("--split", default="train")
     parser.add_argument("--pairs", type=int, help="pairs to make; as many as the data's train_pairs")
@@ -124,7 +154,9 @@ def main(args: Sequence[str] | None = None) -> Path:
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     known, overrides = parsed(args)
-    data, options = read_data(known.config, overrides), read_options(known.corpus)
+    own = OPTIONS / Path(known.config[-1]).name
+    chosen = known.corpus or str(own if own.exists() else OPTIONS / "default.yaml")
+    data, options = read_data(known.config, overrides), read_options(chosen)
     plan = CorpusPlan(
         synthesizer=data.synthesizer,
         pairs=data.sizes["train"] if known.pairs is None else known.pairs,
@@ -133,6 +165,8 @@ def main(args: Sequence[str] | None = None) -> Path:
         filters=options.filters,
         shard_pairs=options.shard_pairs,
     )
+    licences(options, plan)
+    take_own_device()
     name = Path(known.config[-1]).stem
     root: Path = known.out or Path("corpora", name)
     part = Part.parse(known.shard) if known.shard else None

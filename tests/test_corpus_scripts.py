@@ -5,18 +5,22 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
+from torch.nn import functional
 
 from benchmarks import filters as benchmark
 from scripts import check_pairs, make_corpus
 from synthesis.cache import PairCache
 from synthesis.corruption import KINDS
 from synthesis.pairs import Pair, PairSynthesizer
+from synthesis.reports.grammar import GrammarWriter
 
 TINY = ("--pairs=12", "--workers=0", "--model.init_args.image_encoder.init_args.image_size=64")
 
@@ -69,6 +73,8 @@ def test_the_card_says_what_was_made_and_refused(corpus: Path) -> None:
     assert card["counts"]["made"] == 12 and card["counts"]["held"] == held
     assert card["counts"]["drawings refused"] == sum(card["refused"].values()) >= refused > 0
     assert sum(card["missing"].values()) == 12 - held
+    noted = [note for ledger in ledgers for note in ledger["notes"]]
+    assert card["notes"] and sorted(set(noted)) == list(card["notes"])
     assert "report disagrees with case" in card["refused"]
     shares = card["concepts"]["pleural_effusion"]
     assert set(shares) == {"prevalence", "asked", "held"} and all(
@@ -76,7 +82,7 @@ def test_the_card_says_what_was_made_and_refused(corpus: Path) -> None:
     )
     assert any("phrases_sha256" in name for name in card["hashes"])
     assert any("components_sha256" in name for name in card["hashes"])
-    assert card["licences"] and card["versions"]["torch"]
+    assert list(card["licences"]) == ["GrammarWriter", "Simulator"] and card["versions"]["torch"]
     text = (corpus / "README.md").read_text()
     assert text.startswith("---\n") and yaml.safe_load(text.split("---")[1])["configs"]
     for words in (
@@ -167,6 +173,109 @@ def test_bad_rows_of_real_pairs_are_reported(archive: Path) -> None:
     text = (archive / "check" / "README.md").read_text()
     assert "8 of 14 rows (57.1%) were refused." in text and "| image twice | 1 | 7.1% |" in text
     assert (archive / "check" / "refused.local.jpg").exists()
+
+
+class OtherWriter(GrammarWriter):
+    """A writer of whose licence nobody has said anything."""
+
+
+class KnownPairs:
+    """Embeds as a perfect model would: an image and its own report alike, any other text the same for all."""
+
+    def __init__(self, folder: str) -> None:
+        with (Path(folder) / "table.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        self.texts = [f"FINDINGS: {row['findings']} IMPRESSION: {row['impression']}" for row in rows]
+        files = [np.asarray(Image.open(Path(folder) / row["image"]).convert("L")) for row in rows]
+        self.images = torch.stack([torch.tensor(file).float() / 255 for file in files]).flatten(1)
+
+    def embed_images(self, images: torch.Tensor) -> torch.Tensor:
+        nearest = torch.cdist(images.flatten(1), self.images).argmin(1)
+        return functional.one_hot(nearest, len(self.texts)).float()
+
+    def embed_texts(self, texts: Sequence[str]) -> torch.Tensor:
+        known = [self.texts.index(text) if text in self.texts else hash(text) % 7 for text in texts]
+        return functional.one_hot(torch.tensor(known), len(self.texts)).float()
+
+    def describe(self) -> dict[str, object]:
+        return {}
+
+
+def test_reports_of_other_patients_are_found_by_a_model_that_can_tell(archive: Path, tmp_path: Path) -> None:
+    known = tmp_path / "known"
+    known.mkdir()
+    rows = list(csv.reader((archive / "table.csv").open(newline="")))
+    header, good = rows[0], [row for row in rows[1:] if row[0] in ("0.png", "1.png", "2.png", "11.png")]
+    for name, *_ in good:
+        (known / name).write_bytes((archive / name).read_bytes())
+    with (known / "table.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([header, *good])
+    swapped = [[row[0], *good[1 - k if k < 2 else k][1:]] for k, row in enumerate(good)]
+    with (tmp_path / "swapped.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([header, *swapped])
+    config = yaml.safe_load((archive / "archive.yaml").read_text())
+    config["data"]["init_args"] |= {
+        "table": str(tmp_path / "swapped.csv"),
+        "image_root": str(known),
+        "artifacts_dir": str(tmp_path / "artifacts"),
+    }
+    (tmp_path / "swapped.yaml").write_text(yaml.safe_dump(config))
+    layer = yaml.safe_load(Path("configs/filters/image_report_agreement.yaml").read_text())
+    agreement = layer["data"]["init_args"]["synthesizer"]["init_args"]["filters+"][0]["init_args"]
+    agreement["embedder"] = {"class_path": f"{__name__}.KnownPairs", "init_args": {"folder": str(known)}}
+    (tmp_path / "agreement.yaml").write_text(yaml.safe_dump(layer))
+    found = check_pairs.main(
+        [
+            str(tmp_path / "swapped.yaml"),
+            "--filters",
+            "configs/filters/real.yaml",
+            str(tmp_path / "agreement.yaml"),
+            f"--out={tmp_path / 'check'}",
+        ]
+    )
+    assert [(f.image, f.kind) for f in found] == [(row[0], "report does not fit image") for row in good[:2]]
+
+
+def test_images_without_reports_are_no_copies_of_each_other(archive: Path, tmp_path: Path) -> None:
+    with (tmp_path / "table.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(
+            [["image", "label"], *([f"{k}.png", "mass"] for k in (0, 1, 2, 11, 12, 13))]
+        )
+    config = {
+        "data": {
+            "class_path": "datamodules.LabelledImages",
+            "init_args": {
+                "table": str(tmp_path / "table.csv"),
+                "image_root": str(archive),
+                "image_size": 64,
+                "columns": {"image": "image"},
+                "labels": {"columns": "label"},
+                "artifacts_dir": str(tmp_path / "artifacts"),
+            },
+        }
+    }
+    (tmp_path / "labels.yaml").write_text(yaml.safe_dump(config))
+    layers = [str(tmp_path / "labels.yaml"), "--filters", "configs/filters/images.yaml"]
+    assert check_pairs.main([*layers, f"--out={tmp_path / 'check'}"]) == []
+
+
+def test_a_corpus_by_other_parts_asks_for_their_licences(tmp_path: Path) -> None:
+    other = f"--data.init_args.synthesizer.init_args.writer={__name__}.OtherWriter"
+    with pytest.raises(SystemExit, match=r"none for OtherWriter.*\['GrammarWriter', 'Simulator'\]"):
+        make_corpus.main(["configs/filters/standard.yaml", *TINY, other, f"--out={tmp_path / 'corpus'}"])
+    assert not (tmp_path / "corpus").exists(), "before anything is made"
+
+
+def test_each_process_of_a_machine_takes_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    make_corpus.take_own_device()
+    for variable, rank in (("SLURM_LOCALID", "2"), ("LOCAL_RANK", "5")):
+        monkeypatch.setenv(variable, rank)
+        make_corpus.take_own_device()
+    assert taken == [2, 1]
 
 
 def test_synthetic_pairs_are_no_table() -> None:
