@@ -266,14 +266,20 @@ class DualEncoder(LightningModule):
             checkpoint["tokenizer"] = tokenizer_to_text(self.tokenizer)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse another architecture or tokenizer; take the tokenizer if there is none yet.
+        """Refuse another architecture; take the tokenizer.
+
+        Outside training the data take it too: a model reads the reports of any data with its own words.
 
         Raises:
-            ValueError: If the checkpoint does not fit this model or the data's tokenizer.
+            ValueError: If the checkpoint does not fit this model, or in training the data's tokenizer.
         """
         if "state_dict" in checkpoint:
             require_same_architecture(self.state_dict(), checkpoint["state_dict"])
-        self.tokenizer = restore_tokenizer(checkpoint.get("tokenizer"), self.tokenizer)
+        stored, trainer = checkpoint.get("tokenizer"), self._trainer
+        judged = stored is not None and trainer is not None and trainer.state.fn != "fit"
+        self.tokenizer = restore_tokenizer(stored, None if judged else self.tokenizer)
+        if judged and getattr(trainer.datamodule, "tokenizer", None) is not None:
+            trainer.datamodule.tokenizer = self.tokenizer
 
 
 def features(images: EncoderOutput, texts: EncoderOutput | None, batch: _Batch) -> dict[str, Any]:
