@@ -17,6 +17,16 @@ from callbacks.retrieval_pictures import precision_curves
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+CHEXPERT_OTHERS = (
+    "enlarged_cardiomediastinum",
+    "fracture",
+    "lung_lesion",
+    "lung_opacity",
+    "pleural_other",
+    "pneumonia",
+    "pneumothorax",
+    "support_devices",
+)
 CHEXPERT_5 = ("atelectasis", "cardiomegaly", "consolidation", "edema", "pleural_effusion")
 
 
@@ -26,12 +36,15 @@ class ClassRetrieval(Evaluation):
     The protocol of CheXpert 5x200 (GLoRIA, Huang et al. 2021, doi:10.1109/ICCV48922.2021.00391): samples that
     have exactly one of five classes, equally many of each; the share of the k candidates most similar to a
     query that are of its class. A query's own partner is among them, as there. The first samples by index of
-    each class are taken, as many as the rarest class has, at most `per_class`.
+    each class are taken, as many as the rarest class has, at most `per_class`. There the other eight labels
+    of CheXpert have to be absent as well: ``others: CHEXPERT_OTHERS``, on its own labels.
 
     Figures: ``{i2t,t2i}_p@k``, means over queries; chance is one over the number of classes.
 
     Args:
         classes: Concepts that exclude each other here, at least two.
+        others: Concepts of which a sample may have none either; unknown counts as none, as there. Not those
+            that a class implies.
         per_class: Most samples of a class.
         at: The values of k; one over the number of samples of a class, where precision cannot be 1, is left
             out and named.
@@ -45,6 +58,7 @@ class ClassRetrieval(Evaluation):
     def __init__(
         self,
         classes: Sequence[str] = CHEXPERT_5,
+        others: Sequence[str] = (),
         per_class: int = 200,
         at: Sequence[int] = (5, 10, 100),
         name: str = "class_retrieval",
@@ -56,13 +70,14 @@ class ClassRetrieval(Evaluation):
                 f"classes={list(classes)} must be two or more, per_class={per_class} and every k of "
                 f"at={list(at)} at least 1"
             )
-        self.classes, self.per_class, self.at = tuple(classes), per_class, tuple(at)
+        self.classes, self.others = tuple(classes), tuple(others)
+        self.per_class, self.at = per_class, tuple(at)
 
     def evaluate(self, features: Features, occasion: Occasion) -> Result:
         """Ranks the chosen samples in both directions."""
         if features.text is None:
             return Result({}, {"note": "image-only data: no reports to retrieve"})
-        if missing := sorted(set(self.classes) - set(occasion.concepts)):
+        if missing := sorted({*self.classes, *self.others} - set(occasion.concepts)):
             raise ValueError(f"ClassRetrieval: classes {missing} are not among {occasion.concepts}")
         rows, label = self._chosen(features, occasion.concepts)
         if not len(rows):
@@ -88,6 +103,8 @@ class ClassRetrieval(Evaluation):
         """The rows taken and the class of each."""
         labels = features.labels[:, [list(concepts).index(name) for name in self.classes]]
         alone = ((labels == 1).sum(1) == 1) & ((labels == 0).sum(1) == len(self.classes) - 1)
+        others = features.labels[:, [list(concepts).index(name) for name in self.others]]
+        alone &= ~(others == 1).any(1)
         kind = np.where(alone.numpy(), (labels == 1).int().argmax(1).numpy(), -1)
         each = [np.flatnonzero(kind == c) for c in range(len(self.classes))]
         size = min(self.per_class, *(len(rows) for rows in each))

@@ -66,6 +66,16 @@ def test_samples_have_one_class_and_classes_are_equally_many() -> None:
     assert rows[0] not in ClassRetrieval(TWO, per_class=9)._chosen(features, NAMES)[0]
 
 
+def test_other_concepts_may_be_asked_to_be_absent() -> None:
+    features = made()
+    features.labels[:3, 2] = torch.nan
+    rows, _ = ClassRetrieval(TWO, others=["hernia"])._chosen(features, NAMES)
+    assert len(rows) and not (features.labels[rows, 2] == 1).any()
+    assert (features.labels[ClassRetrieval(TWO)._chosen(features, NAMES)[0], 2] == 1).any()
+    with pytest.raises(ValueError, match=r"\['gout'\] are not among"):
+        ClassRetrieval(TWO, others=["gout"]).evaluate(features, TEST)
+
+
 def test_what_cannot_be_judged_is_noted_or_refused() -> None:
     features = made()
     features.labels[:, 1] = 0
