@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,6 +104,19 @@ class Evaluation(L.Callback, ABC):
             if bootstrap is not None:
                 intervals[name] = bootstrap.interval(bootstrap.mean(value[known]))
         return intervals
+
+    def macro_intervals(
+        self, values: Mapping[str, Sequence[Array]], group: np.ndarray, occasion: Occasion
+    ) -> dict[str, list[float]]:
+        """Intervals of means over concepts of the means of what samples got: a row ``(n,)`` each."""
+        bootstrap = self.bootstrap(group, occasion)
+        if bootstrap is None:
+            return {}
+        return {
+            name: bootstrap.interval(bootstrap.macro_mean(np.stack(rows)))
+            for name, rows in values.items()
+            if rows
+        }
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Finds out at the start, rather than after the first epoch, that there is no `FeatureCollector`."""

@@ -128,6 +128,26 @@ class PatientBootstrap:
         """Mean of ``values`` ``(n,)`` in each resample, ``(resamples,)``."""
         return np.concatenate([(values @ block) / block.sum(0) for block in self.weights()])
 
+    def macro_mean(self, values: Array) -> Array:
+        """Mean over rows of each row's mean in each resample, ``(resamples,)``.
+
+        Args:
+            values: ``(rows, n)``, NaN where a sample does not count for a row; a row that no drawn sample
+                counts for is left out of that resample.
+        """
+        known = (~np.isnan(values)).astype(float)
+        filled = np.nan_to_num(values)
+        with np.errstate(invalid="ignore"):
+            return np.concatenate(
+                [np.nanmean((filled @ block) / (known @ block), 0) for block in self.weights()]
+            )
+
+    def median(self, values: Array) -> Array:
+        """Median of ``values`` ``(n,)`` in each resample, ``(resamples,)``; of two middle ones the lower."""
+        order = np.argsort(values, kind="stable")
+        running = [np.cumsum(block[order], 0) for block in self.weights()]
+        return np.concatenate([values[order][(r >= r[-1] / 2).argmax(0)] for r in running])
+
     def interval(self, samples: Array) -> list[float]:
         """``[low, high]`` percentiles of a statistic's resamples; NaN resamples are left out."""
         tail = 50 * (1 - self.level)

@@ -103,6 +103,7 @@ class ReportScores(BatchEvaluation):
         judged = [c for c in range(len(counts)) if counts[c] >= max(1, self.min_count)]
         scored = {occasion.concepts[c]: float(by_concept[c]) for c in judged}
         shuffled = np.roll(said, 1, axis=0)
+        overlap = rouge_l(written, true)
         metrics = {
             "entity_f1": float(f1(said & held, said, held)),
             "entity_precision": float((said & held).sum() / max(1, said.sum())),
@@ -110,14 +111,16 @@ class ReportScores(BatchEvaluation):
             "entity_f1_shuffled": float(f1(shuffled & held, shuffled, held)),
             **({"entity_f1_macro": float(np.mean(list(scored.values())))} if scored else {}),
             **{f"entity_f1/{name}": value for name, value in scored.items()},
-            **word_overlap(written, true),
+            "bleu4": corpus_bleu(written, true),
+            "rouge_l": float(overlap.mean()),
             "distinct": len(set(written)) / len(written),
         }
         bootstrap = self.bootstrap(features.group.numpy(), occasion)
         intervals: dict[str, list[float]] = {}
         if bootstrap is not None:
-            intervals["entity_f1"] = f1_interval(said, held, bootstrap)
-            intervals["entity_f1_shuffled"] = f1_interval(shuffled, held, bootstrap)
+            intervals = entity_intervals(said, held, judged, bootstrap)
+            intervals["entity_f1_shuffled"] = entity_intervals(shuffled, held, judged, bootstrap)["entity_f1"]
+            intervals["rouge_l"] = bootstrap.interval(bootstrap.mean(overlap))
         details = {
             "asserted": {name: int(n) for name, n in zip(occasion.concepts, counts, strict=True) if n},
             "left_out": {occasion.concepts[c]: int(n) for c, n in enumerate(counts) if n and c not in judged},
@@ -132,18 +135,32 @@ class ReportScores(BatchEvaluation):
         return {"reports": report_sheet(shown)} if shown else {}
 
 
-def f1_interval(said: np.ndarray, held: np.ndarray, bootstrap: PatientBootstrap) -> list[float]:
-    """Interval of the pooled F1 of entities.
+def entity_intervals(
+    said: np.ndarray, held: np.ndarray, judged: Sequence[int], bootstrap: PatientBootstrap
+) -> dict[str, list[float]]:
+    """Intervals of the entities' F1 (pooled, and mean over concepts), precision and recall.
 
     Args:
         said: ``(report, concept)`` bool, asserted by the generated report.
         held: … by the true one.
+        judged: Columns of the concepts that the mean is over.
         bootstrap: Over the patients of the reports.
     """
     # Counts a report; in a resample they are weighted sums.
-    table = np.stack([(said & held).sum(1), said.sum(1), held.sum(1)], 1).astype(float)
-    sums = np.concatenate([weights.T @ table for weights in bootstrap.weights()])
-    return bootstrap.interval(2 * sums[:, 0] / np.maximum(1, sums[:, 1] + sums[:, 2]))
+    table = np.stack([said & held, said, held]).astype(float)
+    blocks = [np.einsum("trc,rk->tkc", table, weights) for weights in bootstrap.weights()]
+    both, told, true = np.concatenate(blocks, axis=1)
+    sums = [part.sum(1) for part in (both, told, true)]
+    resampled = {
+        "entity_f1": 2 * sums[0] / np.maximum(1, sums[1] + sums[2]),
+        "entity_precision": sums[0] / np.maximum(1, sums[1]),
+        "entity_recall": sums[0] / np.maximum(1, sums[2]),
+    }
+    if len(judged):
+        total = (told + true)[:, list(judged)]
+        by_concept = np.where(total > 0, 2 * both[:, list(judged)] / np.maximum(1, total), np.nan)
+        resampled["entity_f1_macro"] = np.nanmean(by_concept, 1)
+    return {name: bootstrap.interval(values) for name, values in resampled.items()}
 
 
 def f1(both: np.ndarray, said: np.ndarray, held: np.ndarray, axis: int | None = None) -> Array:
@@ -159,10 +176,16 @@ def f1(both: np.ndarray, said: np.ndarray, held: np.ndarray, axis: int | None = 
     return np.asarray(2 * both.sum(axis) / np.maximum(1, total), float)
 
 
-def word_overlap(written: Sequence[str], true: Sequence[str]) -> dict[str, float]:
-    """BLEU-4 of the corpus, and ROUGE-L (F) averaged over reports."""
-    from torchmetrics.functional.text import bleu_score, rouge_score
+def corpus_bleu(written: Sequence[str], true: Sequence[str]) -> float:
+    """BLEU-4 of the corpus."""
+    from torchmetrics.functional.text import bleu_score
 
-    rouge = rouge_score(list(written), list(true), rouge_keys="rougeL")
-    bleu = bleu_score(list(written), [[text] for text in true])
-    return {"bleu4": float(bleu), "rouge_l": float(rouge["rougeL_fmeasure"])}
+    return float(bleu_score(list(written), [[text] for text in true]))
+
+
+def rouge_l(written: Sequence[str], true: Sequence[str]) -> Array:
+    """ROUGE-L (F) of each report, ``(n,)``."""
+    from torchmetrics.functional.text import rouge_score
+
+    scores = [rouge_score(*pair, rouge_keys="rougeL") for pair in zip(written, true, strict=True)]
+    return np.array([float(score["rougeL_fmeasure"]) for score in scores])

@@ -62,10 +62,15 @@ class Retrieval(Evaluation):
         n = len(images)
         metrics: dict[str, float] = {}
         hits: dict[str, Array] = {}
+        medians: dict[str, list[float]] = {}
+        bootstrap = self.bootstrap(features.group[pool].numpy(), occasion)
         for direction, queries, answers in (("i2t", images, texts), ("t2i", texts, images)):
             ranks = own_ranks(queries, answers, same_text)
             for suffix, rank in (("", ranks.strict), ("_same_text", ranks.lenient)):
-                metrics[f"{direction}_median_rank{suffix}"] = float(np.median(rank))
+                median = f"{direction}_median_rank{suffix}"
+                metrics[median] = float(np.median(rank))
+                if bootstrap is not None:
+                    medians[median] = bootstrap.interval(bootstrap.median(rank))
                 hits |= {f"{direction}_hit@{k}{suffix}": (rank <= k).astype(float) for k in self.at}
             metrics |= {name: float(hit.mean()) for name, hit in hits.items()}
             metrics |= {
@@ -75,7 +80,7 @@ class Retrieval(Evaluation):
             "candidates": n,
             "distinct_texts": int(same_text.max()) + 1 if features.reports is not None else None,
             "chance": {f"hit@{k}": min(k, n) / n for k in self.at} | {"median_rank": (n + 1) / 2},
-            "intervals": self.mean_intervals(hits, features.group[pool].numpy(), occasion),
+            "intervals": self.mean_intervals(hits, features.group[pool].numpy(), occasion) | medians,
         }
         return Result(metrics, details)
 

@@ -110,15 +110,19 @@ class SegmentationDice(BatchEvaluation):
             if key.split("/")[1] in judged and not np.isnan(value).all()
         }
         metrics = {key: float(np.nanmean(value)) for key, value in chosen.items()}
-        for measure in ("dice", "false_alarm"):
-            some = [value for key, value in metrics.items() if key.startswith(f"{measure}/")]
-            if some:
-                metrics[f"{measure}_macro"] = float(np.mean(some))
+        macro = {
+            f"{measure}_macro": [value for key, value in chosen.items() if key.startswith(f"{measure}/")]
+            for measure in ("dice", "false_alarm")
+        }
+        metrics |= {
+            key: float(np.mean([np.nanmean(row) for row in rows])) for key, rows in macro.items() if rows
+        }
         details = {
             "images_with": counts,
             "left_out": {name: counts[name] for name in names if name not in judged},
             "threshold": self.threshold,
-            "intervals": self.mean_intervals(chosen, group, occasion),
+            "intervals": self.mean_intervals(chosen, group, occasion)
+            | self.macro_intervals(macro, group, occasion),
         }
         return Result(metrics, details)
 

@@ -92,6 +92,7 @@ class TwinRanking(BatchEvaluation):
         judged = {name: rows for name, rows in judged.items() if rows.sum() >= self.min_count}
         values |= {f"accuracy/{name}": np.where(rows, chosen, np.nan) for name, rows in judged.items()}
         metrics = {name: float(np.nanmean(value)) for name, value in values.items()}
+        macro = {"accuracy_macro": [values[f"accuracy/{name}"] for name in judged]}
         if judged:
             metrics["accuracy_macro"] = float(np.mean([metrics[f"accuracy/{name}"] for name in judged]))
         details = {
@@ -100,7 +101,8 @@ class TwinRanking(BatchEvaluation):
             "pairs": {name: n for name, n in counts.items() if n},
             "left_out": {name: n for name, n in counts.items() if n and name not in judged},
             "confusion": confusion(right),
-            "intervals": self.mean_intervals(values, group, occasion),
+            "intervals": self.mean_intervals(values, group, occasion)
+            | self.macro_intervals(macro, group, occasion),
         }
         return Result(metrics, details)
 

@@ -111,6 +111,21 @@ def test_patients_with_many_images_widen_the_interval() -> None:
     assert width(np.tile(np.arange(100), 4)) > 1.6 * width(np.arange(400))  # twice, but for chance
 
 
+def test_means_over_rows_and_medians_equal_recomputation_on_the_resampled_samples() -> None:
+    rng = np.random.default_rng(0)
+    values = np.where(rng.random((3, 41)) < 0.3, np.nan, rng.normal(size=(3, 41)))
+    values[2, 2:] = np.nan  # often a row of which nothing is drawn
+    ranks = rng.integers(1, 9, 41)
+    bootstrap = PatientBootstrap(np.arange(41) // 2, resamples=50)
+    means, medians = bootstrap.macro_mean(values), bootstrap.median(ranks)
+    for j, weights in enumerate(np.concatenate(list(bootstrap.weights()), 1).T.astype(int)):
+        drawn_rows = np.repeat(values, weights, axis=1)
+        rows = [row[~np.isnan(row)] for row in drawn_rows]
+        assert means[j] == pytest.approx(np.mean([row.mean() for row in rows if len(row)]))
+        drawn_ranks = np.sort(np.repeat(ranks, weights))
+        assert medians[j] == drawn_ranks[(len(drawn_ranks) - 1) // 2]
+
+
 def test_interval_without_a_single_finite_resample_is_nan() -> None:
     assert np.isnan(PatientBootstrap(np.arange(3)).interval(np.full(10, np.nan))).all()
 

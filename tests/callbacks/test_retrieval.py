@@ -74,6 +74,8 @@ def test_chance_is_k_among_the_candidates() -> None:
             result.metrics[f"{direction}_hit@10"] / 0.025
         )
         assert result.metrics[f"{direction}_median_rank"] == pytest.approx(200, abs=40)
+        low, high = result.details["intervals"][f"{direction}_median_rank"]
+        assert low <= result.metrics[f"{direction}_median_rank"] <= high and 10 < high - low < 80
         low, high = result.details["intervals"][f"{direction}_hit@10"]
         assert low <= result.metrics[f"{direction}_hit@10"] <= high
 

@@ -30,7 +30,10 @@ def judge(written: list[str], catalog: ConceptCatalog) -> dict[str, float]:
     scores = ReportScores(min_count=1, resamples=20)
     scores.claims = ClaimReader(catalog).read
     result = scores.evaluate(features, Occasion("test", catalog.names, True))
-    assert result.details["intervals"].keys() == {"entity_f1", "entity_f1_shuffled"}
+    shared = {"entity_f1", "entity_precision", "entity_recall", "entity_f1_shuffled", "rouge_l"}
+    intervals = result.details["intervals"]
+    assert intervals.keys() == shared | ({"entity_f1_macro"} & result.metrics.keys())
+    assert all(low <= result.metrics[name] <= high for name, (low, high) in intervals.items())
     return result.metrics
 
 

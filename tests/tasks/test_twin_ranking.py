@@ -39,6 +39,8 @@ def test_who_sees_the_finding_is_right_and_who_has_a_favourite_is_at_chance() ->
     blind = twins.evaluate(made(noise, concept), TEST)
     assert blind.metrics["accuracy"] == pytest.approx(0.5, abs=0.03)
     assert blind.metrics["all_four"] == pytest.approx(1 / 6, abs=0.03)
+    low, high = blind.details["intervals"]["accuracy_macro"]
+    assert low < blind.metrics["accuracy_macro"] < high
     low, high = blind.details["intervals"]["accuracy"]
     assert low < blind.metrics["accuracy"] < high and high - low < 0.06
     half = noise + 20 * np.eye(2) * (concept == 0)[:, None, None]  # sees edema, not mass
