@@ -130,6 +130,9 @@ def compare(
         f"`{_command(scale, pairs)}`, trained on the same pairs and texts: {describe(results)}. "
         "Contradiction, CXR-CLIP and twins also ask the two texts of a report to agree (text_agreement). "
         "Twins encodes a twin beside each pair, and CXR-CLIP a second image: two images a pair and step. "
+        "MedCLIP reads texts of other patients (unpaired), and is asked for a patient's own at test. "
+        "Grounding takes patches through the projection of whole images, not through GLoRIA's and MGCA's own "
+        "for regions. "
         "M-FLAG's frozen text encoder has random weights here. Mean ± sd over seeds; "
         "in brackets the widest 95 % bootstrap bounds over the test pairs in any seed."
     )
