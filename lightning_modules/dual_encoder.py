@@ -275,7 +275,8 @@ class DualEncoder(LightningModule):
         """
         if "state_dict" in checkpoint:
             require_same_architecture(self.state_dict(), checkpoint["state_dict"])
-        stored, trainer = checkpoint.get("tokenizer"), self._trainer
+        stored = checkpoint.get("tokenizer")
+        trainer: Any = self._trainer
         judged = stored is not None and trainer is not None and trainer.state.fn != "fit"
         self.tokenizer = restore_tokenizer(stored, None if judged else self.tokenizer)
         if judged and getattr(trainer.datamodule, "tokenizer", None) is not None:
