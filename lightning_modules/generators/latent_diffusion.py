@@ -43,6 +43,8 @@ class LatentDiffusion(Generator):
         unet: Arguments of `diffusers.UNet2DConditionModel`, less sizes and channels, which follow; from
             scratch only.
         pretrained: Directory or hub id of a Stable Diffusion pipeline whose UNet is fine-tuned.
+        image_size: Side of the images, px, and of those that the export draws; None takes what the
+            autoencoder (fine-tuning: the UNet) was made for. From scratch no other is possible.
         lora_rank: Train only low-rank updates of the attention of this rank (Hu et al. 2021, arXiv
             2106.09685); None trains all of the UNet. Needs the package `peft`.
         prompt_dropout: Share of empty prompts.
@@ -53,8 +55,8 @@ class LatentDiffusion(Generator):
         **kwargs: Those of `Generator`.
 
     Raises:
-        ValueError: If not exactly one of `unet` and `pretrained` is given, no autoencoder, or a text
-            encoder of another width than the UNet reads.
+        ValueError: If not exactly one of `unet` and `pretrained` is given, no autoencoder, one for images of
+            another size, or a text encoder of another width than the UNet reads.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class LatentDiffusion(Generator):
         autoencoder: str | None = None,
         unet: dict[str, Any] | None = None,
         pretrained: str | None = None,
+        image_size: int | None = None,
         lora_rank: int | None = None,
         prompt_dropout: float = 0.1,
         min_snr: float | None = 5.0,
@@ -75,7 +78,7 @@ class LatentDiffusion(Generator):
             raise ValueError(
                 f"LatentDiffusion: lora_rank is {lora_rank}, but there is no pretrained UNet to update"
             )
-        parts = diffusion_parts(report_encoder.width, autoencoder, unet, pretrained)
+        parts = diffusion_parts(report_encoder.width, autoencoder, unet, pretrained, image_size)
         self.autoencoder, self.unet, self.scheduler = parts
         self.autoencoder.requires_grad_(False)
         self.unet.train()  # loaded ones come in evaluation mode

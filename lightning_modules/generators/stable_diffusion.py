@@ -12,7 +12,11 @@ Parts = tuple[Any, Any, Any]
 
 
 def diffusion_parts(
-    width: int, autoencoder: str | None, unet: dict[str, Any] | None, pretrained: str | None
+    width: int,
+    autoencoder: str | None,
+    unet: dict[str, Any] | None,
+    pretrained: str | None,
+    image_size: int | None = None,
 ) -> Parts:
     """Return what `LatentDiffusion` asks for: see its arguments.
 
@@ -21,6 +25,7 @@ def diffusion_parts(
         autoencoder: Directory of an autoencoder.
         unet: Arguments of a new UNet.
         pretrained: A pipeline to fine-tune.
+        image_size: Side of the images, px; None takes that of the parts.
 
     Raises:
         ValueError: If the arguments do not go together.
@@ -30,7 +35,7 @@ def diffusion_parts(
     if unet is not None:
         if autoencoder is None:
             raise ValueError("LatentDiffusion: from scratch it needs the directory of an autoencoder")
-        return untrained_parts(autoencoder, unet, width)
+        return untrained_parts(autoencoder, unet, width, image_size)
     assert pretrained is not None
     parts = trained_parts(pretrained, autoencoder)
     asked = parts[1].config.cross_attention_dim
@@ -39,19 +44,25 @@ def diffusion_parts(
             f"LatentDiffusion: the UNet reads tokens of width {asked}, report_encoder gives {width}; give "
             "report_encoder the same `pretrained` directory"
         )
+    if image_size is not None:  # a pipeline draws at its UNet's size
+        parts[1].register_to_config(sample_size=image_size // _reduction(parts[0]))
     return parts
 
 
-def untrained_parts(autoencoder: str, unet: dict[str, Any], width: int) -> Parts:
+def untrained_parts(
+    autoencoder: str, unet: dict[str, Any], width: int, image_size: int | None = None
+) -> Parts:
     """Return a trained autoencoder and a UNet of random weights that fits its latents.
 
     Args:
         autoencoder: Directory of an `AutoencoderKL`.
         unet: Arguments of `UNet2DConditionModel`, less the four that follow from autoencoder and text.
         width: Width of the text tokens.
+        image_size: Side of the images, px; None takes that of the autoencoder.
 
     Raises:
         FileNotFoundError: If there is no such autoencoder.
+        ValueError: If it was trained on images of another size.
     """
     from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 
@@ -61,8 +72,13 @@ def untrained_parts(autoencoder: str, unet: dict[str, Any], width: int) -> Parts
             "configs/generator/autoencoder.yaml`, and give the `export` directory of that run"
         )
     vae = AutoencoderKL.from_pretrained(autoencoder)
-    size = vae.config.sample_size // 2 ** (len(vae.config.block_out_channels) - 1)
-    channels = vae.config.latent_channels
+    trained = vae.config.sample_size
+    if image_size not in (None, trained):
+        raise ValueError(
+            f"LatentDiffusion: image_size is {image_size}, but autoencoder {autoencoder!r} was trained at "
+            f"{trained} px: set image_size to {trained}, or train an autoencoder at {image_size}"
+        )
+    size, channels = trained // _reduction(vae), vae.config.latent_channels
     network = UNet2DConditionModel(
         **{**unet, "sample_size": size, "in_channels": channels, "out_channels": channels},
         cross_attention_dim=width,
@@ -126,4 +142,10 @@ def save_lora(unet: Any, pretrained: str, directory: Path) -> Any:
     merged.load_lora_adapter(directory, prefix="unet", weight_name="pytorch_lora_weights.safetensors")
     merged.fuse_lora()
     merged.unload_lora()
+    merged.register_to_config(sample_size=unet.config.sample_size)
     return merged
+
+
+def _reduction(autoencoder: Any) -> int:
+    """Pixels along a side for one latent."""
+    return int(2 ** (len(autoencoder.config.block_out_channels) - 1))

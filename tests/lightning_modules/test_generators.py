@@ -337,13 +337,16 @@ def test_a_stable_diffusion_directory_is_fine_tuned(
     given = str(tiny.stable_diffusion(tmp_path / "given"))
     encoder = ReportEncoder(pretrained=given, frozen=True, max_length=77)
     assert encoder.max_length == 16  # that of its tokenizer
-    model = LatentDiffusion(encoder, pretrained=given, lora_rank=rank, warmup=0, learning_rate=1e-2)
+    model = LatentDiffusion(
+        encoder, pretrained=given, image_size=16, lora_rank=rank, warmup=0, learning_rate=1e-2
+    )
     trainer(max_epochs=2, limit_val_batches=0).fit(model, batches())
     model.export(tmp_path / "export")
     before = StableDiffusionPipeline.from_pretrained(given)
     after = StableDiffusionPipeline.from_pretrained(tmp_path / "export")
     assert_holds(before.text_encoder.state_dict(), "", after.text_encoder)
     assert_holds(before.vae.state_dict(), "", after.vae)
+    assert (before.unet.config.sample_size, after.unet.config.sample_size) == (16, 8)
     moved = {
         name
         for name, v in after.unet.state_dict().items()
@@ -408,5 +411,7 @@ def test_what_cannot_work_is_refused(autoencoder: str, trainer: Callable[..., An
         LatentDiffusion(reports(), str(tmp_path), unet=tiny.UNET)
     with pytest.raises(ValueError, match="set its vocab_size to 14 or more"):
         reports(vocab_size=12)
+    with pytest.raises(ValueError, match="trained at 16 px: set image_size to 16"):
+        LatentDiffusion(reports(), autoencoder, unet=tiny.UNET, image_size=32)
     with pytest.raises(RuntimeError, match="no tokenizer: it comes with the data"):
         ReportEncoder(vocab_size=16, width=16)(["a"])
