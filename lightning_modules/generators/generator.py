@@ -16,7 +16,7 @@ from torch.optim import AdamW
 
 from datamodules.batch import LABELS, REPORT
 from lightning_modules.checkpoints import require_same_architecture, restore_tokenizer, tokenizer_to_text
-from lightning_modules.generators.report_encoder import ReportEncoder
+from lightning_modules.generators.report_encoder import ReportEncoder, word_tokenizer
 from lightning_modules.optimization import parameter_groups
 
 Section = Literal["impression", "findings", "report", "concepts"]
@@ -102,6 +102,15 @@ class Generator(LightningModule):
         tokenizer = getattr(datamodule, "tokenizer", None)
         if tokenizer is not None:
             self.report_encoder.take_tokenizer(tokenizer)
+
+    def on_fit_start(self) -> None:
+        """Make a tokenizer of the concepts' names for data with labels alone.
+
+        Here and not in `setup`: by now a checkpoint has brought its own, if there is one.
+        """
+        if self.section == "concepts" and self.report_encoder.tokenizer is None:
+            every_name = concepts_prompt(self.concept_names, [1.0] * len(self.concept_names))
+            self.report_encoder.take_tokenizer(word_tokenizer(every_name))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW and a learning rate that rises and stays."""

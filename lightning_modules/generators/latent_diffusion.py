@@ -91,11 +91,12 @@ class LatentDiffusion(Generator):
         self.cache = LatentCache() if cache_latents else None
 
     def on_fit_start(self) -> None:
-        """Refuse to cache what varies.
+        """Refuse to cache what varies, and see to a tokenizer: see `Generator`.
 
         Raises:
             ValueError: If latents are to be cached of images that are augmented.
         """
+        super().on_fit_start()
         augmentation = getattr(self.trainer.datamodule, "augmentation", None)  # type: ignore[attr-defined]
         if self.cache is not None and augmentation is not None:
             raise ValueError(

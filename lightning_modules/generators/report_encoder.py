@@ -29,11 +29,11 @@ class ReportEncoder(nn.Module):
         max_length: Tokens that a prompt is padded or cut to; a pretrained model's own limit if that is less.
         pretrained: Directory or hub id of a Stable Diffusion pipeline (its ``text_encoder`` and ``tokenizer``
             are taken) or of a text model with its tokenizer; None trains CLIP's text model from scratch, with
-            the tokenizer of the data.
+            the tokenizer of the data, or for data with labels alone one of the concepts' words.
         frozen: Whether the weights stay as they are.
 
     Attributes:
-        tokenizer: Turns prompts into numbers: the pretrained one, or the data's once `take_tokenizer` has it.
+        tokenizer: Turns prompts into numbers: the pretrained one, or what `take_tokenizer` was given.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class ReportEncoder(nn.Module):
         return int(self.model.config.hidden_size)
 
     def take_tokenizer(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        """Take the tokenizer of the data or of a checkpoint; a pretrained encoder keeps its own.
+        """Take the tokenizer that prompts are read with; a pretrained encoder keeps its own.
 
         Raises:
             ValueError: If it has more word pieces than the table has rows.
@@ -76,7 +76,7 @@ class ReportEncoder(nn.Module):
         if len(tokenizer) > rows:
             raise ValueError(
                 f"ReportEncoder: the tokenizer has {len(tokenizer)} word pieces, the encoder {rows} rows: "
-                f"set its vocab_size to {len(tokenizer)} or more, or the data's vocab_size lower"
+                f"set its vocab_size to {len(tokenizer)} or more, or the data's, if it has one, lower"
             )
         self.tokenizer = limited(tokenizer, self.max_length)
 
@@ -95,8 +95,9 @@ class ReportEncoder(nn.Module):
         """
         if self.tokenizer is None:
             raise RuntimeError(
-                "ReportEncoder has no tokenizer: it comes with the data in training and with the checkpoint "
-                "afterwards. Image-only data has none: give it a `tokenizer`, or this encoder `pretrained`"
+                "ReportEncoder has no tokenizer: `fit` takes the data's, or makes one where section is "
+                "'concepts'; afterwards it comes with the checkpoint: give --ckpt_path, or this encoder "
+                "`pretrained`"
             )
         encoded = self.tokenizer(
             list(prompts), padding="max_length", truncation=True, max_length=self.max_length
@@ -124,6 +125,23 @@ def limited(tokenizer: PreTrainedTokenizerBase, max_length: int) -> PreTrainedTo
     copied = copy.deepcopy(tokenizer)
     copied.model_max_length = max_length
     return copied
+
+
+def word_tokenizer(text: str) -> PreTrainedTokenizerBase:
+    """Return a tokenizer with one piece for each word of a text, lower-cased as BERT's.
+
+    Made, not trained: words that stand there once are too rare for a trainer, which would spell them out.
+
+    Args:
+        text: Where the words come from; neither their order nor repetitions matter.
+    """
+    from transformers import BertTokenizerFast
+
+    backend = BertTokenizerFast().backend_tokenizer
+    normalize, split = backend.normalizer.normalize_str, backend.pre_tokenizer.pre_tokenize_str
+    words = sorted({word for word, _ in split(normalize(text))})
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
+    return BertTokenizerFast(vocab={piece: i for i, piece in enumerate(pieces)})
 
 
 def _clip_text_model(vocab_size: int, width: int, layers: int, heads: int, max_length: int) -> Any:

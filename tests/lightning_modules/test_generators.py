@@ -378,23 +378,37 @@ def test_sections_of_a_text() -> None:
     assert section_of("no headings", "impression") == section_of("no headings", "findings") == "no headings"
 
 
-def test_labels_alone_do(trainer: Callable[..., Any]) -> None:
+def test_labels_alone_do(trainer: Callable[..., Any], tmp_path: Path) -> None:
     assert concepts_prompt(("edema", "pleural_effusion", "mass"), [1.0, 1.0, float("nan")]) == (
         "edema, pleural effusion"
     )
     seen: list[str] = []
-    model = build("variational", "", section="concepts")
+
+    def untrained() -> Any:
+        model = build("variational", "", section="concepts")
+        model.report_encoder.tokenizer = None
+        return model
+
+    model = untrained()
     model.report_encoder.register_forward_pre_hook(lambda module, inputs: seen.extend(inputs[0]))
     samples = [{"image": torch.rand(1, 16, 16), "labels": torch.tensor([1.0, float(i)])} for i in range(2)]
 
     class Labelled(L.LightningDataModule):
-        concept_names = ("a", "b")
+        concept_names = ("mass", "pleural_effusion")
 
         def train_dataloader(self) -> DataLoader[Any]:
             return DataLoader(samples, batch_size=2)  # type: ignore[arg-type]
 
-    trainer(max_epochs=1).fit(model, Labelled())
-    assert seen == ["a", "a, b"]
+    fit = trainer(max_epochs=1)
+    fit.fit(model, Labelled())
+    assert seen == ["mass", "mass, pleural effusion"]
+    assert model.report_encoder.tokenizer.tokenize(seen[1]) == ["mass", ",", "pleural", "effusion"]
+
+    model.report_encoder.tokenizer = tokenizer()  # as if it had been trained on pairs, with their tokenizer
+    fit.save_checkpoint(tmp_path / "pairs.ckpt")
+    resumed = untrained()
+    trainer(max_epochs=2).fit(resumed, Labelled(), ckpt_path=tmp_path / "pairs.ckpt")
+    assert resumed.report_encoder.tokenizer.get_vocab() == tokenizer().get_vocab()
 
 
 def test_what_cannot_work_is_refused(autoencoder: str, trainer: Callable[..., Any], tmp_path: Path) -> None:
@@ -413,5 +427,5 @@ def test_what_cannot_work_is_refused(autoencoder: str, trainer: Callable[..., An
         reports(vocab_size=12)
     with pytest.raises(ValueError, match="trained at 16 px: set image_size to 16"):
         LatentDiffusion(reports(), autoencoder, unet=tiny.UNET, image_size=32)
-    with pytest.raises(RuntimeError, match="no tokenizer: it comes with the data"):
+    with pytest.raises(RuntimeError, match="no tokenizer: `fit` takes the data's"):
         ReportEncoder(vocab_size=16, width=16)(["a"])
