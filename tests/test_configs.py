@@ -62,6 +62,26 @@ def test_a_layer_parses_over_the_base_and_changes_it(layer: str, base: dict[str,
     assert (config == base) == (layer in MEAN_THE_BASE)
 
 
+PRESETS = sorted(
+    path.stem for path in (ROOT / "configs/data").glob("*.yaml") if "image_root" in path.read_text()
+)
+WITH_REPORTS = ("chexpert_plus", "mimic_cxr", "open_i")
+
+
+@pytest.mark.parametrize(
+    ("task", "preset"),
+    [("fine_tune", preset) for preset in PRESETS]
+    + [(task, preset) for task in ("report_generation", "retrieval") for preset in WITH_REPORTS],
+)
+def test_tasks_take_the_presets_of_real_data(task: str, preset: str) -> None:
+    layers = (BASE, f"configs/tasks/{task}.yaml", f"configs/data/{preset}.yaml")
+    config = resolved_config("fit", *(word for layer in layers for word in ("-c", layer)))
+    data = config["data"]["init_args"]
+    assert data["image_size"] == config["model"]["init_args"]["image_encoder"]["init_args"]["image_size"]
+    if preset in WITH_REPORTS:
+        assert (data["vocab_size"], data["max_length"]) == (4096, 192)
+
+
 @pytest.mark.parametrize("layer", LAYERS)
 def test_a_layer_says_how_to_use_it(layer: str) -> None:
     assert (ROOT / layer).read_text().startswith("# ")

@@ -49,6 +49,20 @@ def test_a_trained_model_is_judged_on_real_images(evaluate: Callable[..., Any], 
     assert (directory / "pictures" / "test_grounding.png").stat().st_size > 10_000
 
 
+def test_a_model_trained_on_simulated_pairs_is_judged_on_real_reports(
+    evaluate: Callable[..., Any], tmp_path: Path
+) -> None:
+    """With its own tokenizer, whatever one would make of the real reports."""
+    judges = callbacks(
+        "{class_path: Retrieval, init_args: {resamples: 20}}",
+        "{class_path: LinearProbe, init_args: {min_count: 2, resamples: 20}}",
+    )
+    everything = "--data.init_args.splits={train: 0.0, val: 0.0, test: 1.0}"
+    summary, _ = evaluate("retrieval", *layers(tmp_path / "open_i", "open_i"), everything, judges)
+    assert summary["details"]["test/retrieval"]["n"] > 1
+    assert 0 <= summary["test/retrieval/i2t_hit@10"] <= 1
+
+
 def test_fine_tuning_on_real_labels(train: Callable[..., Any], weights: str, tmp_path: Path) -> None:
     few = ["--data.init_args.label_fraction=0.5", "--data.init_args.batch_size=2", "--trainer.max_epochs=1"]
     judge = callbacks("{class_path: Classification, init_args: {min_count: 1, resamples: 20}}", BEST)
