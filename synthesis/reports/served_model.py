@@ -74,8 +74,8 @@ class ServedModel:
         self._client: Any = None
 
     def describe(self) -> dict[str, Any]:
-        """Return what an answer depends on: which model, where, and how it draws."""
-        names = ("model", "base_url", "max_tokens", "temperature", "top_p", "stop")
+        """Return what an answer depends on: which model, and how it draws; not where it is served."""
+        names = ("model", "max_tokens", "temperature", "top_p", "stop")
         return {name: getattr(self, name) for name in names}
 
     def complete(self, conversations: Sequence[Sequence[Message]], seeds: Sequence[int]) -> list[str]:

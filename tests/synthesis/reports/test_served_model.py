@@ -165,6 +165,15 @@ def test_the_key_comes_from_the_environment_and_goes_nowhere_else(
     assert copy.complete(questions(1), [0]) == ["There is number 0."]
 
 
+def test_the_fingerprint_follows_the_model_and_not_its_address() -> None:
+    def described(model: str = "m", address: str = "http://localhost:8000/v1", **settings: Any) -> Any:
+        return ServedModel(model, address, **settings).describe()
+
+    assert described(address="http://node7:9000/v1") == described()
+    for other in ({"model": "n"}, {"temperature": 0.5}, {"top_p": 0.5}, {"max_tokens": 9}, {"stop": ["."]}):
+        assert described(**other) != described()
+
+
 def test_no_key_is_needed_for_a_server_of_ones_own(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     assert ServedModel("m", server.url).complete(questions(1), [0]) == ["There is number 0."]
