@@ -25,7 +25,8 @@ class LocalModel:
     Each answer draws from a random stream of its own, so it does not depend on its batch, but for what
     rounding does: in float32 the logits of another batch differ by about 1e-5, and rarely a token with them.
     The weights are loaded when they are first needed, in each process anew. On a GPU, make reports in the
-    main process (`num_workers: 0` and a cache).
+    main process (`num_workers: 0` and a cache). Where the chat template has no place for a system turn (Gemma
+    1 and 2, early Mistral), its text stands at the head of the first user turn.
 
     Args:
         weights: A directory, a GGUF file (needs the extra ``[llm]``), ``package:NAME`` for the GGUF file that
@@ -78,6 +79,7 @@ class LocalModel:
         self.reuse_prefix = reuse_prefix
         self._identity: dict[str, str] | None = None
         self._loaded: tuple[Any, Any] | None = None
+        self._takes_system = True
         self._prefixes: dict[tuple[int, ...], Any] = {}
 
     def describe(self) -> dict[str, Any]:
@@ -122,6 +124,7 @@ class LocalModel:
             tokenizer = AutoTokenizer.from_pretrained(found.directory, **found.arguments)
             if tokenizer.chat_template is None:
                 raise ValueError(f"{self.weights} has no chat template; take an instruction-tuned model.")
+            self._takes_system = _takes_system(tokenizer)
             model = AutoModelForCausalLM.from_pretrained(
                 found.directory, dtype=self.dtype, device_map=self.device_map, **found.arguments
             ).eval()
@@ -133,6 +136,8 @@ class LocalModel:
     def _encode(self, conversation: Sequence[Message]) -> _Prompt:
         """Return the tokens of a conversation, those before its last turn apart."""
         tokenizer, _ = self._load()
+        if not self._takes_system:
+            conversation = _without_system(conversation)
 
         def tokens(turns: Sequence[Message], **options: bool) -> tuple[int, ...]:
             text = tokenizer.apply_chat_template(list(turns), tokenize=False, **options)
@@ -201,3 +206,23 @@ class LocalModel:
             return LogitsProcessorList()
         cut = [TopPLogitsWarper(self.top_p)] if self.top_p < 1 else []
         return LogitsProcessorList([TemperatureLogitsWarper(self.temperature), *cut, SeededSampling(seeds)])
+
+
+def _takes_system(tokenizer: Any) -> bool:
+    """Return whether a chat template renders a system turn; some raise an error, some leave it out."""
+    from jinja2 import TemplateError
+
+    turns = [{"role": "system", "content": "rules"}, {"role": "user", "content": "question"}]
+    try:
+        return "rules" in tokenizer.apply_chat_template(turns, tokenize=False)
+    except TemplateError:
+        return False
+
+
+def _without_system(conversation: Sequence[Message]) -> Sequence[Message]:
+    """Return a conversation with the text of its system turn put before that of the first user turn."""
+    system, *turns = conversation
+    if system["role"] != "system":
+        return conversation
+    first, *rest = turns
+    return [{"role": first["role"], "content": f"{system['content']}\n\n{first['content']}"}, *rest]

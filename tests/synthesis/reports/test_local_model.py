@@ -129,6 +129,27 @@ def test_a_model_without_chat_template_is_refused(tiny_language_model: Path, tmp
         model(bare).complete(CONVERSATIONS, SEEDS)
 
 
+@pytest.mark.parametrize(
+    "system",
+    ["{{ raise_exception('System role not supported') }}", "{% set messages = messages[1:] %}"],
+    ids=["refused", "left out"],
+)
+def test_a_template_without_a_system_turn_gets_its_text_with_the_question(
+    tiny_language_model: Path, tmp_path: Path, system: str
+) -> None:
+    strict = tmp_path / "strict"
+    shutil.copytree(tiny_language_model, strict)
+    template = strict / "chat_template.jinja"
+    refusal = "{% if messages[0]['role'] == 'system' %}" + system + "{% endif %}"
+    template.write_text(refusal + template.read_text())
+    rules, first, *rest = CONVERSATIONS[0]
+    folded = [{"role": "user", "content": f"{rules['content']}\n\n{first['content']}"}, *rest]
+    for asked, same in ((CONVERSATIONS[0], folded), ([rules, first], folded[:1])):
+        expected = model(tiny_language_model).complete([same], [3])
+        assert model(strict).complete([asked], [3]) == expected
+        assert model(tiny_language_model).complete([asked], [3]) != expected
+
+
 @pytest.mark.parametrize("name", ["./nothing/here", "/nothing", "model.bin", "a/b/c", "../a"])
 def test_weights_that_are_not_there_are_named(name: str) -> None:
     with pytest.raises(FileNotFoundError, match=r"no directory and no \.gguf file"):
