@@ -93,6 +93,8 @@ class VisionLanguageJudge:
         prompt = processor.apply_chat_template(
             [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
         )
+        begun = processor.tokenizer.bos_token  # a template that writes it itself must not get it twice
+        special = begun is None or not prompt.startswith(begun)
         answers = [self._first_token(answer) for answer in (question.wanted, question.unwanted)]
         if answers[0] == answers[1]:
             raise ValueError(
@@ -103,7 +105,11 @@ class VisionLanguageJudge:
         for start in range(0, len(pairs), self.batch_size):
             images = [[self._picture(pair)] for pair in pairs[start : start + self.batch_size]]
             inputs = processor(
-                text=[prompt] * len(images), images=images, return_tensors="pt", padding=True
+                text=[prompt] * len(images),
+                images=images,
+                return_tensors="pt",
+                padding=True,
+                add_special_tokens=special,
             ).to(self.device, dtype=getattr(torch, self.dtype))
             with torch.inference_mode():
                 logits = model(**inputs).logits[:, -1, answers].float()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,34 @@ def test_the_answer_compared_is_what_the_model_would_say_first(
     yes, no = (processor.tokenizer.convert_tokens_to_ids(word) for word in ("Yes", "No"))
     expected = float(logits[[yes, no]].softmax(0)[0])
     assert part.ask(part.questions[0], pairs[:1]) == [pytest.approx(expected, abs=1e-5)]
+
+
+@pytest.mark.parametrize("written", [True, False], ids=["by the template", "by the tokenizer"])
+def test_a_prompt_begins_once(directory: Path, tmp_path: Path, pairs: list[Pair], written: bool) -> None:
+    """As with LLaVA on Llama: the tokenizer begins a text with a token that the template may write too."""
+    from tokenizers.processors import TemplateProcessing
+    from transformers import AutoProcessor, AutoTokenizer
+
+    place = tmp_path / "begun"
+    shutil.copytree(directory, place)
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+    tokenizer.add_special_tokens({"bos_token": "<unk>"})  # a word that the model has
+    begin = TemplateProcessing(single="<unk> $A", special_tokens=[("<unk>", 1)])
+    tokenizer.backend_tokenizer.post_processor = begin
+    processor = AutoProcessor.from_pretrained(directory)
+    processor.tokenizer = tokenizer
+    processor.chat_template = ("{{ bos_token }}" if written else "") + processor.chat_template
+    processor.save_pretrained(place)
+    part = judge(place, tmp_path)
+    model, _ = part._loaded
+    asked: list[list[int]] = []
+    model.register_forward_pre_hook(
+        lambda module, args, kwargs: asked.extend(kwargs["input_ids"].tolist()), with_kwargs=True
+    )
+    part.ask(part.questions[0], pairs[:2])
+    assert len(asked) == 2
+    for ids in asked:
+        assert ids[0] == tokenizer.bos_token_id and tokenizer.bos_token_id not in ids[1:]
 
 
 def test_the_questions_shipped_are_well_formed_and_mistakes_are_named(
