@@ -27,7 +27,8 @@ class TokenClassifier:
     The model decides which words are an entity and whether it is there; a lexicon says which concept of the
     catalogue the words name, and reads side, place and severity. So a mention of the rules counts if the
     model marks words of it, with the status of the model's label; a label that says nothing about that
-    (ANATOMY) leaves the status of the rules, as "heart size is normal" needs.
+    (ANATOMY) leaves the status of the rules, as "heart size is normal" needs. Where no label says "uncertain"
+    (RaTE-NER), a "present" leaves what the rules doubt in doubt, as "possible pneumonia" needs.
 
     The model reads a whole text at a time, in overlapping pieces if it is longer than it takes.
 
@@ -82,12 +83,19 @@ class TokenClassifier:
             labels = [label for start, end, label in entities if start < mention.end and mention.start < end]
             stated = [status for status in map(self.statuses.__getitem__, labels) if status]
             if labels:
-                read.append(replace(mention, status=stated[-1]) if stated else mention)
+                read.append(replace(mention, status=self._status(mention, stated)))
         return read
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the weights behind: every process loads its own."""
         return {**self.__dict__, "_pipeline": None}
+
+    def _status(self, mention: Mention, stated: list[Status]) -> Status:
+        """Return the status of a mention, given those that its labels state."""
+        doubts = "uncertain" in self.statuses.values()
+        if not stated or (stated[-1] == "present" and mention.status == "uncertain" and not doubts):
+            return mention.status
+        return stated[-1]
 
     def _load(self) -> None:
         if self._pipeline is not None:

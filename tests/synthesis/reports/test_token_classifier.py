@@ -21,6 +21,7 @@ TAUGHT = [
     ("there is a left pneumothorax .", "O O O O B-ABNORMALITY O"),
     ("there is no pneumothorax .", "O O O B-NON-ABNORMALITY O"),
     ("there is a right effusion .", "O O O O B-ABNORMALITY O"),
+    ("there is a possible right effusion .", "O O O O O B-ABNORMALITY O"),
     ("there is no effusion .", "O O O B-NON-ABNORMALITY O"),
     ("there is a mass .", "O O O O O"),
     ("no mass .", "O O O"),
@@ -87,6 +88,17 @@ def test_the_model_decides_what_is_there_and_the_lexicon_names_it(directory: Pat
     assert read(EntityExtractor(), "There is a mass.") == [("mass", "present", None)]
     # A label that asserts and denies nothing leaves it to the rules.
     assert read(reader, "Heart is normal.") == [("cardiomegaly", "absent", None)]
+
+
+def test_doubt_that_no_label_can_state_is_read_by_the_rules(directory: Path) -> None:
+    text = "There is a possible right effusion."
+    assert read(TokenClassifier(directory), text) == [("pleural_effusion", "uncertain", "right")]
+    case = Case((Finding("pleural_effusion", "right", certainty="possible"),))
+    check = EntityCheck(extractor=TokenClassifier(directory))
+    assert check.disagreements(case, Report(text, text)) == []
+    # Where a label can, the model decides.
+    statuses = {"ABNORMALITY": "present", "NON-ABNORMALITY": "absent", "ANATOMY": "uncertain"}
+    assert read(TokenClassifier(directory, statuses), text) == [("pleural_effusion", "present", "right")]
 
 
 def test_it_serves_the_same_check_as_the_rules(directory: Path) -> None:
