@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from torch.utils.data import get_worker_info
+
 from synthesis.reports.chat_model import Message
 from synthesis.reports.rate_limit import RateLimit
 
@@ -19,6 +21,10 @@ class ServedModel:
     The seed goes with each request; how far a server keeps to it is its own affair, so a corpus made this way
     is as repeatable as the server is.
 
+    The limits hold for all data workers of all ranks (of torchrun, Lightning or SLURM) together: each process
+    takes an equal share, whether or not the others ask. Programs started by hand (``--shard``) do not know of
+    each other: give each its share.
+
     The key is read from the environment when it is needed. It is no attribute, and neither logged, pickled,
     nor part of `describe`.
 
@@ -30,7 +36,7 @@ class ServedModel:
         temperature: Of the sampling, ≥ 0.
         top_p: Share of the probability that is drawn from, in (0, 1].
         stop: Texts at which an answer ends.
-        concurrency: Requests at a time, ≥ 1.
+        concurrency: Requests at a time, ≥ 1; a process makes at least one.
         requests_per_minute: Limit over all requests, repetitions included; None sets none.
         retries: How often a request is repeated, ≥ 0.
         timeout: Seconds that one request may take.
@@ -71,7 +77,9 @@ class ServedModel:
         self.retries = retries
         self.timeout = timeout
         self._limit = RateLimit(requests_per_minute)
+        self._sharers = 1
         self._client: Any = None
+        self._process: int | None = None
 
     def describe(self) -> dict[str, Any]:
         """Return what an answer depends on: which model, and how it draws; not where it is served."""
@@ -88,7 +96,7 @@ class ServedModel:
         if len(seeds) != len(conversations):
             raise ValueError(f"{len(seeds)} seeds for {len(conversations)} conversations; give one each.")
         self._connect()
-        with ThreadPoolExecutor(self.concurrency) as pool:
+        with ThreadPoolExecutor(max(1, self.concurrency // self._sharers)) as pool:
             asked = [pool.submit(self._ask, *item) for item in zip(conversations, seeds, strict=True)]
             try:
                 return [answer.result() for answer in asked]
@@ -98,22 +106,25 @@ class ServedModel:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the client, and with it the key, behind."""
-        return {**self.__dict__, "_client": None, "_limit": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _limit=RateLimit(state["requests_per_minute"]))
+        return {**self.__dict__, "_client": None, "_limit": None, "_process": None}
 
     def _connect(self) -> None:
-        if self._client is None:
-            from openai import DefaultHttpxClient, OpenAI
+        """Open this process's connections, with its share of the limits; a forked one may use no other's."""
+        if self._process == os.getpid():
+            return
+        from openai import DefaultHttpxClient, OpenAI
 
-            self._client = OpenAI(
-                base_url=self.base_url,
-                api_key=os.environ.get(self.api_key_variable) or "none",  # the client insists on one
-                max_retries=self.retries,
-                timeout=self.timeout,
-                http_client=DefaultHttpxClient(event_hooks={"request": [lambda request: self._limit.wait()]}),
-            )
+        self._process = os.getpid()
+        self._sharers = _sharers()
+        limit = None if self.requests_per_minute is None else self.requests_per_minute / self._sharers
+        self._limit = RateLimit(limit)
+        self._client = OpenAI(
+            base_url=self.base_url,
+            api_key=os.environ.get(self.api_key_variable) or "none",  # the client insists on one
+            max_retries=self.retries,
+            timeout=self.timeout,
+            http_client=DefaultHttpxClient(event_hooks={"request": [lambda request: self._limit.wait()]}),
+        )
 
     def _ask(self, conversation: Sequence[Message], seed: int) -> str:
         from openai import OpenAIError
@@ -135,3 +146,10 @@ class ServedModel:
                 " if it needs one."
             ) from error
         return answer.choices[0].message.content or "" if answer.choices else ""
+
+
+def _sharers() -> int:
+    """Return how many processes share a limit: the data workers of all ranks."""
+    launched = (os.environ[name] for name in ("WORLD_SIZE", "SLURM_NTASKS") if name in os.environ)
+    worker = get_worker_info()
+    return int(next(launched, 1)) * (worker.num_workers if worker else 1)

@@ -12,6 +12,7 @@ from threading import Lock, Thread
 from typing import Any
 
 import pytest
+import torch
 
 from synthesis.cases import BalancedCaseSampler
 from synthesis.reports.language_model import WRITTEN, LanguageModelWriter
@@ -185,6 +186,41 @@ def test_requests_and_their_repetitions_are_spaced(server: Server) -> None:
     gaps = [b - a for a, b in zip(sorted(server.times), sorted(server.times)[1:], strict=False)]
     assert len(gaps) == 4
     assert sum(gaps) >= 4 * 0.05 - 0.03
+
+
+class Asking(torch.utils.data.Dataset):
+    """A data set of two items, each of them so many answers and the seconds that they took."""
+
+    def __init__(self, model: ServedModel, number: int) -> None:
+        self.model, self.number = model, number
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, item: int) -> tuple[list[str], float]:
+        asked = [[{"role": "user", "content": f"Finding: {item}-{i}"}] for i in range(self.number)]
+        start = time.monotonic()
+        return self.model.complete(asked, range(self.number)), time.monotonic() - start
+
+
+def from_two_workers(model: ServedModel, number: int) -> list[tuple[list[str], float]]:
+    """Ask so many questions from each of two data workers, after the main process has asked one."""
+    model.complete(questions(1), [0])
+    return list(torch.utils.data.DataLoader(Asking(model, number), batch_size=None, num_workers=2))
+
+
+def test_a_limit_is_one_over_all_processes(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    asked = from_two_workers(ServedModel("m", server.url, requests_per_minute=60 / 0.1), 3)
+    assert [texts for texts, _ in asked] == [[f"There is {item}-{i}." for i in range(3)] for item in (0, 1)]
+    assert all(seconds >= 2 * 4 * 0.1 for _, seconds in asked)  # of two ranks with two workers each
+
+
+def test_so_are_the_requests_at_a_time(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    server.pause = 0.5
+    from_two_workers(ServedModel("m", server.url, concurrency=8), 4)
+    assert server.most_busy in (2, 3, 4)  # 2 of each worker
 
 
 def test_an_impossible_limit_is_refused() -> None:
