@@ -141,9 +141,9 @@ class ServedModel:
             )
         except OpenAIError as error:
             raise RuntimeError(
-                f"the language model {self.model!r} at {self.base_url} did not answer: {error}. Check that it"
-                f" is served there, and that the environment variable {self.api_key_variable} holds its key,"
-                " if it needs one."
+                f"the language model {self.model!r} at {self.base_url} did not answer: {_said(error)}. Check"
+                f" that it is served there, and that the environment variable {self.api_key_variable} holds"
+                " its key, if it needs one."
             ) from error
         return answer.choices[0].message.content or "" if answer.choices else ""
 
@@ -153,3 +153,10 @@ def _sharers() -> int:
     launched = (os.environ[name] for name in ("WORLD_SIZE", "SLURM_NTASKS") if name in os.environ)
     worker = get_worker_info()
     return int(next(launched, 1)) * (worker.num_workers if worker else 1)
+
+
+def _said(error: Exception) -> str:
+    """Return an error of the client with the server's reason, which it quotes from one place only."""
+    body = getattr(error, "body", None)
+    quoted = body is None or (isinstance(body, dict) and "message" in body)
+    return str(error) if quoted else f"{error} - {body}"

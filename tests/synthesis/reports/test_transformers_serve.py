@@ -77,3 +77,8 @@ def test_it_draws_as_the_seeds_say(directory: Path, url: str) -> None:
     assert served.complete(CONVERSATIONS[:3], SEEDS[:3]) == answers
     others = served.complete(CONVERSATIONS[:3], SEEDS[3:])
     assert all(a != b for a, b in zip(others, answers, strict=True))
+
+
+def test_what_it_refuses_is_quoted(url: str) -> None:
+    with pytest.raises(RuntimeError, match=r"'another/model' at http://127.*400.*pinned to"):
+        ServedModel("another/model", url).complete(CONVERSATIONS[:1], [0])
