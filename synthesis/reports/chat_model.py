@@ -29,3 +29,8 @@ class ChatModel(Protocol):
     def describe(self) -> dict[str, Any]:
         """Everything an answer depends on, as a JSON-able dict without secrets: it enters fingerprints."""
         ...
+
+
+def until_stop(text: str, stops: Sequence[str]) -> str:
+    """Return what stands before the first stop: a token may hold more than it, a server leave it in."""
+    return text[: min((text.find(stop) for stop in stops if stop in text), default=len(text))]

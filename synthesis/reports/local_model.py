@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from synthesis.reports.chat_model import Message
+from synthesis.reports.chat_model import Message, until_stop
 from synthesis.reports.seeded_sampling import SeededSampling
 from synthesis.reports.weights import Weights
 
@@ -175,11 +175,7 @@ class LocalModel:
             **({"stop_strings": self.stop, "tokenizer": tokenizer} if self.stop else {}),
         )
         texts = tokenizer.batch_decode(made[:, ids.shape[1] :], skip_special_tokens=True)
-        return [self._until_stop(text) for text in texts]
-
-    def _until_stop(self, text: str) -> str:
-        """Return what stands before the first stop: a token may hold more than the stop."""
-        return text[: min((text.find(stop) for stop in self.stop if stop in text), default=len(text))]
+        return [until_stop(text, self.stop) for text in texts]
 
     def _read(self, prefix: tuple[int, ...], rows: int) -> Any:
         """Return keys and values of a prefix for so many rows, read once; None without a prefix."""

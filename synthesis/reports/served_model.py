@@ -9,7 +9,7 @@ from typing import Any
 
 from torch.utils.data import get_worker_info
 
-from synthesis.reports.chat_model import Message
+from synthesis.reports.chat_model import Message, until_stop
 from synthesis.reports.rate_limit import RateLimit
 
 
@@ -145,7 +145,8 @@ class ServedModel:
                 f" that it is served there, and that the environment variable {self.api_key_variable} holds"
                 " its key, if it needs one."
             ) from error
-        return answer.choices[0].message.content or "" if answer.choices else ""
+        text = answer.choices[0].message.content or "" if answer.choices else ""
+        return until_stop(text, self.stop)
 
 
 def _sharers() -> int:

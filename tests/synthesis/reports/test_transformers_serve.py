@@ -70,6 +70,14 @@ def test_it_answers_in_order_what_the_model_answers_here(directory: Path, url: s
     assert here.complete(CONVERSATIONS, SEEDS) == answers
 
 
+def test_it_ends_an_answer_where_a_model_here_does(directory: Path, url: str) -> None:
+    settings = {"temperature": 0.0, "stop": ["e", "l"]}
+    answers = ServedModel(str(directory), url, max_tokens=12, **settings).complete(CONVERSATIONS, SEEDS)
+    here = LocalModel(directory, max_new_tokens=12, device="cpu", **settings)
+    assert here.complete(CONVERSATIONS, SEEDS) == answers
+    assert not any(stop in answer for answer in answers for stop in ("e", "l"))
+
+
 def test_it_draws_as_the_seeds_say(directory: Path, url: str) -> None:
     # One at a time: the random numbers of this server are those of its process.
     served = ServedModel(str(directory), url, max_tokens=12, temperature=1.0, concurrency=1)
