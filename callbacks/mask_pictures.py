@@ -28,6 +28,6 @@ def mask_sheet(shown: Sequence[tuple[np.ndarray, Mapping[str, np.ndarray]]], col
     for i, (image, masks) in enumerate(shown):
         row, column = divmod(i, columns)
         for side, title in enumerate(("truth", "prediction")):
-            outlines = [(name, both[side]) for name, both in masks.items()]
+            outlines = [(name if both[side].any() else "", both[side]) for name, both in masks.items()]
             show_pair(grid[row, 2 * column + side], PicturedPair(image, "", title, outlines))
     return figure

@@ -178,6 +178,12 @@ class TableImages(BatchDataModule):
             stage: "fit", "validate", "test" or "predict".
         """
 
+    @property
+    def filled_splits(self) -> tuple[str, ...]:
+        """The splits that hold images; official ones do whatever their share in ``splits``."""
+        there = set(self._rows.split.tolist())
+        return tuple(split for split in STAGES if split in there)
+
     def source(self, split: str) -> TableSource:
         """Return the images of "train", "val" or "test".
 

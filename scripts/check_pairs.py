@@ -1,6 +1,6 @@
 """Pass real pairs of your own through the filters, and report those that are mis-paired, empty or spoilt.
 
-    python -m scripts.check_pairs configs/data/YOURS.yaml --filters configs/filters/real.yaml
+    python -m scripts.check_pairs configs/data/YOURS.yaml
 
 The configuration is that of training (`datamodules.ImageReports`, or `LabelledImages` without reports).
 Nothing is changed: what is bad is listed in `results/check/refused.csv`, counted and shown beside it.
@@ -20,7 +20,6 @@ import numpy as np
 from rich.progress import track
 
 from callbacks.pictures import PicturedPair
-from datamodules.base import STAGES
 from datamodules.batch import VIEWS
 from datamodules.table_images import TableImages
 from datamodules.table_source import TableSource
@@ -33,6 +32,7 @@ from synthesis.filters.corpus_filter import CorpusFilter
 from synthesis.pairs import Pair, PairFilter, kind_of
 from synthesis.reports.report import Report
 
+ALL, IMAGES = "configs/filters/real.yaml", "configs/filters/images.yaml"
 NO_REPORT = Report("", "")
 _CHUNK = 32
 
@@ -124,9 +124,7 @@ def write_report(out: Path, found: Sequence[Found], count: int, pictures: Sequen
 
 def _chunks(data: TableImages) -> Iterator[tuple[list[tuple[int, str]], list[Pair]]]:
     """Yield number and image of some rows, and their pairs."""
-    for split in STAGES:
-        if data.splits[split] == 0:
-            continue
+    for split in data.filled_splits:
         source = data.source(split)
         starts = range(0, len(source), _CHUNK)
         for start in track(starts, f"checking {len(source):,} images of {split}", transient=True):
@@ -182,13 +180,14 @@ def main(args: Sequence[str] | None = None) -> list[Found]:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     parser.add_argument("config", nargs="+", help="layers over configs/pretrain.yaml that name your data")
     parser.add_argument(
-        "--filters", nargs="+", default=["configs/filters/real.yaml"], help="layers with filters"
+        "--filters", nargs="+", help=f"layers with filters: {ALL}, or {IMAGES} without reports"
     )
     parser.add_argument("--corpus", default="configs/corpus/default.yaml", help="a file of configs/corpus/")
     parser.add_argument("--out", type=Path, default=Path("results/check"))
     known, overrides = parser.parse_known_args(args)
-    filters = read_data(known.filters).synthesizer.filters
     data = read_table_data(known.config, overrides)
+    layers = known.filters or [ALL if data.columns.texts else IMAGES]
+    filters = read_data(layers).synthesizer.filters
     found, count, pictures = check(data, filters, read_options(known.corpus).filters)
     print(write_report(known.out, found, count, pictures))
     return found

@@ -7,12 +7,14 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import yaml
 from PIL import Image
+from torch import Tensor
 from torch.nn import functional
 
 from benchmarks import filters as benchmark
@@ -21,6 +23,7 @@ from synthesis.cache import PairCache
 from synthesis.corruption import KINDS
 from synthesis.pairs import Pair, PairSynthesizer
 from synthesis.reports.grammar import GrammarWriter
+from tests.datamodules import fake_data_sets
 
 TINY = ("--pairs=12", "--workers=0", "--model.init_args.image_encoder.init_args.image_size=64")
 
@@ -189,15 +192,15 @@ class KnownPairs:
         files = [np.asarray(Image.open(Path(folder) / row["image"]).convert("L")) for row in rows]
         self.images = torch.stack([torch.tensor(file).float() / 255 for file in files]).flatten(1)
 
-    def embed_images(self, images: torch.Tensor) -> torch.Tensor:
+    def embed_images(self, images: Tensor) -> Tensor:
         nearest = torch.cdist(images.flatten(1), self.images).argmin(1)
         return functional.one_hot(nearest, len(self.texts)).float()
 
-    def embed_texts(self, texts: Sequence[str]) -> torch.Tensor:
+    def embed_texts(self, texts: Sequence[str]) -> Tensor:
         known = [self.texts.index(text) if text in self.texts else hash(text) % 7 for text in texts]
         return functional.one_hot(torch.tensor(known), len(self.texts)).float()
 
-    def describe(self) -> dict[str, object]:
+    def describe(self) -> dict[str, Any]:
         return {}
 
 
@@ -255,8 +258,19 @@ def test_images_without_reports_are_no_copies_of_each_other(archive: Path, tmp_p
         }
     }
     (tmp_path / "labels.yaml").write_text(yaml.safe_dump(config))
-    layers = [str(tmp_path / "labels.yaml"), "--filters", "configs/filters/images.yaml"]
-    assert check_pairs.main([*layers, f"--out={tmp_path / 'check'}"]) == []
+    assert check_pairs.main([str(tmp_path / "labels.yaml"), f"--out={tmp_path / 'check'}"]) == []
+    assert "0 of 6 rows" in (tmp_path / "check" / "README.md").read_text()
+
+
+def test_every_row_is_looked_at_whatever_its_split(tmp_path: Path) -> None:
+    """Official test images too, whose share of what is dealt is 0."""
+    fake_data_sets.chexpert(tmp_path)
+    arguments = ["configs/data/chexpert.yaml", f"--data.init_args.image_root={tmp_path}"]
+    sizes = ["--data.init_args.image_size=64", f"--data.init_args.artifacts_dir={tmp_path / 'artifacts'}"]
+    found = check_pairs.main([*arguments, *sizes, f"--out={tmp_path / 'check'}"])
+    text = (tmp_path / "check" / "README.md").read_text()
+    assert " of 43 rows" in text, text
+    assert len(found) <= 43
 
 
 def test_a_corpus_by_other_parts_asks_for_their_licences(tmp_path: Path) -> None:
