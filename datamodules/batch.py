@@ -1,7 +1,8 @@
 """The batch: a dict with the keys named here, and nothing else that data and models have to agree on.
 
 Image-only data has no ``INPUT_IDS``, ``ATTENTION_MASK`` and ``REPORT``. ``MASKS`` and ``MASK_CONCEPTS`` are
-there only where a data module was asked to keep them.
+there only where a data module was asked to keep them; ``BOXES`` and ``BOX_CONCEPTS`` beside them where the
+regions of a table are known one by one.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ TWINS = "twins"
 LEFT_OUT = "left_out"
 MASKS = "masks"
 MASK_CONCEPTS = "mask_concepts"
+BOXES = "boxes"
+BOX_CONCEPTS = "box_concepts"
 QUESTION = "question"
 QUESTION_KIND = "question_kind"
 ANSWER = "answer"
@@ -98,6 +101,9 @@ class Batch(TypedDict, total=False):
         masks: A bool tensor ``(finding, height, width)`` for each sample.
         mask_concepts: An int64 tensor ``(finding,)`` for each sample: the concept, in catalogue order, of
             each mask.
+        boxes: A float32 tensor ``(box, 4)`` for each sample, one box a region: centre x, centre y, width,
+            height as shares of the image's sides.
+        box_concepts: An int64 tensor ``(box,)`` for each sample: the concept of each box.
         question: Where a data module was asked for them, the closed questions that ``input_ids`` encode then.
         question_kind: What each asks for: presence, side, severity …
         answer: float32 ``(batch,)``, 1 yes, 0 no.
@@ -117,6 +123,8 @@ class Batch(TypedDict, total=False):
     twins: Twins
     masks: list[Tensor]
     mask_concepts: list[Tensor]
+    boxes: list[Tensor]
+    box_concepts: list[Tensor]
     question: list[str]
     question_kind: list[str]
     answer: Tensor

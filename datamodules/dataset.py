@@ -41,6 +41,8 @@ class Sample:
         report: The report, or None for image-only data.
         masks: bool ``(finding, height, width)``, or None.
         mask_concepts: int64 ``(finding,)``, the concept of each mask, or None.
+        boxes: float32 ``(box, 4)``, boxes that were drawn as such: see `Batch`; or None.
+        box_concepts: int64 ``(box,)``, the concept of each box, or None.
         twin: The same patient with one finding switched off, or as it is where that cannot be; or None.
         left_out: The finding switched off, in catalogue order; -1 for none.
         case: What a made image shows, or None.
@@ -53,6 +55,8 @@ class Sample:
     report: Report | None = None
     masks: Tensor | None = None
     mask_concepts: Tensor | None = None
+    boxes: Tensor | None = None
+    box_concepts: Tensor | None = None
     twin: Sample | None = None
     left_out: int = -1
     case: Case | None = None
@@ -157,6 +161,9 @@ class BatchDataset(Dataset[Batch]):
         if samples[0].masks is not None:
             batch["masks"] = [sample.masks for sample in samples if sample.masks is not None]
             batch["mask_concepts"] = [s.mask_concepts for s in samples if s.mask_concepts is not None]
+        if samples[0].boxes is not None:
+            batch["boxes"] = [sample.boxes for sample in samples if sample.boxes is not None]
+            batch["box_concepts"] = [s.box_concepts for s in samples if s.box_concepts is not None]
         if samples[0].twin is not None:
             batch["twins"] = self._twins(samples, pairs)
         if self.questions is not None:

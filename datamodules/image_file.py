@@ -90,14 +90,28 @@ def square(grey: npt.NDArray[np.float32], image_size: int, fit: Fit) -> Tensor:
     Returns:
         uint8 ``(1, image_size, image_size)``.
     """
-    height, width = grey.shape
-    side = min(height, width) if fit == "crop" else max(height, width)
-    scaled = tuple(max(1, round(n * image_size / side)) for n in (height, width))
+    scaled, before = framing(grey.shape, image_size, fit)
     image = F.interpolate(torch.from_numpy(grey)[None, None], scaled, mode="bilinear", antialias=True)[0]
-    missing = [image_size - n for n in scaled]  # negative where there is too much: F.pad then cuts
-    before = [n // 2 for n in missing]
-    sides = (before[1], missing[1] - before[1], before[0], missing[0] - before[0])
+    after = [image_size - n - b for n, b in zip(scaled, before, strict=True)]
+    sides = (before[1], after[1], before[0], after[0])  # F.pad cuts where they are negative
     return F.pad(image, sides).mul(255).round().clamp(0, 255).to(torch.uint8)
+
+
+def framing(shape: tuple[int, ...], image_size: int, fit: Fit) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return how `square` frames a picture.
+
+    Args:
+        shape: Its height and width.
+        image_size: Height and width of the result.
+        fit: How a rectangle becomes a square.
+
+    Returns:
+        Height and width that it is resized to, and the rows and columns that are then put before it;
+        negative where as many are cut off.
+    """
+    side = min(shape) if fit == "crop" else max(shape)
+    scaled = tuple(max(1, round(n * image_size / side)) for n in shape)
+    return scaled, tuple((image_size - n) // 2 for n in scaled)
 
 
 def _is_dicom(path: Path) -> bool:

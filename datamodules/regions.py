@@ -1,4 +1,4 @@
-"""Where findings are on real images: boxes and run-length codes of a table, as masks.
+"""Where findings are on real images: boxes and run-length codes of a table, as masks and as boxes.
 
 A cell holds JSON: a list of ``{"label": …, "box": [x, y, width, height]}`` (pixels of the file, from the
 top left corner) or ``{"label": …, "runs": "…", "size": [height, width]}``. Runs are those of the SIIM
@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from datamodules.image_file import Fit, square
+from datamodules.image_file import Fit, framing, square
 from datamodules.table import BadRow
 
 if TYPE_CHECKING:
@@ -72,6 +72,52 @@ def region_masks(
     framed = [square(mask.astype(np.float32), image_size, fit)[0] >= 128 for mask in drawn.values()]
     masks = torch.stack(framed) if framed else torch.zeros(0, image_size, image_size, dtype=torch.bool)
     return masks, torch.tensor(list(drawn), dtype=torch.int64)
+
+
+def region_boxes(
+    cell: str, concepts: Mapping[str, int], shape: tuple[int, int], image_size: int, fit: Fit
+) -> tuple[Tensor, Tensor]:
+    """Return the box of each region of an image, framed as the image is framed.
+
+    Regions that overlap, or are small beside another, keep a box of their own, which a mask of their concept
+    could not tell. One that the frame cuts off entirely has none.
+
+    Args:
+        cell: See `region_masks`, like the others.
+        concepts: Label → position of its concept.
+        shape: Height and width of the file, in pixels.
+        image_size: Height and width of the framed image.
+        fit: How the image becomes a square.
+
+    Returns:
+        float32 ``(box, 4)``: centre x, centre y, width, height as shares of the framed image's sides; and
+        int64 ``(box,)``, the concepts.
+
+    Raises:
+        ValueError: If runs do not fit their size, or their size does not fit the file.
+    """
+    scaled, before = framing(shape, image_size, fit)
+    scale = np.divide(scaled, shape)[::-1]
+    offset = np.array(before)[::-1]
+    boxes, found = [], []
+    for region in json.loads(cell or "[]"):
+        if region["label"] in concepts:
+            x, y, width, height = region["box"] if "box" in region else _extent(_runs(region, shape))
+            corners = np.clip([(x, y), (x + width, y + height)], 0, shape[::-1])
+            low, high = np.clip(corners * scale + offset, 0, image_size) / image_size
+            if (high > low).all():
+                boxes.append([*(low + high) / 2, *high - low])
+                found.append(concepts[region["label"]])
+    return torch.tensor(boxes).reshape(-1, 4).float(), torch.tensor(found, dtype=torch.int64)
+
+
+def _extent(mask: _Mask) -> tuple[int, int, int, int]:
+    """Return the box of a mask; one without extent if nothing is set."""
+    rows, columns = np.nonzero(mask)
+    if not len(rows):
+        return 0, 0, 0, 0
+    x, y = int(columns.min()), int(rows.min())
+    return x, y, int(columns.max()) + 1 - x, int(rows.max()) + 1 - y
 
 
 def _box(box: Sequence[float], shape: tuple[int, int]) -> _Mask:

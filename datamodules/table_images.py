@@ -49,8 +49,8 @@ class TableImages(BatchDataModule):
             of a value that stands under several splits are dealt out among them, in the proportion of
             ``splits``.
         origin: Where the data set is to be had, for messages.
-        region_masks: Whether batches hold the masks of the findings, from ``columns.regions``. Training
-            batches do so only where ``augmentation`` does not move the image away from them.
+        region_masks: Whether batches hold the masks and boxes of the findings, from ``columns.regions``.
+            Training batches do so only where ``augmentation`` does not move the image away from them.
         on_bad: Whether bad rows stop the run, or are set aside: left out, counted and listed.
         fit: How a rectangle becomes a square: see `read_radiograph`.
         colour: What happens to images in colour: see `read_radiograph`.

@@ -15,7 +15,7 @@ import torch
 from datamodules.dataset import Sample
 from datamodules.image_file import Colour, Fit, ImageFileError, read_grey, square
 from datamodules.packed import PackedStrings
-from datamodules.regions import region_masks
+from datamodules.regions import region_boxes, region_masks
 from datamodules.table import Columns, TableError
 from synthesis.reports.report import Report
 
@@ -73,7 +73,7 @@ class TableSource:
         image_size: Height and width of the images, in pixels.
         fit: See `read_radiograph`.
         colour: See `read_radiograph`.
-        masks: Whether samples hold the masks of their regions, where the table has any.
+        masks: Whether samples hold the masks and boxes of their regions, where the table has any.
     """
 
     def __init__(
@@ -122,10 +122,10 @@ class TableSource:
             report=rows.report(row),
         )
         if self.masks and rows.regions is not None:
+            framed = (rows.regions[row], rows.region_concepts, grey.shape, self.image_size, self.fit)
             try:
-                sample.masks, sample.mask_concepts = region_masks(
-                    rows.regions[row], rows.region_concepts, grey.shape, self.image_size, self.fit
-                )
+                sample.masks, sample.mask_concepts = region_masks(*framed)
+                sample.boxes, sample.box_concepts = region_boxes(*framed)
             except ValueError as error:
                 raise TableError(f"{rows.table}, row {rows.rows[row]}: {error}") from error
         return sample

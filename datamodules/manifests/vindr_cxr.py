@@ -6,13 +6,19 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from datamodules.manifests.manifest import Manifest
 from datamodules.table import TableError, read_frame, select
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_Box = npt.NDArray[np.float64]
+
 _CORNERS = ["x_min", "y_min", "x_max", "y_max"]
+_SAME = 0.5  # intersection over union from which two readers' boxes are of one lesion
 _MINORITY = {"absent": "0", "unknown": "?", "present": "1"}
 
 
@@ -21,8 +27,9 @@ class VinDrCxr(Manifest):
 
     Columns: ``image`` (``<image_id>.dicom``), ``split`` ("train" or "test"), one for each label, and
     ``regions``. Each training image was read by three radiologists: a label is present where at least half of
-    them saw it, and boxes are kept of labels that are present. Test labels are a consensus. Patients are not
-    published.
+    them saw it, and boxes are kept of labels that are present. Where several readers framed the same lesion
+    (intersection over union of one half or more), it has one box, their mean. Test labels are a consensus.
+    Patients are not published.
 
     Args:
         minority: What a label is that some saw, but fewer than half of the readers.
@@ -70,20 +77,55 @@ class VinDrCxr(Manifest):
     @staticmethod
     def _regions(folder: Path, split: str, votes: pd.DataFrame) -> dict[str, str]:
         path = folder / f"annotations_{split}.csv"
-        listed = select(read_frame(path), path, ["image_id", "class_name", *_CORNERS])
+        frame = read_frame(path)
+        if split == "test":
+            frame["rad_id"] = ""
+        listed = select(frame, path, ["image_id", "rad_id", "class_name", *_CORNERS])
         present = (votes == "1").to_dict("index")
-        boxes: dict[str, list[dict[str, object]]] = {}
-        for row, image, label, *corners in listed.itertuples():
+        boxes: dict[str, dict[str, list[tuple[str, _Box]]]] = {}
+        for row, image, reader, label, *corners in listed.itertuples():
             if not any(corners):
                 continue  # "No finding" has no box
             try:
-                left, top, right, bottom = map(float, corners)
+                box = np.array(corners, float)
             except ValueError:
                 raise TableError(
                     f"{path}, row {row} ({image}), columns {_CORNERS}, values {corners}: are no box; fetch "
                     f"the file again."
                 ) from None
             if present.get(image, {}).get(label):
-                box = {"label": label, "box": [left, top, right - left, bottom - top]}
-                boxes.setdefault(image, []).append(box)
-        return {image: json.dumps(parts) for image, parts in boxes.items()}
+                boxes.setdefault(image, {}).setdefault(label, []).append((reader, box))
+        return {image: json.dumps(_lesions(drawn)) for image, drawn in boxes.items()}
+
+
+def _lesions(drawn: dict[str, list[tuple[str, _Box]]]) -> list[dict[str, object]]:
+    """Return a region for each lesion of an image.
+
+    Args:
+        drawn: Label → readers with their boxes, left, top, right, bottom.
+    """
+    lesions: list[dict[str, object]] = []
+    for label, boxes in drawn.items():
+        groups: list[dict[str, _Box]] = []
+        for reader, box in boxes:
+            others = (g for g in groups if reader not in g and _overlap(_mean(g), box) >= _SAME)
+            group = next(others, None)
+            if group is None:
+                groups.append({reader: box})
+            else:
+                group[reader] = box
+        for group in groups:
+            left, top, right, bottom = _mean(group).tolist()
+            lesions.append({"label": label, "box": [left, top, right - left, bottom - top]})
+    return lesions
+
+
+def _mean(group: dict[str, _Box]) -> _Box:
+    return np.mean(list(group.values()), axis=0)
+
+
+def _overlap(a: _Box, b: _Box) -> float:
+    """Return the intersection over union of two boxes; 0 if neither has an extent."""
+    shared = np.prod(np.clip(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0, None))
+    union = np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - shared
+    return float(shared / union) if union > 0 else 0.0

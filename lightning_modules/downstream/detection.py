@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from datamodules.batch import IMAGE
+from datamodules.batch import BOX_CONCEPTS, BOXES, IMAGE
 from lightning_modules.downstream.boxes import boxes_of, corners
 from lightning_modules.downstream.localisation_task import LocalisationTask
 from lightning_modules.vit_encoder import ViTEncoder
@@ -24,8 +24,8 @@ class Detection(LocalisationTask):
 
     YOLOS (Fang et al. 2021, arXiv 2106.00666): learnt tokens run through a plain vision transformer beside
     the patches, each becomes a box and a class or none, matched to the true boxes one to one (DETR's loss).
-    True boxes are those of the connected parts of the masks. Only the tokens, their places and two small
-    heads are new.
+    True boxes are those of a table's regions, one each; of simulated findings they are those of the connected
+    parts of the masks, without specks. Only the tokens, their places and two small heads are new.
 
     Logs ``train/loss`` and ``val/loss``. Evaluation steps return ``boxes`` ``(batch, token, 4)`` (left, top,
     right, bottom, as shares of the image's sides), ``box_scores`` and ``box_classes`` ``(batch, token)``, for
@@ -88,18 +88,27 @@ class Detection(LocalisationTask):
         """Return the true boxes of each image: ``boxes (n, 4)`` (centre, size) and ``class_labels (n,)``.
 
         Raises:
-            KeyError: If the batch has no masks.
+            KeyError: If the batch has neither boxes nor masks.
         """
         device = batch[IMAGE].device
         targets = []
-        for findings in self.found(batch):
+        for findings in self._framed(batch):
             boxes, classes = [torch.zeros(0, 4, device=device)], []
-            for concept, mask in findings:
-                boxes.append(boxes_of(mask))
-                classes += [concept] * len(boxes[-1])
+            for concept, framed in findings:
+                boxes.append(framed)
+                classes += [concept] * len(framed)
             labels = torch.tensor(classes, dtype=torch.int64, device=device)
             targets.append({"boxes": torch.cat(boxes), "class_labels": labels})
         return targets
+
+    def _framed(self, batch: _Batch) -> Iterator[list[tuple[int, Tensor]]]:
+        """The findings of each image: place of the concept in `concepts`, and its boxes ``(n, 4)``."""
+        if BOXES in batch:
+            return (
+                [(concept, box[None]) for concept, box in found]
+                for found in self.found(batch, BOXES, BOX_CONCEPTS)
+            )
+        return ([(concept, boxes_of(mask)) for concept, mask in found] for found in self.found(batch))
 
     def _detect(self, batch: _Batch) -> Any:
         encoder = self.image_encoder

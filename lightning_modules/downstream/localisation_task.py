@@ -50,19 +50,26 @@ class LocalisationTask(ImageTask):
         """See `ImageTask.idle_parts`: pooling is not used either."""
         return [*super().idle_parts(), *(p for n, p in self.image_encoder.named_children() if n == "mix")]
 
-    def found(self, batch: Mapping[str, Any]) -> Iterator[list[tuple[int, Tensor]]]:
+    def found(
+        self, batch: Mapping[str, Any], where: str = MASKS, concepts: str = MASK_CONCEPTS
+    ) -> Iterator[list[tuple[int, Tensor]]]:
         """The findings of each image: place of the concept in `concepts`, and mask ``(height, width)`` bool.
 
+        Args:
+            batch: The batch.
+            where: Its key of what to return, masks or boxes.
+            concepts: Its key of their concepts.
+
         Raises:
-            KeyError: If the batch has no masks.
+            KeyError: If the batch has none.
         """
-        if MASKS not in batch:
+        if where not in batch:
             raise KeyError(
-                f"the batch has no {MASKS!r}: set data.init_args.masks and data.init_args.train_masks to true"
+                f"the batch has no {where!r}: set data.init_args.masks and data.init_args.train_masks to true"
             )
-        for masks, concepts in zip(batch[MASKS], batch[MASK_CONCEPTS], strict=True):
+        for places, columns in zip(batch[where], batch[concepts], strict=True):
             yield [
-                (self._columns.index(concept), mask)
-                for mask, concept in zip(masks, concepts.tolist(), strict=True)
-                if concept in self._columns
+                (self._columns.index(column), place)
+                for place, column in zip(places, columns.tolist(), strict=True)
+                if column in self._columns
             ]

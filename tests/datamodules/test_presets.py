@@ -160,8 +160,11 @@ def test_rsna_pneumonia(whole: Open) -> None:
             (mask,) = sample.masks
             assert data.concept_names[int(sample.mask_concepts)] == "pneumonia"
             assert mask[1:15, :8].all() and not mask[5:, 8:].any() and mask[1:3, 8:].all()
+            assert len(sample.boxes) == 2, "they touch, and are two all the same"
+            assert sample.box_concepts.tolist() == sample.mask_concepts.tolist() * 2
     (batch, *_) = data.val_dataloader()
     assert len(batch["masks"]) == len(batch["mask_concepts"]) == len(batch["image"])
+    assert len(batch["boxes"]) == len(batch["box_concepts"]) == len(batch["image"])
 
 
 def test_the_images_of_an_rsna_patient_stay_together_where_the_mapping_is_given(whole: Open) -> None:
@@ -210,6 +213,24 @@ def test_vindr_cxr(whole: Open) -> None:
     (test,) = data.source("test").samples([0])
     assert present(data, test) == {"fracture"} and len(test.masks) == 1
     assert test.masks[0, :, 8:].all() and not test.masks[0, :, :8].any()
+
+
+def test_a_lesion_that_several_readers_framed_has_one_box(broken: Open) -> None:
+    def frame_otherwise(root: Path) -> None:
+        path = root / "annotations" / "annotations_train.csv"
+        lines = path.read_text().splitlines()
+        # Of train0's three readers the first two frame one heart nearly alike, the third something else.
+        lines = [line for line in lines if not line.startswith("train0,")]
+        for reader, corners in ((1, "4,8,24,48"), (2, "4,8,28,48"), (3, "4,48,24,60"), (3, "4,8,24,20")):
+            lines.append(f"train0,R{reader},Cardiomegaly,{corners}")
+        path.write_text("\n".join(lines) + "\n")
+
+    everything = {"train": ["train", "test"], "val": [], "test": []}
+    data = broken("vindr_cxr", frame_otherwise, official=everything, splits={"train": 1.0}, fit="pad")
+    sample = data.source("train").samples([names(data, "train").index("train0.dicom")])[0]
+    # 64 × 48 pixels with 8 columns of border on either side, scaled by 1/4.
+    pixels = sample.boxes * 16
+    assert pixels.tolist() == [[5.75, 7, 5.5, 10], [5.5, 13.5, 5, 3], [5.5, 3.5, 5, 3]]
 
 
 def test_the_minority_of_readers_can_leave_a_label_unknown(whole: Open) -> None:

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from callbacks import DetectionPrecision, Features, Occasion
 from callbacks.detection_precision import DetectedBoxes
-from lightning_modules import Detection, ViTEncoder
+from datamodules import Columns, LabelColumns, LabelledImages
+from lightning_modules import Detection, Segmentation, ViTEncoder
 from lightning_modules.downstream.boxes import boxes_of, corners
 from main import main
 
@@ -88,6 +92,44 @@ def test_it_runs_the_towers_own_blocks_and_learns() -> None:
     assert all(name.startswith("image_encoder.projection") for name in idle), idle
     with pytest.raises(KeyError, match="train_masks to true"):
         model.targets({"image": image})
+
+
+def test_every_box_of_a_table_is_a_true_box(tmp_path: Path) -> None:
+    overlapping = [(10, 10, 40, 40), (30, 30, 40, 40)]
+    unequal = [(100, 100, 300, 300), (420, 420, 80, 80)]  # the small one has 7 % of the area of both
+    rows = [["image", "label", "regions"]]
+    for i, boxes in enumerate((overlapping, unequal, [])):
+        Image.fromarray(np.random.default_rng(i).integers(0, 256, (512, 512), np.uint8)).save(
+            tmp_path / f"{i}.png"
+        )
+        regions = [{"label": "Mass", "box": box} for box in boxes]
+        rows.append([f"{i}.png", "Mass" if boxes else "No Finding", json.dumps(regions)])
+    with (tmp_path / "table.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    data = LabelledImages(
+        table=tmp_path / "table.csv",
+        image_root=tmp_path,
+        columns=Columns("image", regions="regions"),
+        image_size=512,
+        labels=LabelColumns("label", "nih"),
+        splits={"test": 1.0},
+        region_masks=True,
+        artifacts_dir=tmp_path / "artifacts",
+    )
+    data.prepare_data()
+    data.setup("test")
+    (batch,) = data.test_dataloader()
+    tower = ViTEncoder(512, 128, 16, 1, 2)
+    detection, segmentation = Detection(tower, ("mass",)), Segmentation(tower, ("mass",), channels=2)
+    detection._columns = segmentation._columns = [data.concept_names.index("mass")]
+    found = detection.targets(batch)
+    for target, boxes in zip(found, (overlapping, unequal, []), strict=True):
+        x, y, width, height = torch.tensor(boxes).reshape(-1, 4).T
+        expected = torch.stack([x, y, x + width, y + height], 1).float()
+        torch.testing.assert_close(corners(target["boxes"]) * 512, expected)
+        assert target["class_labels"].tolist() == [0] * len(boxes)
+    area = [int(mask.sum()) for mask in segmentation.targets(batch)]
+    assert area == [2 * 40**2 - 20**2, 300**2 + 80**2, 0], "a concept has one mask"
 
 
 def test_the_command_line_detects(train: Callable[..., Any], weights: str) -> None:
