@@ -15,6 +15,7 @@ from PIL import Image
 from torch.nn import functional as F
 
 from lightning_modules import Adaptation, BertEncoder, DualEncoder, InfoNCE, ViTEncoder
+from tests.lightning_modules.test_configs import build
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = 32
@@ -124,6 +125,43 @@ def test_plain_towers_load_and_classify_without_this_project(exported: Any, tmp_
     assert done.returncode == 0, done.stderr[-2000:]
     expected = scores(model, picture(7, (40, SIZE)), ["left mass", "no effusion"])
     assert_scores(done.stdout, expected)
+
+
+def test_the_standard_towers_reload_without_this_project(tokenizer: Any, tmp_path: Path) -> None:
+    from lightning_modules.exported import export
+
+    sizes = {
+        "image_encoder": {"image_size": SIZE, "width": 16, "layers": 2, "heads": 2, "projection_dim": 8},
+        "text_encoder": {
+            "vocab_size": 20, "max_length": 24, "width": 16, "layers": 2, "heads": 2, "projection_dim": 8,
+        },
+    }  # fmt: skip
+    tiny = [
+        f"--model.init_args.{tower}.init_args.{name}={size}"
+        for tower, sizes_of in sizes.items()
+        for name, size in sizes_of.items()
+    ]
+    torch.manual_seed(0)
+    model = build(f"--config={ROOT / 'configs' / 'model' / 'vit_b_bert_b.yaml'}", *tiny).eval()
+    model.tokenizer = tokenizer
+    export(model, tmp_path / "exported")
+    picture(7).save(tmp_path / "image.png")
+    code = (
+        "import sys, torch; from PIL import Image; from transformers import AutoModel, AutoProcessor\n"
+        "processor = AutoProcessor.from_pretrained('exported')\n"
+        f"inputs = processor(images=[Image.open('image.png').convert('RGB')], text={TEXTS}, padding=True,"
+        " truncation=True, return_tensors='pt')\n"
+        "found = AutoModel.from_pretrained('exported').eval()(**inputs)\n"
+        "assert not [name for name in sys.modules if name.startswith('lightning_modules')]\n"
+        "torch.save([found.image_embeds.detach(), found.text_embeds.detach()], 'features.pt')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, env=offline()
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    image, text = torch.load(tmp_path / "features.pt", weights_only=True)
+    torch.testing.assert_close(image, model.encode_image(pixels(picture(7))), atol=1e-5, rtol=0)
+    torch.testing.assert_close(text, model.encode_text(TEXTS), atol=1e-5, rtol=0)
 
 
 def test_the_towers_of_the_recipe_classify_where_the_project_is_imported(exported: Any) -> None:
