@@ -32,10 +32,13 @@ class Detection(LocalisationTask):
     `callbacks.DetectionPrecision`.
 
     Args:
-        image_encoder: The tower, a vision transformer without patch dropping.
+        image_encoder: The tower, a ViT or DINOv2 without patch dropping and register tokens.
         concepts: What is detected, names of concepts of the data.
         tokens: Detection tokens: most boxes of an image.
         **kwargs: See `LocalisationTask`.
+
+    Raises:
+        ValueError: If the tower drops patches, or its tokens have no counterpart in YOLOS.
     """
 
     def __init__(
@@ -126,6 +129,7 @@ class Detection(LocalisationTask):
 def _yolos(encoder: ViTEncoder, classes: int, tokens: int) -> Any:
     from transformers import YolosConfig, YolosForObjectDetection
 
+    blocks = _blocks(encoder)
     theirs = encoder.vit.config
     config = YolosConfig(
         hidden_size=theirs.hidden_size,
@@ -140,9 +144,23 @@ def _yolos(encoder: ViTEncoder, classes: int, tokens: int) -> Any:
         num_labels=classes,
     )
     detector = YolosForObjectDetection(config)
-    detector.vit.encoder.layer = encoder.vit.layers  # called alike
+    detector.vit.encoder.layer = blocks  # called alike
     detector.vit.layernorm = encoder.vit.layernorm
     detector.vit.embeddings.patch_embeddings = encoder.vit.embeddings.patch_embeddings
     for parameter in (detector.vit.embeddings.detection_tokens, detector.vit.embeddings.position_embeddings):
         nn.init.trunc_normal_(parameter, std=0.02)  # equal tokens would stay equal
     return detector
+
+
+def _blocks(encoder: ViTEncoder) -> nn.ModuleList:
+    """Return the blocks of a tower, for YOLOS to run."""
+    vit = encoder.vit
+    blocks = getattr(vit, "layers", None) or getattr(getattr(vit, "encoder", None), "layer", None)
+    registers = getattr(vit.config, "num_register_tokens", 0)
+    if not blocks or registers:
+        raise ValueError(
+            f"Detection: the tower is a {type(vit).__name__}, whose tokens are not a class token and patches "
+            "as YOLOS has them: set image_encoder.init_args.pretrained to a ViT, to a DINOv2 without "
+            "registers, or to null"
+        )
+    return blocks

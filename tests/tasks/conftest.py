@@ -94,3 +94,14 @@ def tokenizer_for_words() -> Any:
         "large",
     ]
     return BertTokenizerFast(vocab={word: i for i, word in enumerate(words)})
+
+
+@pytest.fixture(scope="session")
+def dinov2(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The directory of a tiny random DINOv2 for colour images of 56 px, in patches of 14."""
+    from transformers import Dinov2Config, Dinov2Model
+
+    directory = tmp_path_factory.mktemp("dinov2")
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    Dinov2Model(Dinov2Config(**sizes, image_size=56, patch_size=14)).save_pretrained(directory)
+    return str(directory)

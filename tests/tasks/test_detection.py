@@ -94,6 +94,42 @@ def test_it_runs_the_towers_own_blocks_and_learns() -> None:
         model.targets({"image": image})
 
 
+def test_it_runs_the_blocks_of_dinov2(dinov2: str) -> None:
+    tower = ViTEncoder(42, 14, 16, 2, 2, pretrained=dinov2, mean=0.5, std=0.5).eval()
+    model = Detection(tower, ("mass",), tokens=3).eval()
+    model._columns = [0]
+    model.take_places()
+    assert model.detector.vit.encoder.layer[1] is tower.vit.encoder.layer[1]
+    boxes = torch.tensor([[0.5, 0.5, 0.4, 0.2]])
+    batch = {
+        "image": torch.rand(2, 1, 42, 42),
+        "boxes": [boxes, boxes[:0]],
+        "box_concepts": [torch.tensor([0]), torch.tensor([], dtype=torch.int64)],
+    }
+    found = model._detect(batch)
+    assert found.pred_boxes.shape == (2, 3, 4)
+    found.loss.backward()
+    assert tower.vit.encoder.layer[0].mlp.fc1.weight.grad.abs().max() > 0
+    idle = {name for name, p in model.named_parameters() if p.requires_grad and p.grad is None}
+    assert all(name.startswith("image_encoder.projection") for name in idle), idle
+    # Where no token attends to another, the tower's own features have to come out.
+    for block in tower.vit.encoder.layer:
+        torch.nn.init.zeros_(block.attention.o_proj.weight)
+    own = tower(batch).local
+    torch.testing.assert_close(model._detect(batch).last_hidden_state[:, 1:-3], own, atol=1e-5, rtol=1e-4)
+
+
+def test_towers_with_register_tokens_are_refused(tmp_path: Path) -> None:
+    from transformers import Dinov2WithRegistersConfig, Dinov2WithRegistersModel
+
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = Dinov2WithRegistersConfig(**sizes, image_size=28, patch_size=14)
+    Dinov2WithRegistersModel(config).save_pretrained(tmp_path)
+    tower = ViTEncoder(28, 14, 16, 1, 2, pretrained=str(tmp_path))
+    with pytest.raises(ValueError, match=r"Dinov2WithRegistersModel.*without registers"):
+        Detection(tower, ("mass",))
+
+
 def test_every_box_of_a_table_is_a_true_box(tmp_path: Path) -> None:
     overlapping = [(10, 10, 40, 40), (30, 30, 40, 40)]
     unequal = [(100, 100, 300, 300), (420, 420, 80, 80)]  # the small one has 7 % of the area of both
