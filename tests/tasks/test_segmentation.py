@@ -40,8 +40,37 @@ def test_every_part_of_the_decoder_is_used() -> None:
     assert logits.shape == (2, 2, 32, 32)
     logits.sum().backward()
     assert all(p.grad is not None for p in decoder.parameters())
-    with pytest.raises(ValueError, match="patch_size 12"):
-        UnetrDecoder(16, 12, 2)
+    with pytest.raises(ValueError, match="patch_size 1 needs no decoder"):
+        UnetrDecoder(16, 1, 2)
+
+
+@pytest.mark.parametrize(("patch", "size"), [(14, 42), (12, 48), (7, 28)])
+def test_patches_of_any_size_are_decoded_in_their_places(patch: int, size: int) -> None:
+    torch.manual_seed(0)
+    decoder, side = UnetrDecoder(16, patch, 1, channels=4).eval(), size // patch
+    # All maps light up in the last patch alone, so that is where the decoder's output has to change.
+    dark = [torch.zeros(1, 16, side, side) for _ in range(2)]
+    lit = [map_.clone() for map_ in dark]
+    for map_ in lit:
+        map_[:, :, -1, -1] = 5
+    image = torch.zeros(1, 1, size, size)
+    with torch.no_grad():
+        changed = (decoder(image, lit) - decoder(image, dark)).abs()[0, 0]
+    assert changed.shape == (size, size)
+    assert changed[-patch:, -patch:].mean() > 2 * changed[:patch, :patch].mean()
+
+
+def test_it_segments_with_a_dinov2_tower(dinov2: str) -> None:
+    tower = ViTEncoder(42, 14, 16, 2, 2, pretrained=dinov2)
+    model = Segmentation(tower, ("mass",), channels=4)
+    model._columns = [0]
+    mask = torch.zeros(2, 1, 42, 42, dtype=torch.bool)
+    mask[:, :, 5:20, 5:20] = True
+    batch = {"image": torch.rand(2, 1, 42, 42), "masks": list(mask), "mask_concepts": [torch.tensor([0])] * 2}
+    logits, _ = model._forward(batch)
+    assert logits.shape == (2, 1, 42, 42)
+    model._loss(logits, model.targets(batch)).backward()
+    assert tower.vit.encoder.layer[0].mlp.fc1.weight.grad.abs().max() > 0
 
 
 def test_it_learns_where_a_finding_is_with_a_frozen_tower() -> None:
