@@ -197,7 +197,7 @@ class KnownPairs:
         return functional.one_hot(nearest, len(self.texts)).float()
 
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
-        known = [self.texts.index(text) if text in self.texts else hash(text) % 7 for text in texts]
+        known = [self.texts.index(text) if text in self.texts else len(text) % len(self.texts) for text in texts]
         return functional.one_hot(torch.tensor(known), len(self.texts)).float()
 
     def describe(self) -> dict[str, Any]:
@@ -242,7 +242,7 @@ def test_reports_of_other_patients_are_found_by_a_model_that_can_tell(archive: P
 def test_images_without_reports_are_no_copies_of_each_other(archive: Path, tmp_path: Path) -> None:
     with (tmp_path / "table.csv").open("w", newline="") as file:
         csv.writer(file).writerows(
-            [["image", "label"], *([f"{k}.png", "mass"] for k in (0, 1, 2, 11, 12, 13))]
+            [["image", "label"], *([f"{k}.png", "Mass"] for k in (0, 1, 2, 11, 12, 13))]
         )
     config = {
         "data": {
@@ -252,7 +252,7 @@ def test_images_without_reports_are_no_copies_of_each_other(archive: Path, tmp_p
                 "image_root": str(archive),
                 "image_size": 64,
                 "columns": {"image": "image"},
-                "labels": {"columns": "label"},
+                "labels": {"columns": "label", "vocabulary": "nih"},
                 "artifacts_dir": str(tmp_path / "artifacts"),
             },
         }
