@@ -197,7 +197,9 @@ class KnownPairs:
         return functional.one_hot(nearest, len(self.texts)).float()
 
     def embed_texts(self, texts: Sequence[str]) -> Tensor:
-        known = [self.texts.index(text) if text in self.texts else len(text) % len(self.texts) for text in texts]
+        known = [
+            self.texts.index(text) if text in self.texts else len(text) % len(self.texts) for text in texts
+        ]
         return functional.one_hot(torch.tensor(known), len(self.texts)).float()
 
     def describe(self) -> dict[str, Any]:

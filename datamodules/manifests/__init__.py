@@ -2,6 +2,7 @@
 
 from datamodules.manifests.manifest import Manifest
 from datamodules.manifests.mimic_cxr import MimicCxr
+from datamodules.manifests.nih_chestxray14 import NihChestXray14
 from datamodules.manifests.open_i import OpenI
 from datamodules.manifests.rsna_pneumonia import RsnaPneumonia
 from datamodules.manifests.siim_pneumothorax import SiimPneumothorax
@@ -13,6 +14,7 @@ __all__ = [
     "Derived",
     "Manifest",
     "MimicCxr",
+    "NihChestXray14",
     "OpenI",
     "RsnaPneumonia",
     "SiimPneumothorax",

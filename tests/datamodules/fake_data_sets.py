@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from tests.nih_table import HEADER, nih_rows
+
 MIMIC_REPORT = """\
                                  FINAL REPORT
  EXAMINATION:  CHEST (PA AND LAT)
@@ -142,6 +144,17 @@ def chexpert_plus(root: Path) -> None:
         "section_impression", "split",
     ]  # fmt: skip
     write_csv(root / "df_chexpert_plus_240401.csv", header, rows)
+
+
+def nih_chestxray14_official(root: Path) -> None:
+    rows = nih_rows(66)  # two images a patient
+    for i, (name, *_) in enumerate(rows):
+        picture(root / f"images_{i % 12 + 1:03}" / "images" / name, i)
+    write_csv(root / "Data_Entry_2017_v2020.csv", HEADER, rows)
+    names = [row[0] for row in rows]
+    # The lists are those of the whole data set: this part lacks the last image of each.
+    (root / "train_val_list.txt").write_text("\n".join([*names[:60], "00030805_000.png"]))
+    (root / "test_list.txt").write_text("\n".join([*names[60:], "00030804_000.png"]) + "\n")
 
 
 def rsna_pneumonia(root: Path) -> None:

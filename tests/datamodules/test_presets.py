@@ -24,8 +24,8 @@ from tests.datamodules import fake_data_sets
 
 ROOT = Path(__file__).resolve().parents[2]
 PRESETS = [
-    "mimic_cxr", "chexpert", "chexpert_plus", "rsna_pneumonia", "siim_pneumothorax", "padchest", "vindr_cxr",
-    "open_i", "covidx",
+    "mimic_cxr", "chexpert", "chexpert_plus", "nih_chestxray14_official", "rsna_pneumonia",
+    "siim_pneumothorax", "padchest", "vindr_cxr", "open_i", "covidx",
 ]  # fmt: skip
 HERE = "THE-FOLDER"
 Open = Callable[..., Any]
@@ -134,6 +134,18 @@ def test_chexpert_plus(whole: Open) -> None:
     assert len(names(data, "train") + names(data, "val")) == 26, "the empty report is set aside"
     (sample,) = data.source("test").samples([0])
     assert sample.report.text == "FINDINGS: The lungs are clear. IMPRESSION: No acute disease."
+
+
+def test_nih_chestxray14_by_its_official_split(whole: Open) -> None:
+    data = whole("nih_chestxray14_official")
+    assert names(data, "test") == [f"{30 + i // 2:08}_{i % 2:03}.png" for i in range(6)]
+    patients = {split: {name[:8] for name in names(data, split)} for split in ("train", "val")}
+    assert len(names(data, "train") + names(data, "val")) == 60
+    assert not patients["train"] & patients["val"] and len(set.union(*patients.values())) == 30
+    assert 1 <= len(patients["val"]) <= 6
+    first, second = data.source("test").samples([0, 1])
+    assert present(data, first) == {"no_finding"} and present(data, second) == {"pleural_effusion", "edema"}
+    assert len(concepts(data, second)) == 15 and (first.view, second.view) == (0, 1)
 
 
 def test_rsna_pneumonia(whole: Open) -> None:
@@ -295,6 +307,7 @@ MISSING = {
     ],
     "chexpert": ["train.csv", "valid.csv"],
     "chexpert_plus": ["df_chexpert_plus_240401.csv"],
+    "nih_chestxray14_official": ["Data_Entry_2017_v2020.csv", "train_val_list.txt", "test_list.txt"],
     "rsna_pneumonia": ["stage_2_train_labels.csv", "stage_2_detailed_class_info.csv", "stage_2_train_images"],
     "siim_pneumothorax": ["train-rle.csv", "dicom-images-train"],
     "padchest": ["PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv.gz"],
@@ -343,6 +356,26 @@ def test_a_missing_list_is_named_with_its_source_and_terms(broken: Open, name: s
             "chexpert_plus",
             rewrite("df_chexpert_plus_240401.csv", "section_findings", "findings"),
             "did you mean",
+        ),
+        (
+            "nih_chestxray14_official",
+            rewrite("train_val_list.txt", "00000003_001.png\n", ""),
+            r"row 8, .*'00000003_001\.png': stands in none of train_val_list\.txt, test_list\.txt \(1 such",
+        ),
+        (
+            "nih_chestxray14_official",
+            rewrite("test_list.txt", "00030804_000.png", "00000000_000.png\n00000000_001.png"),
+            r"row 1, column 'Image Index', value '00000000_000\.png': stands in both of .*\(2 such rows\)",
+        ),
+        (
+            "nih_chestxray14_official",
+            lambda root: (root / "test_list.txt").write_text(""),
+            r"test_list\.txt: has no rows",
+        ),
+        (
+            "nih_chestxray14_official",
+            rewrite("Data_Entry_2017_v2020.csv", "Image Index", "Image"),
+            r"no column 'Image Index'; did you mean 'Image'\?",
         ),
         (
             "rsna_pneumonia",
