@@ -49,7 +49,8 @@ class BatchDataModule(LightningDataModule):
         unpaired: Whether training reads the reports of other patients than it sees, for objectives that need
             no pairs.
         label_fraction: Share of the training patients that are trained on, in (0, 1]: 0.01, 0.1 and 1 are
-            usual. A smaller share is part of a larger one; other seeds choose others. Evaluation keeps all.
+            usual. A smaller share is part of a larger one; other seeds choose others. An epoch has as many
+            samples as with all, for curves over labels at equal steps. Evaluation keeps all.
 
     Attributes:
         tokenizer: A `transformers.BertTokenizerFast` once set up; None for image-only data.
@@ -134,7 +135,7 @@ class BatchDataModule(LightningDataModule):
         """Full batches of the current epoch, the same number on every rank.
 
         Raises:
-            ValueError: If a step would hold too few samples, or an epoch no step.
+            ValueError: If a step would hold too few samples, or an epoch no step or more than there are.
         """
         rank, world = self._rank_and_world()
         if self.batch_size * world < self.least_samples_in_step:
@@ -144,11 +145,15 @@ class BatchDataModule(LightningDataModule):
                 f"batch_size={self.least_samples_in_step} or more."
             )
         source = self.source("train")
+        epoch_size = len(source) if self.epoch_size is None else self.epoch_size
+        if not 0 < epoch_size <= len(source):
+            raise ValueError(
+                f"an epoch of {epoch_size} samples cannot be taken from {len(source)}; give 1 to "
+                f"{len(source)}."
+            )
         if self.label_fraction < 1:
             source = SubsetSource(source, labelled(source.groups(), self.label_fraction, self.seed))
-        sampler = EpochSampler(
-            len(source), self.batch_size, self.seed, self.epoch_size, rank, world, self.echo
-        )
+        sampler = EpochSampler(len(source), self.batch_size, self.seed, epoch_size, rank, world, self.echo)
         return EpochLoader(
             self._dataset(source, self.augmentation, self.text_views, self.image_views, self.unpaired),
             batch_size=self.batch_size,

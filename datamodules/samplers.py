@@ -16,7 +16,7 @@ from torch.utils.data import DistributedSampler
 
 Key = tuple[int, int]
 """Number of the showing and index of a sample. The number is the epoch; where an epoch shows its samples
-several times, epoch × echo + 0, 1 …"""
+``n`` times, epoch × n + 0, 1 …"""
 
 ECHO_SPAN = 12
 """A sample is shown again a multiple of so many batches later: 1, 2, 3, 4, 6 or 12 workers meet their own."""
@@ -31,6 +31,9 @@ class EpochSampler(DistributedSampler[Key]):
     not fill a slice sits out this pass (another part in the next). In step ``s`` the ranks together hold the
     ``s``-th part of the slice, so that a step's samples depend on ranks × batch_size only.
 
+    An epoch of more than ``size`` samples is several passes, each in an order of its own; the last is cut
+    short. So few samples are trained on for as many steps as many.
+
     Data echoing (Choi et al. 2019, arXiv:1907.05550): a slice may hold ``epoch_size / echo`` samples, each of
     which is shown ``echo`` times, in other company and with other augmentations, on the same rank and soon
     enough for its worker to have it at hand. Where making a sample costs as much as learning from it, that is
@@ -40,7 +43,7 @@ class EpochSampler(DistributedSampler[Key]):
         size: Number of samples.
         batch_size: Samples of one rank in a step.
         seed: Seed of the order.
-        epoch_size: Samples of an epoch over all ranks, ≤ ``size``; None takes all.
+        epoch_size: Samples of an epoch over all ranks; None takes each once.
         rank: Number of this process.
         world: Number of processes.
         echo: How often an epoch shows each of its samples.
@@ -66,12 +69,9 @@ class EpochSampler(DistributedSampler[Key]):
         self.echo = echo
         if echo < 1:
             raise ValueError(f"echo={echo}: an epoch shows each of its samples; give 1 (no echo) or more.")
-        if not 0 < self.epoch_size <= size:
-            raise ValueError(
-                f"an epoch of {self.epoch_size} samples cannot be taken from {size}; give 1 to {size}."
-            )
+        self.passes = -(-(self.epoch_size // echo) // size)
         self.steps = self.epoch_size // echo // (world * batch_size) * echo
-        if self.steps == 0:
+        if self.steps < 1:
             raise ValueError(
                 f"an epoch of {self.epoch_size} samples is less than one step of {world} × {batch_size} "
                 f"(ranks × batch_size){f', shown {echo} times (echo)' if echo > 1 else ''}; lower batch_size "
@@ -95,11 +95,15 @@ class EpochSampler(DistributedSampler[Key]):
         return count if epoch == self.epoch else 0
 
     def slice(self, epoch: int) -> npt.NDArray[np.int64]:
-        """Return the samples of an epoch over all ranks, each once."""
+        """Return what an epoch draws over all ranks, before any echo: its pass × ``size`` + index."""
         length = self.epoch_size // self.echo
-        number, part = divmod(epoch, self.size // length)
-        order = np.random.default_rng((self.seed, number)).permutation(self.size)
-        return order[part * length : (part + 1) * length]
+        number, part = divmod(epoch, max(1, self.size // length))
+        orders = [
+            turn * self.size
+            + np.random.default_rng((self.seed, self.passes * number + turn)).permutation(self.size)
+            for turn in range(self.passes)
+        ]
+        return np.concatenate(orders)[part * length : (part + 1) * length]
 
     def _keys(self, epoch: int) -> npt.NDArray[np.int64]:
         """Return the keys of an epoch in order over all ranks, (sample, 2)."""
@@ -111,8 +115,9 @@ class EpochSampler(DistributedSampler[Key]):
             rows = min(ECHO_ROWS, max(1, len(fresh) // ECHO_SPAN))
             group, fresh = fresh[: rows * ECHO_SPAN], fresh[rows * ECHO_SPAN :]
             for showing in range(self.echo):
-                numbers = np.full(group.size, self.echo * epoch + showing)
-                parts.append(np.stack([numbers, group.ravel()], axis=1))
+                turn, index = np.divmod(group.ravel(), self.size)
+                numbers = self.echo * (self.passes * epoch + turn) + showing
+                parts.append(np.stack([numbers, index], axis=1))
                 if rows > 1:  # each place of a step is dealt out anew among batches a span apart
                     columns = rng.permuted(group.reshape(rows, -1), axis=0)
                     group = columns.reshape(group.shape)

@@ -65,7 +65,7 @@ class SyntheticPairs(BatchDataModule):
         twins: Whether batches hold the counterfactual twin of each pair: the same patient with one finding
             switched off, and the report of that (see `TwinSynthesizer`). Twins go through the cache too.
         questions: Asks a closed question about each image; batches then encode it instead of the report.
-        label_fraction: Share of the training pairs that are trained on, in (0, 1].
+        label_fraction: Share of the training pairs that are trained on, in (0, 1]; epochs stay as long.
 
     Raises:
         TypeError: If twins are asked for, but the image maker cannot switch a finding off.

@@ -65,7 +65,7 @@ class TableImages(BatchDataModule):
         text_views: What training reads of a report, one text a view: each is compared with the image, which
             is encoded once. None reads all of it.
         augmentation: How training changes images; None leaves them.
-        label_fraction: Share of the training patients that are trained on, in (0, 1].
+        label_fraction: Share of the training patients that are trained on, in (0, 1]; epochs stay as long.
     """
 
     reports_required = False

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,6 +28,17 @@ def test_epochs_walk_a_permutation_slice_by_slice(size: int, data: st.DataObject
         flat = list(itertools.chain(*walked))
         assert all(len(part) == epoch_size for part in walked)
         assert len(set(flat)) == len(flat) and set(flat) <= set(range(size)), "no sample twice in a pass"
+
+
+@given(size=st.integers(4, 60), epoch=st.integers(0, 9), data=st.data())
+def test_an_epoch_within_the_samples_is_a_slice_of_one_permutation(
+    size: int, epoch: int, data: st.DataObject
+) -> None:
+    """Runs are repeated, and resumed, from their seed: this order is for ever."""
+    length = data.draw(st.integers(1, size))
+    number, part = divmod(epoch, size // length)
+    order = np.random.default_rng((5, number)).permutation(size)[part * length : (part + 1) * length]
+    assert indices(EpochSampler(size, 1, 5, length), epoch) == order.tolist()
 
 
 def test_an_epoch_is_a_pure_function_of_seed_and_epoch() -> None:
@@ -60,6 +72,36 @@ def test_ranks_share_an_epoch_in_full_batches(
 def keys(sampler: EpochSampler, epoch: int) -> list[tuple[int, int]]:
     sampler.set_epoch(epoch)
     return list(sampler)
+
+
+@given(
+    size=st.integers(1, 20),
+    world=st.integers(1, 4),
+    batch=st.integers(1, 8),
+    epoch=st.integers(0, 3),
+    extra=st.integers(1, 100),
+)
+def test_an_epoch_of_more_samples_than_there_are_is_shuffled_pass_after_pass(
+    size: int, world: int, batch: int, epoch: int, extra: int
+) -> None:
+    epoch_size = max(size, world * batch) + extra
+    parts = [keys(EpochSampler(size, batch, 3, epoch_size, rank, world), epoch) for rank in range(world)]
+    whole = [key for step in zip(*parts, strict=True) for key in step]
+    assert whole == keys(EpochSampler(size, world * batch, 3, epoch_size), epoch), "whatever the ranks"
+    assert len(whole) == epoch_size // (world * batch) * world * batch
+    passes = [whole[i : i + size] for i in range(0, len(whole), size)]
+    for one in passes[:-1]:
+        assert len({number for number, _ in one}) == 1 and {index for _, index in one} == set(range(size))
+    later = keys(EpochSampler(size, world * batch, 3, epoch_size), epoch + 1)
+    assert len({*whole, *later}) == 2 * len(whole), "no sample looks the same twice: ranks are disjoint"
+
+
+def test_passes_differ_in_their_order_and_echo_as_others_do() -> None:
+    whole = keys(EpochSampler(30, 30, 3, 90), 0)
+    assert len({tuple(index for _, index in whole[i : i + 30]) for i in (0, 30, 60)}) == 3
+    echoed = keys(EpochSampler(3, 6, 3, 48, echo=2), 1)
+    assert len(set(echoed)) == len(echoed) == 48
+    assert {index for _, index in echoed} == {0, 1, 2}
 
 
 @given(steps=st.integers(1, 60), echo=st.integers(2, 3), epoch=st.integers(0, 3), extra=st.integers(0, 5))
@@ -117,7 +159,6 @@ def test_resuming_leaves_out_what_was_seen_in_that_epoch_only() -> None:
     [
         ({"size": 6, "batch_size": 4, "world": 2}, r"less than one step of 2 × 4 .*lower batch_size"),
         ({"size": 3, "batch_size": 1, "world": 8}, "less than one step of 8 × 1"),
-        ({"size": 6, "batch_size": 4, "epoch_size": 7}, "epoch of 7 samples cannot be taken from 6"),
         ({"size": 6, "batch_size": 4, "epoch_size": 0}, "epoch of 0 samples"),
     ],
 )

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from jsonargparse import ArgumentParser
+from lightning.pytorch import LightningDataModule
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from callbacks.curve_pictures import curves
@@ -16,6 +18,7 @@ from lightning_modules import FineTune, ViTEncoder
 from lightning_modules.downstream.fine_tune import masked_cross_entropy
 from lightning_modules.optimization import layer_wise_groups
 from main import main
+from scripts.experiments import resolved_config
 
 ROOT = Path(__file__).resolve().parents[2]
 BEST = "monitor: val/fine_tune/auroc_macro, mode: max"
@@ -75,14 +78,29 @@ def test_a_label_fraction_takes_whole_patients_and_nests() -> None:
     assert set(labelled(groups, 0.1, 1)) != set(ten) and len(labelled(groups, 1.0, 0)) == 600
 
 
+@pytest.mark.parametrize("task", ["fine_tune", "segmentation", "detection"])
+def test_few_labels_are_trained_on_for_as_many_steps(task: str) -> None:
+    layers = ("-c", "configs/pretrain.yaml", "-c", f"configs/tasks/{task}.yaml")
+    loaders = {}
+    for fraction in (0.01, 0.1, 1.0):
+        config = resolved_config("fit", *layers, f"--data.init_args.label_fraction={fraction}")
+        parser = ArgumentParser(exit_on_error=False)
+        parser.add_subclass_arguments(LightningDataModule, "data")
+        data = parser.instantiate_classes(parser.parse_object({"data": config["data"]})).data
+        loaders[fraction] = data.train_dataloader()
+    assert len({len(loader) for loader in loaders.values()}) == 1 < len(loaders[1.0])
+    pairs = loaders[1.0].sampler.size
+    assert [loader.sampler.size for loader in loaders.values()] == [pairs // 100, pairs // 10, pairs]
+
+
 def test_fine_tuning_starts_from_the_tower_and_is_tested_without_it(
     train: Callable[..., Any], weights: str, pretrained: Path, tmp_path: Path
 ) -> None:
-    summary, directory = train("fine_tune", weights, CALLBACKS, "--data.init_args.label_fraction=0.5")
+    summary, directory = train("fine_tune", weights, CALLBACKS, "--data.init_args.label_fraction=0.01")
     assert (
         0 <= summary["val/fine_tune/auroc_macro"] <= 1 and "intervals" in summary["details"]["val/fine_tune"]
     )
-    assert summary["details"]["fit/run"]["samples_seen"] == 32  # half of 32 pairs, twice
+    assert summary["details"]["fit/run"]["samples_seen"] == 64, "one label, but two epochs of 32 pairs"
     assert (directory / "pictures" / "val_fine_tune_curves.png").exists()
     saved = torch.load(directory / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     tower = torch.load(pretrained / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
