@@ -62,12 +62,28 @@ class CommandLine(LightningCLI):
         """Choose the run's directory and hand it to the trainer and to every logger."""
         subcommand = str(self.subcommand)
         config = self.config[subcommand]
+        check_checkpoint(config.get("ckpt_path"))
         directory = str(free_directory(Path(config.run_dir, "" if subcommand == "fit" else subcommand)))
         config.trainer.default_root_dir = directory
         loggers = config.trainer.logger
         for logger in loggers if isinstance(loggers, list) else [loggers]:
             if "save_dir" in getattr(logger, "init_args", {}):
                 logger.init_args.save_dir = directory
+
+
+def check_checkpoint(path: str | None) -> None:
+    """Refuse a checkpoint that is not there, before a directory is made for the run.
+
+    Args:
+        path: Value of `--ckpt_path`: a file, a URL, or one of Lightning's words (``best``, ``last`` …).
+
+    Raises:
+        SystemExit: Naming the checkpoints that lie beside it.
+    """
+    if path is None or "://" in path or not path.endswith(".ckpt") or Path(path).exists():
+        return
+    beside = sorted(str(file) for file in Path(path).parent.glob("*.ckpt"))
+    raise SystemExit(f"--ckpt_path={path}: no such file. Beside it: {', '.join(beside) or 'no checkpoint'}")
 
 
 def free_directory(wanted: Path) -> Path:

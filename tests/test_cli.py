@@ -72,6 +72,14 @@ def test_a_saved_configuration_and_a_checkpoint_are_enough_to_test(run: Path) ->
     assert {path: path.read_bytes() for path in before} == before
 
 
+def test_a_checkpoint_that_is_not_there_leaves_nothing_behind(run: Path) -> None:
+    before = sorted(run.iterdir())
+    wrong = run / "checkpoints" / "bset.ckpt"
+    with pytest.raises(SystemExit, match=r"bset\.ckpt: no such file\. Beside it: .*best\.ckpt, .*last\.ckpt"):
+        main(["test", "-c", str(run / "config.yaml"), f"--ckpt_path={wrong}"])
+    assert sorted(run.iterdir()) == before
+
+
 def test_a_second_run_takes_the_next_directory_and_keeps_the_first(tmp_path: Path, artifacts: str) -> None:
     args = ["fit", *BASE, *LEAN, CSV, artifacts, f"--run_dir={tmp_path / 'fit'}", "--trainer.max_epochs=1"]
     main([*args, "--model.init_args.learning_rate=0.5"])
