@@ -69,6 +69,7 @@ def two_arms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(comparison, "ARMS", tmp_path / "arms")
 
 
+@pytest.mark.timeout(400)  # two arms, fitted, tested and tested again
 @pytest.mark.usefixtures("two_arms")
 def test_the_comparison_is_complete_resumable_and_shares_its_pairs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -24,7 +24,8 @@ ROOT = Path(__file__).resolve().parents[2]
 GENERATORS = ("variational", "adversarial", "autoencoder", "latent_diffusion", "stable_diffusion")
 REPORTS = ("chexpert_plus", "mimic_cxr", "open_i")
 LABELS = (
-    "chexpert", "covidx", "nih_chestxray14", "padchest", "rsna_pneumonia", "siim_pneumothorax", "vindr_cxr",
+    "chexpert", "covidx", "nih_chestxray14", "nih_chestxray14_official", "padchest", "rsna_pneumonia",
+    "siim_pneumothorax", "vindr_cxr",
 )  # fmt: skip
 # Every preset with a generator that reads prompts and with one that does not; the others with one of each.
 PAIRS = sorted(
