@@ -121,9 +121,9 @@ def compare(
         ValueError: If an arm is not known, or the arms are not trained alike or not tested on the same pairs.
     """
     arms = experiments(scale, seeds, out, cache, precision, pairs)
-    check_equal({name: runs[0].config() for name, runs in arms.items()}, EQUAL)
     if unknown := set(only or ()) - set(arms):
         raise ValueError(f"no such arms: {sorted(unknown)}. There are {list(arms)}")
+    check_equal({name: runs[0].config() for name, runs in arms.items()}, EQUAL)
     here = {name: runs for name, runs in arms.items() if only is None or name in only}
     results = run_all(here, list(METRICS.values()), out / "runs.csv")
     note = (
