@@ -17,16 +17,6 @@ from callbacks.retrieval_pictures import precision_curves
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-CHEXPERT_OTHERS = (
-    "enlarged_cardiomediastinum",
-    "fracture",
-    "lung_lesion",
-    "lung_opacity",
-    "pleural_other",
-    "pneumonia",
-    "pneumothorax",
-    "support_devices",
-)
 CHEXPERT_5 = ("atelectasis", "cardiomegaly", "consolidation", "edema", "pleural_effusion")
 
 
@@ -37,7 +27,7 @@ class ClassRetrieval(Evaluation):
     have exactly one of five classes, equally many of each; the share of the k candidates most similar to a
     query that are of its class. A query's own partner is among them, as there. The first samples by index of
     each class are taken, as many as the rarest class has, at most `per_class`. There the other eight labels
-    of CheXpert have to be absent as well: ``others: CHEXPERT_OTHERS``, on its own labels.
+    of CheXpert have to be absent as well: name them as ``others``.
 
     Figures: ``{i2t,t2i}_p@k``, means over queries; chance is one over the number of classes.
 

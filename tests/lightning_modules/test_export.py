@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -119,12 +120,9 @@ def test_plain_towers_load_and_classify_without_this_project(exported: Any, tmp_
         "assert not [name for name in sys.modules if name.startswith('lightning_modules')]\n"
         "print(json.dumps(found))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, env=offline()
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+    printed = elsewhere(code, tmp_path)
     expected = scores(model, picture(7, (40, SIZE)), ["left mass", "no effusion"])
-    assert_scores(done.stdout, expected)
+    assert_scores(printed, expected)
 
 
 def test_the_standard_towers_reload_without_this_project(tokenizer: Any, tmp_path: Path) -> None:
@@ -155,10 +153,7 @@ def test_the_standard_towers_reload_without_this_project(tokenizer: Any, tmp_pat
         "assert not [name for name in sys.modules if name.startswith('lightning_modules')]\n"
         "torch.save([found.image_embeds.detach(), found.text_embeds.detach()], 'features.pt')"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, env=offline()
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+    elsewhere(code, tmp_path)
     image, text = torch.load(tmp_path / "features.pt", weights_only=True)
     torch.testing.assert_close(image, model.encode_image(pixels(picture(7))), atol=1e-5, rtol=0)
     torch.testing.assert_close(text, model.encode_text(TEXTS), atol=1e-5, rtol=0)
@@ -177,10 +172,18 @@ def test_the_towers_of_the_recipe_classify_where_the_project_is_imported(exporte
     assert {entry["label"]: pytest.approx(entry["score"], abs=1e-4) for entry in found} == expected
 
 
-def offline() -> dict[str, str]:
-    import os
-
-    return {**{k: v for k, v in os.environ.items() if k != "PYTHONPATH"}, "HF_HUB_OFFLINE": "1"}
+def elsewhere(code: str, directory: Path) -> str:
+    """What code prints in a process of its own, offline and without this project on its path."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        env=kept | {"HF_HUB_OFFLINE": "1"},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
 
 
 def scores(model: DualEncoder, image: Image.Image, labels: list[str]) -> dict[str, float]:
