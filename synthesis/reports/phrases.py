@@ -22,12 +22,12 @@ from synthesis.strict_yaml import Entry
 
 Context: TypeAlias = Mapping[str, str | None]
 """Feature → value; a missing feature counts as None."""
-Phrasing: TypeAlias = tuple["str | list[Phrasing]", ...]
+Phrasing: TypeAlias = "tuple[str | list[Phrasing], ...]"
 """A compiled template: texts, and choices among phrasings."""
 Slots: TypeAlias = Mapping[str, tuple["Alternative", ...]]
 
 _TOKEN = re.compile(r"\{(?P<slot>\w+)\}|(?P<mark>[\[\]|])|(?P<text>[^\[\]|{}]+)|(?P<stray>[{}])")
-_Template: TypeAlias = tuple["str | _Slot | list[_Template]", ...]
+_Template: TypeAlias = "tuple[str | _Slot | list[_Template], ...]"
 
 
 @dataclass(frozen=True)
