@@ -60,18 +60,25 @@ def read_manifest(directory: Path, recipe: Mapping[str, Any] | None) -> dict[str
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """Say key by key in what two recipes differ, one line a key."""
-    before, after = dict(_flat(old)), dict(_flat(new))
-    keys = [key for key in {**before, **after} if before.get(key, _ABSENT) != after.get(key, _ABSENT)]
-    return "\n".join(f"  {key}: {before.get(key, _ABSENT)} → {after.get(key, _ABSENT)}" for key in keys)
+    """Say key by key in what two recipes differ, one line a key; a part that only one has is one line."""
+    return "\n".join(f"  {key}: {before} → {after}" for key, before, after in _differing(old, new))
 
 
-def _flat(content: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    if isinstance(content, Mapping) and content:
-        for key, value in content.items():
-            yield from _flat(value, f"{prefix}.{key}" if prefix else str(key))
-    else:
-        yield prefix, json.dumps(content)
+def _differing(
+    old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, str, str]]:
+    for key in {**old, **new}:
+        before, after = old.get(key, _ABSENT), new.get(key, _ABSENT)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            yield from _differing(before, after, f"{prefix}{key}.")
+        elif before != after:
+            yield f"{prefix}{key}", _brief(before), _brief(after)
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return str(value.get("class_path", f"{{{', '.join(value)}}}"))
+    return str(value) if value is _ABSENT else json.dumps(value)
 
 
 def check_size(path: Path, size: int) -> None:

@@ -25,6 +25,7 @@ from synthesis.cache import (
     recipe,
     split_directory,
 )
+from synthesis.cache.manifest import differences
 from synthesis.case import Case
 from synthesis.corruption import ClinicSynthesizer
 from synthesis.pairs import Pair, PairSynthesizer, code_sha256
@@ -275,6 +276,18 @@ def test_a_new_recipe_says_how_it_differs_from_the_nearest_cache(
 ) -> None:
     fill(copy.parents[1], synthesizer, "train", 2, seed=9, shard_pairs=SHARD, progress=False)
     assert "seed: 0 → 9" in caplog.text
+
+
+def test_a_part_that_one_recipe_lacks_is_one_line() -> None:
+    plain = {"seed": 0, "synthesizer": {"class_path": "Pairs", "sampler": {"rate": 0.1}, "filters": []}}
+    twins = {"seed": 0, "synthesizer": {"twins_of": plain["synthesizer"], "notes": {"a": 1, "b": 2}}}
+    assert differences(plain, twins).splitlines() == [
+        '  synthesizer.class_path: "Pairs" → (absent)',
+        "  synthesizer.sampler: {rate} → (absent)",
+        "  synthesizer.filters: [] → (absent)",
+        "  synthesizer.twins_of: (absent) → Pairs",
+        "  synthesizer.notes: (absent) → {a, b}",
+    ]
 
 
 def flip_a_byte(path: Path) -> None:
