@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+# Where a title stands over an axes without ticks: matplotlib finds the same, in a third of a sheet's time.
+TITLE = 1.0
 COLOURS = ("#ff7f2a", "#4da3ff", "#3fc46a", "#ff5cc0", "#ffd92f", "#17becf")
 INK, GREY = "#222222", "#888888"
 
@@ -185,7 +187,7 @@ def show_pair(axes: Axes, pair: PicturedPair) -> None:
         )
     axes.set_xlim(-0.5, pair.image.shape[1] - 0.5)
     axes.set_ylim(pair.image.shape[0] - 0.5, -0.5)
-    axes.set_title(pair.title, fontsize=7, color=GREY)
+    axes.set_title(pair.title, fontsize=7, color=GREY, y=TITLE)
 
 
 def write_text(axes: Axes, text: str, width: int, lines: int, title: str = "", colour: str = INK) -> None:
@@ -208,7 +210,7 @@ def write_text(axes: Axes, text: str, width: int, lines: int, title: str = "", c
         transform=axes.transAxes,
         parse_math=False,
     )
-    axes.set_title(title, fontsize=7, color=colour, loc="left")
+    axes.set_title(title, fontsize=7, color=colour, loc="left", y=TITLE)
 
 
 def tidy(axes: Axes) -> None:
