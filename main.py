@@ -8,9 +8,11 @@ import warnings
 from itertools import chain, count
 from pathlib import Path
 
+import torch
 from jsonargparse import set_parsing_settings
 from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities import rank_zero_warn
 
 import callbacks  # noqa: F401  imported so that YAML and `--model.help` find the classes by name
 import datamodules  # noqa: F401
@@ -69,6 +71,18 @@ class CommandLine(LightningCLI):
         for logger in loggers if isinstance(loggers, list) else [loggers]:
             if "save_dir" in getattr(logger, "init_args", {}):
                 logger.init_args.save_dir = directory
+
+    def after_fit(self) -> None:
+        """Warn if `--ckpt_path` was of a finished run: Lightning then trains nothing, without a word."""
+        path = self.config["fit"].get("ckpt_path")
+        if path is None or not Path(path).is_file():
+            return
+        step = torch.load(path, map_location="cpu", mmap=True, weights_only=False)["global_step"]
+        if step == self.trainer.global_step:
+            rank_zero_warn(
+                f"nothing was trained: --ckpt_path={path} stands at step {step}, where this configuration "
+                "ends. To go on, give more: --trainer.max_epochs, or max_steps or max_time."
+            )
 
 
 def check_checkpoint(path: str | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,9 @@ def test_resuming_after_an_epoch_equals_the_straight_run_to_the_last_bit(tmp_pat
     main([*args, f"--run_dir={tmp_path / 'straight'}"])
     first, straight = (tmp_path / "straight" / "checkpoints" / f"epoch={n}.ckpt" for n in (0, 1))
     torch.rand(123)  # a fresh process would stand elsewhere in the global stream
-    main([*args, f"--run_dir={tmp_path / 'resumed'}", f"--ckpt_path={first}"])
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="nothing was trained")
+        main([*args, f"--run_dir={tmp_path / 'resumed'}", f"--ckpt_path={first}"])
     resumed = tmp_path / "resumed" / "checkpoints" / "epoch=1.ckpt"
     assert not (tmp_path / "resumed" / "checkpoints" / "epoch=0.ckpt").exists()
     start, one, other = (torch.load(path, weights_only=True) for path in (first, straight, resumed))
@@ -43,6 +46,8 @@ def test_resuming_after_an_epoch_equals_the_straight_run_to_the_last_bit(tmp_pat
     assert one["global_step"] == other["global_step"] == 2 * start["global_step"]
     with pytest.raises(AssertionError):  # the second epoch did change something
         assert_same(one["state_dict"], start["state_dict"])
+    with pytest.warns(UserWarning, match=r"nothing was trained: .*epoch=1\.ckpt stands at step \d+"):
+        main([*args, f"--run_dir={tmp_path / 'again'}", f"--ckpt_path={straight}"])
 
 
 def assert_same(one: object, other: object) -> None:
