@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from synthesis.concept import ENTITY_TYPES, LATERALITIES, NO_FINDING, VIEWS, Concept, Location
@@ -16,30 +17,62 @@ class ConceptReader:
 
     Rules that need more than one concept at a time (cycles, contradictions) are the catalogue's to check.
 
+    A file with ``extends`` adds to another one, named relative to itself: its concepts come after those, and
+    its vocabularies, sources and populations stand beside those. It changes nothing of what it extends.
+
     Args:
         path: The catalogue file.
+        extended_by: The files that extend this one, for the message if they go round in a circle.
 
     Attributes:
-        content: The bytes of the file.
+        content: The bytes of the file, after those of the file that it extends.
         concepts: The concepts, in the order of the file.
 
     Raises:
         YamlError: Naming file, concept, key, value and remedy.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, extended_by: tuple[Path, ...] = ()) -> None:
         root, self.content = Entry.read(path)
-        self._vocabularies = root.texts("vocabularies", least=1)
-        self._sources = {name: self._source(entry) for name, entry in root.named("sources", "source")}
-        populations = root.named("populations", "population")
-        self._populations = {name: self._population(entry) for name, entry in populations}
-        entries = dict(root.named("concepts", "concept"))
-        root.close()
-        if NO_FINDING not in entries:
-            raise YamlError(f"{path}, key concepts: no {NO_FINDING} among them; add it, for normal studies.")
-        self._names = tuple(entries)
+        self._base: Path | None = None
+        self._vocabularies: tuple[str, ...] = ()
+        self._sources: dict[str, tuple[str, str]] = {}
+        self._populations: dict[str, tuple[int, str]] = {}
         self._owners: dict[tuple[str, str], str] = {}
-        self.concepts = [self._concept(name, entry) for name, entry in entries.items()]
+        self.concepts: list[Concept] = []
+        if "extends" in root.keys():
+            self._extend(path, root, (*extended_by, path))
+        self._vocabularies += root.texts("vocabularies", least=0 if self._base else 1)
+        for name, entry in self._new(root, "sources", "source", self._sources):
+            self._sources[name] = self._source(entry)
+        for name, entry in self._new(root, "populations", "population", self._populations):
+            self._populations[name] = self._population(entry)
+        inherited = tuple(concept.name for concept in self.concepts)
+        entries = dict(self._new(root, "concepts", "concept", inherited))
+        root.close(optional=("extends",))
+        self._names = (*inherited, *entries)
+        if NO_FINDING not in self._names:
+            raise YamlError(f"{path}, key concepts: no {NO_FINDING} among them; add it, for normal studies.")
+        self.concepts += [self._concept(name, entry) for name, entry in entries.items()]
+
+    def _extend(self, path: Path, root: Entry, extended_by: tuple[Path, ...]) -> None:
+        """Begin with what another file holds."""
+        value = root.text("extends")
+        self._base = path.parent / value
+        if self._base.resolve() in {file.resolve() for file in extended_by}:
+            raise root.error("extends", value, "leads back to this file; extend another one.")
+        base = ConceptReader(self._base, extended_by)
+        self.content = base.content + self.content
+        self._vocabularies, self.concepts = base._vocabularies, list(base.concepts)
+        self._sources, self._populations = dict(base._sources), dict(base._populations)
+        self._owners = dict(base._owners)
+
+    def _new(self, root: Entry, key: str, what: str, known: Collection[str]) -> Iterator[tuple[str, Entry]]:
+        """Yield the items of a key, of which there may be none in a file that extends another."""
+        for name, entry in root.named(key, what, default=None if self._base is None else {}):
+            if name in known:
+                raise YamlError(f"{entry.where}: {self._base} has it already; choose another name.")
+            yield name, entry
 
     def _source(self, entry: Entry) -> tuple[str, str]:
         citation, doi = entry.text("citation"), entry.text("doi")

@@ -54,7 +54,7 @@ class ConceptCatalog:
     Attributes:
         path: The file read.
         names: The concept names, in label order.
-        sha256: Hash of the file, for fingerprints.
+        sha256: Hash of the file, and of those that it extends, for fingerprints.
 
     Raises:
         YamlError: If the file is missing, malformed, or contradicts itself.

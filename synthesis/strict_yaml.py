@@ -109,9 +109,14 @@ class Entry:
         """Return the mapping under a key."""
         return Entry(f"{self.where}, key {key}", self.take(key, default))
 
-    def named(self, key: str, what: str) -> Iterator[tuple[str, Entry]]:
-        """Yield name and mapping of each item under a key, in file order; errors call them "what name"."""
-        for name, content in self.entry(key)._left.items():
+    def named(
+        self, key: str, what: str, default: Mapping[str, Any] | None = None
+    ) -> Iterator[tuple[str, Entry]]:
+        """Yield name and mapping of each item under a key, in file order; errors call them "what name".
+
+        Without a default the key must be there.
+        """
+        for name, content in self.entry(key, _REQUIRED if default is None else default)._left.items():
             yield name, Entry(f"{self.where}, {what} {name}", content)
 
     def close(self, optional: Collection[str] = ()) -> None:

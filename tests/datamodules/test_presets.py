@@ -274,7 +274,11 @@ def test_covidx(whole: Open) -> None:
     assert names(data, "test") == ["test-0.png", "test-1.png", "test-2.png"]
     assert len(names(data, "train")) > len(names(data, "val")) > 0
     samples = data.source("test").samples([0, 1, 2])
-    assert [present(data, s) for s in samples] == [{"no_finding"}, {"pneumonia"}, {"pneumonia"}]
+    assert [present(data, s) for s in samples] == [{"no_finding"}, {"pneumonia"}, {"covid_19"}]
+    classes = [data.catalog.index(name) for name in ("no_finding", "pneumonia", "covid_19")]
+    assert all(sample.labels[classes].sum() == 1 for sample in samples), "each has one of the three"
+    others = [i for i in range(len(data.catalog)) if i not in classes]
+    assert all(sample.labels[others].isnan().all() for sample in samples)
 
 
 def rewrite(name: str, old: str, new: str) -> Callable[[Path], object]:

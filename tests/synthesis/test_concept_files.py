@@ -198,3 +198,67 @@ def test_a_concept_that_stands_twice_is_refused(tmp_path):
     path.write_text(path.read_text() + "  patch: {}\n")
     with pytest.raises(YamlError, match="'patch' stands twice"):
         ConceptCatalog(path)
+
+
+def extension(**changes):
+    """What a file adds to `catalogue()`: a concept, with a source of its own and the other's population."""
+    own = concept("film", source="book", excludes=["patch"], labels={"clinic": "Film"}, sampled=False)
+    return {
+        "extends": "own.yaml",
+        "vocabularies": ["clinic"],
+        "sources": {"book": {"citation": "A book, 2021.", "doi": "10.1000/book"}},
+        "concepts": {"film": own},
+    } | changes
+
+
+def write_extension(tmp_path, content):
+    write(tmp_path, catalogue())
+    (tmp_path / "more.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    return tmp_path / "more.yaml"
+
+
+def test_a_file_extends_another(tmp_path):
+    more = ConceptCatalog(write_extension(tmp_path, extension()))
+    own = ConceptCatalog(tmp_path / "own.yaml")
+    assert more.names == (*own.names, "film")
+    assert list(more)[: len(own)] == list(own), "what is extended stays as it is"
+    assert more["film"].doi == "10.1000/book" and more.excluded("patch", "film")
+    assert more.concept_for("clinic", "Film") is more["film"]
+    assert more["film"].prevalence_source == "5 of 10 images of H (doi:10.1000/paper)"
+    before = more.sha256
+    write(tmp_path, catalogue(concepts={"opacity": {"definition": "Something else."}}))
+    assert ConceptCatalog(tmp_path / "more.yaml").sha256 != before, "the hash is that of both files"
+
+
+def test_an_extension_needs_no_more_than_concepts(tmp_path):
+    content = {"extends": "own.yaml", "concepts": {"film": concept("film")}}
+    assert ConceptCatalog(write_extension(tmp_path, content)).names[-1] == "film"
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts"),
+    [
+        ({"extends": "owm.yaml"}, ["owm.yaml: no such file"]),
+        ({"extends": "more.yaml"}, ["more.yaml, key extends", "leads back to this file"]),
+        ({"concepts": {"patch": concept("patch")}}, ["concept patch", "own.yaml has it already", "choose"]),
+        ({"sources": {"paper": {"citation": "B.", "doi": "10.1000/b"}}}, ["source paper", "has it already"]),
+        (
+            {"concepts": {"film": concept("film", synonyms=["opacity synonym"])}},
+            ["more.yaml, concept film, key synonyms", "already belongs to concept opacity"],
+        ),
+        ({"concepts": {"film": concept("film", implies=["patsch"])}}, ["key implies", "use one of: patch"]),
+    ],
+)
+def test_wrong_extensions_are_refused(tmp_path, changes, parts):
+    path = write_extension(tmp_path, extension(**changes))
+    with pytest.raises(YamlError) as error:
+        ConceptCatalog(path)
+    for part in parts:
+        assert part in str(error.value)
+
+
+def test_files_that_extend_each_other_are_refused(tmp_path):
+    path = write_extension(tmp_path, extension())
+    write(tmp_path, catalogue() | {"extends": "more.yaml"})
+    with pytest.raises(YamlError, match=r"'more\.yaml' leads back to this file"):
+        ConceptCatalog(path)
