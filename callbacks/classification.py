@@ -24,8 +24,8 @@ class Classification(BatchEvaluation, ConceptEvaluation):
 
     For models trained on the labels (`lightning_modules.FineTune`). No threshold is chosen.
 
-    Figures: ``auroc_macro``, ``ap_macro``, ``auroc/<concept>``, ``ap/<concept>``; all again
-    under ``<stratum>/``.
+    Figures: ``auroc_macro``, ``ap_macro``, ``auroc/<concept>``, ``ap/<concept>``; ``accuracy`` where each
+    sample has exactly one of the labels (COVIDx); all again under ``<stratum>/``.
 
     Args:
         name: The callback's part of the metric names.

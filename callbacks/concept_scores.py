@@ -26,6 +26,8 @@ class ConceptTable:
         value: Measure → ``(concept,)``; NaN for the concepts left out.
         resampled: Measure → ``(resamples, concept)``; None without a bootstrap.
         bootstrap: What drew them.
+        right: Where each sample has exactly one of the labels: whether its highest score is that one's,
+            ``(n,)`` of 1, 0 and NaN (not labelled, or not in the stratum). None for other data.
     """
 
     names: tuple[str, ...]
@@ -35,6 +37,7 @@ class ConceptTable:
     value: Mapping[Measure, Array]
     resampled: Mapping[Measure, Array] | None = None
     bootstrap: PatientBootstrap | None = None
+    right: Array | None = None
 
     @property
     def left_out(self) -> dict[str, str]:
@@ -60,8 +63,11 @@ class ConceptTable:
         return _mean(self.resampled[measure], self._columns(concepts))
 
     def metrics(self, prefix: str = "") -> dict[str, float]:
-        """``{prefix}{auroc,ap}_macro`` and ``{prefix}{auroc,ap}/<concept>``; without those left out."""
-        figures: dict[str, float] = {}
+        """``{prefix}{auroc,ap}_macro`` and ``{prefix}{auroc,ap}/<concept>``, without those left out.
+
+        And ``{prefix}accuracy`` where each sample has exactly one of the labels.
+        """
+        figures = {} if self.right is None else {f"{prefix}accuracy": float(np.nanmean(self.right))}
         for measure in self.value:
             figures[f"{prefix}{measure}_macro"] = self.macro(measure)
             for name, value in zip(self.names, self.value[measure], strict=True):
@@ -73,6 +79,9 @@ class ConceptTable:
         if self.resampled is None or self.bootstrap is None:
             return {}
         figures: dict[str, list[float]] = {}
+        if self.right is not None:
+            accuracy = self.bootstrap.macro_mean(self.right[None])
+            figures[f"{prefix}accuracy"] = self.bootstrap.interval(accuracy)
         for measure, samples in self.resampled.items():
             figures[f"{prefix}{measure}_macro"] = self.bootstrap.interval(self.macro_resampled(measure))
             for name, column in zip(self.names, samples.T, strict=True):
@@ -128,7 +137,30 @@ def score_concepts(
     once = _measure(rankings, np.ones((len(scores), 1)), len(names))
     value = {measure: rows[0] for measure, rows in once.items()}
     labelled = int((~np.isnan(labels)).any(1).sum())
-    return ConceptTable(tuple(names), labelled, positives, negatives, value, resampled, bootstrap)
+    right = right_class(scores, labels)
+    return ConceptTable(tuple(names), labelled, positives, negatives, value, resampled, bootstrap, right)
+
+
+def right_class(scores: Array, labels: Array) -> Array | None:
+    """Whether each sample's highest score is that of its class, or None if the labels are not classes.
+
+    Args:
+        scores: ``(n, concept)``; compared among the concepts of which any sample's label is known.
+        labels: ``(n, concept)`` of 1, 0 and NaN. They are classes if every sample with a label has all of
+            them, and exactly one of two or more is 1.
+
+    Returns:
+        ``(n,)`` of 1, 0 and NaN (no label).
+    """
+    known = ~np.isnan(labels)
+    rows, columns = np.flatnonzero(known.any(1)), np.flatnonzero(known.any(0))
+    classes = labels[np.ix_(rows, columns)]
+    if len(columns) < 2 or not (np.isfinite(classes).all() and (classes.sum(1) == 1).all()):
+        return None
+    right = np.full(len(labels), np.nan)
+    best = scores[np.ix_(rows, columns)].argmax(1)
+    right[rows] = best == classes.argmax(1)
+    return right
 
 
 def _measure(rankings: Mapping[int, Ranking], weights: Array, concepts: int) -> dict[Measure, Array]:

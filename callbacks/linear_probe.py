@@ -30,8 +30,8 @@ class LinearProbe(ConceptEvaluation):
     resampled patients.
 
     Figures: ``auroc_macro``, ``ap_macro``, ``auroc/<concept>``, ``ap/<concept>``; ``<extra>/auroc_macro``,
-    ``minus_<extra>`` (difference of mean AUROC); all again under ``<stratum>/``. Scores come from one probe
-    of all samples, also within strata.
+    ``minus_<extra>`` (difference of mean AUROC); ``accuracy`` where each sample has exactly one of the
+    labels; all again under ``<stratum>/``. Scores come from one probe of all samples, also within strata.
 
     With `fractions`, a final evaluation is repeated with fewer labels: each model is fitted on that share of
     the patients it could be fitted on, another draw a seed. ``<share>%/auroc_macro`` is the mean over the
@@ -126,6 +126,9 @@ class LinearProbe(ConceptEvaluation):
             for measure in tables[0].value:
                 resampled = np.mean([table.macro_resampled(measure) for table in tables], axis=0)
                 result.details["intervals"][f"{share}/{measure}_macro"] = bootstrap.interval(resampled)
+            if right := [table.right for table in tables if table.right is not None]:
+                accuracy = bootstrap.macro_mean(np.mean(right, axis=0, keepdims=True))
+                result.details["intervals"][f"{share}/accuracy"] = bootstrap.interval(accuracy)
 
     @staticmethod
     def _add_floor(

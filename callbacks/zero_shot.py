@@ -34,8 +34,9 @@ class ZeroShot(ConceptEvaluation):
     probability without changing any order, so AUROC and average precision need neither temperature nor
     threshold.
 
-    Figures: ``auroc_macro``, ``ap_macro``, ``auroc/<concept>``, ``ap/<concept>``; all again
-    under ``<stratum>/``. The SHA-256 of the prompts stands in the details.
+    Figures: ``auroc_macro``, ``ap_macro``, ``auroc/<concept>``, ``ap/<concept>``; ``accuracy`` where each
+    sample has exactly one of the labels: its highest score is taken; all again under ``<stratum>/``. The
+    SHA-256 of the prompts stands in the details.
 
     Args:
         name: The callback's part of the metric names.

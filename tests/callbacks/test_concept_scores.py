@@ -89,3 +89,36 @@ def test_strata_are_views_or_samples_with_a_concept(data) -> None:
     assert stratum_rows("b", labels, view, NAMES).sum() == np.nansum(labels[:, 1])
     with pytest.raises(ValueError, match="'lateral' is neither a view"):
         stratum_rows("lateral", labels, view, NAMES)
+
+
+def classes() -> tuple[np.ndarray, np.ndarray]:
+    """Scores and labels of three classes among six concepts; 30 samples, the last two without a label."""
+    rng = np.random.default_rng(1)
+    labels = np.full((30, 6), np.nan)
+    labels[:28, [0, 2, 5]] = np.eye(3)[rng.integers(0, 3, 28)]
+    return rng.normal(size=(30, 6)) + np.nan_to_num(labels), labels
+
+
+def test_samples_of_one_class_each_have_an_accuracy() -> None:
+    scores, labels = classes()
+    scores[:, 1] = 9  # of no class: nothing is known of it, however high its score
+    own = [0, 2, 5]
+    hits = [scores[i, own].argmax() == labels[i, own].argmax() for i in range(28)]
+    table = score_concepts(scores, labels, NAMES, 1, PatientBootstrap(np.arange(30) // 2, 200))
+    assert 0.3 < np.mean(hits) < 0.9
+    assert table.metrics("AP/")["AP/accuracy"] == pytest.approx(np.mean(hits))
+    low, high = table.intervals()["accuracy"]
+    assert low < np.mean(hits) < high
+
+
+@pytest.mark.parametrize("labels", [[1, 1, 0], [0, 0, 0], [1, np.nan, 0]])
+def test_one_sample_that_has_not_one_class_leaves_no_accuracy(labels: list[float]) -> None:
+    scores, known = classes()
+    known[3, [0, 2, 5]] = labels
+    assert "accuracy" not in score_concepts(scores, known, NAMES, 1).metrics()
+
+
+def test_a_single_label_is_no_choice_of_classes() -> None:
+    labels = np.full((30, 6), np.nan)
+    labels[:, 0] = 1
+    assert "accuracy" not in score_concepts(classes()[0], labels, NAMES, 1).metrics()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -56,6 +57,16 @@ def test_more_labels_help_and_seeds_are_told() -> None:
     assert {"2%/auroc_macro", "20%/ap_macro"} <= result.details["intervals"].keys()
     early = LinearProbe(fractions=[0.02]).evaluate(made(), Occasion("val", ("left", "right"), False))
     assert "2%/auroc_macro" not in early.metrics
+
+
+def test_classes_have_an_accuracy_at_every_share() -> None:
+    features = made()
+    classes = replace(features, labels=torch.stack([features.labels[:, 0], 1 - features.labels[:, 0]], 1))
+    result = LinearProbe(fractions=[0.02], fraction_seeds=2, resamples=40).evaluate(classes, TEST)
+    assert 0.5 < result.metrics["2%/accuracy"] < result.metrics["accuracy"] < 1
+    for name in ("accuracy", "2%/accuracy", "PA/accuracy"):
+        low, high = result.details["intervals"][name]
+        assert low < result.metrics[name] < high
 
 
 def test_impossible_shares_are_refused() -> None:
