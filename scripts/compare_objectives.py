@@ -115,7 +115,8 @@ def compare(
         cache: Directory of the pair caches.
         precision: Value of `--trainer.precision`.
         pairs: See `experiments`.
-        only: Names of the arms that run here; None runs all.
+        only: Names of the arms that run here; None runs all, and with none of them table and plot are made of
+            what is in `runs.csv`.
 
     Raises:
         ValueError: If an arm is not known, or the arms are not trained alike or not tested on the same pairs.
@@ -153,7 +154,12 @@ def parse(args: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--scale", default="full", help="a file in configs/objectives/scales (default: full)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
-    parser.add_argument("--arms", nargs="+", metavar="ARM", help="those that run here (default: all)")
+    parser.add_argument(
+        "--arms",
+        nargs="*",
+        metavar="ARM",
+        help="those that run here (default: all; none: draw what is in runs.csv)",
+    )
     parser.add_argument(
         "--cache", type=Path, default=Path("cache"), help="where pairs are kept (default: cache)"
     )

@@ -119,6 +119,9 @@ def test_the_comparison_is_complete_resumable_and_shares_its_pairs(
     assert again["test/zero_shot/auroc_macro"] == figures["test/zero_shot/auroc_macro"]
     assert json.loads((finished / "result.json").read_text())["metrics"]["test/geometry/alignment"] > 0
     assert (finished / "fitted.json").stat().st_mtime_ns == stamp, "tested again, not trained again"
+    shutil.rmtree(out / "runs")
+    assert compare("smoke", [0], out, cache, only=comparison.parse(["--arms"]).arms) == table
+    assert not (out / "runs").exists(), "drawn from the record alone"
 
 
 def test_a_budget_of_pairs_is_that_of_every_arm(tmp_path: Path) -> None:
