@@ -84,9 +84,16 @@ def _note(scale: Scale, ground: Ground, facts: Mapping[str, Mapping[str, float]]
         f"`make generators` at {git_commit()}: {scale.minutes:g} minutes of training each on "
         f"{torch.get_num_threads()} thread(s) of {os.cpu_count()} cores (the diffusion's autoencoder within "
         f"them), {scale.train_pairs:,} simulated pairs; time spent and training images seen: {spent}. "
+        f"Prompts are read by {_reader(scale)}. "
         f"{len(ground.pairs)} images each for the same held-out cases, features of {ground.space.name}, "
         f"{scale.known_pairs:,} training images for the probe and to find memorised ones. {LEGEND}"
     )
+
+
+def _reader(scale: Scale) -> str:
+    if scale.report_encoder is None:
+        return "a text encoder that each trains from scratch"
+    return f"the text tower of {'/'.join(Path(scale.report_encoder).parts[-3:])}, which stays as it is"
 
 
 def parse(args: list[str] | None = None) -> argparse.Namespace:
@@ -98,6 +105,7 @@ def parse(args: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, help="training time of each (default: the scale's)")
     parser.add_argument("--precision", default="32-true", help="of training, as Lightning names it")
     parser.add_argument("--encoder", type=Path, default=Path("runs/fit/checkpoints/last.ckpt"))
+    parser.add_argument("--report_encoder", help="a checkpoint whose text tower reads the prompts, frozen")
     parser.add_argument("--out", type=Path, help="default: results/generators, or -<scale> of it")
     return parser.parse_args(args)
 
@@ -107,7 +115,8 @@ def scale_of(options: argparse.Namespace) -> Scale:
     scale = Scale.read(options.scale)
     arguments = [*scale.arguments, f"--trainer.precision={options.precision}"]
     minutes = scale.minutes if options.minutes is None else options.minutes
-    return replace(scale, minutes=minutes, arguments=arguments)
+    reader = options.report_encoder or scale.report_encoder
+    return replace(scale, minutes=minutes, arguments=arguments, report_encoder=reader)
 
 
 if __name__ == "__main__":

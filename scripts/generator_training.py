@@ -36,6 +36,8 @@ class Scale:
         prompts: Prompts of which several images are drawn.
         samples_per_prompt: How many images of each of them.
         arguments: Added to every `main.py fit`.
+        report_encoder: What reads the prompts of all and stays as it is: see `ReportEncoder.pretrained`. None
+            has each learn to read within its time.
     """
 
     minutes: float
@@ -46,6 +48,7 @@ class Scale:
     prompts: int
     samples_per_prompt: int
     arguments: list[str] = field(default_factory=list)
+    report_encoder: str | None = None
 
     @classmethod
     def read(cls, name: str) -> Scale:
@@ -72,6 +75,13 @@ class Scale:
         given = [f"--data.init_args.{name}={value}" for name, value in data.items()]
         return [*given, "--trainer.limit_val_batches=4", *self.arguments]  # validation costs training time
 
+    def reading(self) -> list[str]:
+        """Return the arguments that say what reads the prompts."""
+        if self.report_encoder is None:
+            return []
+        given = {"pretrained": self.report_encoder, "frozen": "true"}
+        return [f"--model.init_args.report_encoder.init_args.{name}={value}" for name, value in given.items()]
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -96,13 +106,13 @@ def train_each(scale: Scale, runs: Path) -> Iterator[tuple[str, dict[str, Traine
     Yields:
         The name of each generator, and its stages by name, the one that draws last.
     """
-    common, first = scale.common(runs), scale.autoencoder_share
+    common, reading, first = scale.common(runs), scale.reading(), scale.autoencoder_share
     for name in ("variational", "adversarial"):
-        yield name, {name: train(name, [*common, _time(scale.minutes)], runs)}
+        yield name, {name: train(name, [*common, *reading, _time(scale.minutes)], runs)}
     autoencoder = train("autoencoder", [*common, _time(first * scale.minutes)], runs)
-    diffusion = [f"--model.init_args.autoencoder={autoencoder.export}", _time((1 - first) * scale.minutes)]
-    stages = {"autoencoder": autoencoder, "diffusion": train("latent_diffusion", [*common, *diffusion], runs)}
-    yield "diffusion", stages
+    second = [f"--model.init_args.autoencoder={autoencoder.export}", _time((1 - first) * scale.minutes)]
+    diffusion = train("latent_diffusion", [*common, *reading, *second], runs)
+    yield "diffusion", {"autoencoder": autoencoder, "diffusion": diffusion}
 
 
 def train(name: str, arguments: Sequence[str], runs: Path) -> Trained:

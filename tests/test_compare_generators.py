@@ -16,6 +16,7 @@ from torch import Tensor
 import scripts.export_generator
 from main import main
 from scripts.compare_generators import compare, parse, scale_of
+from scripts.experiments import resolved_config
 from scripts.feature_space import FeatureSpace
 from scripts.generator_metrics import (
     fidelity,
@@ -141,6 +142,15 @@ def test_budgets_add_up() -> None:
         Scale.read("tiny")
 
 
+@pytest.mark.parametrize("name", ["variational", "adversarial", "latent_diffusion"])
+def test_one_text_tower_reads_for_all(name: str) -> None:
+    reading = scale_of(parse(["--report_encoder=runs/a.ckpt"])).reading()
+    config = resolved_config("fit", "-c", f"configs/generator/{name}.yaml", *reading)
+    given = config["model"]["init_args"]["report_encoder"]["init_args"]
+    assert (given["pretrained"], given["frozen"]) == ("runs/a.ckpt", True)
+    assert scale_of(parse([])).reading() == [], "from scratch"
+
+
 # -------------------------------------------------------------------------------------------------- all of it
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -160,7 +170,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_the_comparison_is_complete_and_goes_on_where_it_was_stopped(encoder: Path, tmp_path: Path) -> None:
-    scale = Scale.read("smoke")
+    scale = replace(Scale.read("smoke"), report_encoder=str(encoder))
     table = compare(scale, encoder, tmp_path)
     with (tmp_path / "table.csv").open(newline="") as file:
         lines = {line["generator"]: line for line in csv.DictReader(file)}
@@ -169,6 +179,9 @@ def test_the_comparison_is_complete_and_goes_on_where_it_was_stopped(encoder: Pa
     pictures = {path.name for path in tmp_path.glob("*.png")}
     assert pictures == {"all.png", *(f"{n}{s}.png" for n in lines for s in ("", "_nearest"))}
     assert "16 simulated pairs" in table
+    assert (
+        "Prompts are read by the text tower of " in table and "/checkpoints/last.ckpt, which stays" in table
+    )
     results = json.loads((tmp_path / "table.json").read_text())
     seen = {name: facts["images_seen"] for name, facts in results["training"].items()}
     assert seen == {"variational": 16, "adversarial": 8, "autoencoder": 16, "diffusion": 16}

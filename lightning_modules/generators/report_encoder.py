@@ -8,7 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from lightning.pytorch import LightningModule
 from torch import Tensor, nn
+
+from lightning_modules.adaptation import merge_additions
+from lightning_modules.bert_encoder import BertEncoder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -28,12 +32,17 @@ class ReportEncoder(nn.Module):
         heads: Attention heads a block; only from scratch.
         max_length: Tokens that a prompt is padded or cut to; a pretrained model's own limit if that is less.
         pretrained: Directory or hub id of a Stable Diffusion pipeline (its ``text_encoder`` and ``tokenizer``
-            are taken) or of a text model with its tokenizer; None trains CLIP's text model from scratch, with
-            the tokenizer of the data, or for data with labels alone one of the concepts' words.
+            are taken) or of a text model with its tokenizer, or checkpoint (``.ckpt``) of a dual encoder,
+            whose BERT is taken: it knows from the first step what reports claim. None trains CLIP's text
+            model from scratch, with the tokenizer of the data, or for data with labels alone one of the
+            concepts' words.
         frozen: Whether the weights stay as they are.
 
     Attributes:
         tokenizer: Turns prompts into numbers: the pretrained one, or what `take_tokenizer` was given.
+
+    Raises:
+        ValueError: If `pretrained` is a checkpoint that is not there, or not of a dual encoder with a BERT.
     """
 
     def __init__(
@@ -165,6 +174,15 @@ def _clip_text_model(vocab_size: int, width: int, layers: int, heads: int, max_l
 
 
 def _pretrained(name: str) -> tuple[Any, Any]:
+    model, tokenizer = _text_tower(name) if name.endswith(".ckpt") else _text_model(name)
+    if getattr(model, "pooler", None) is not None:
+        model.pooler = None  # never used here, and DDP refuses parameters without gradient
+    if model.config.model_type != "clip_text_model":
+        model.config.use_attention_mask = True  # attention that is not causal would look at padding
+    return model, tokenizer
+
+
+def _text_model(name: str) -> tuple[Any, Any]:
     from transformers import AutoModel, AutoTokenizer
     from transformers.utils.hub import has_file
 
@@ -172,9 +190,21 @@ def _pretrained(name: str) -> tuple[Any, Any]:
     model = AutoModel.from_pretrained(
         name, dtype=torch.float32, **({"subfolder": "text_encoder"} if parts else {})
     )
-    tokenizer = AutoTokenizer.from_pretrained(name, **({"subfolder": "tokenizer"} if parts else {}))
-    if getattr(model, "pooler", None) is not None:
-        model.pooler = None  # never used here, and DDP refuses parameters without gradient
-    if model.config.model_type != "clip_text_model":
-        model.config.use_attention_mask = True  # attention that is not causal would look at padding
-    return model, tokenizer
+    return model, AutoTokenizer.from_pretrained(name, **({"subfolder": "tokenizer"} if parts else {}))
+
+
+def _text_tower(checkpoint: str) -> tuple[Any, Any]:
+    if not Path(checkpoint).is_file():
+        raise ValueError(
+            f"ReportEncoder: pretrained={checkpoint!r} is no file; train a dual encoder (`make fit`) and "
+            "give its checkpoint"
+        )
+    model = LightningModule.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True)
+    tower, tokenizer = getattr(model, "text_encoder", None), getattr(model, "tokenizer", None)
+    if not isinstance(tower, BertEncoder) or tokenizer is None:
+        raise ValueError(
+            f"ReportEncoder: pretrained={checkpoint!r} holds a {type(model).__name__} without a BERT and its "
+            "tokenizer; give the checkpoint of a dual encoder that was trained on pairs"
+        )
+    merge_additions(tower.bert)
+    return tower.bert.requires_grad_(True), tokenizer
