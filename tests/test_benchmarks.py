@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ import pytest
 import torch
 import yaml
 
-from benchmarks import epoch_speed, throughput, timing, training_speed
+from benchmarks import epoch_speed, objective_speed, throughput, timing, training_speed
 
 TINY = (
     "-c",
@@ -138,3 +139,18 @@ def test_main_writes_and_prints_what_it_measured(
     text = (tmp_path / "throughput.md").read_text()
     assert "| 128 | 10.0 | ×4.00 | 8.00 |" in text and "×2.50" in text and "figures mean nothing" in text
     assert text in capsys.readouterr().out
+
+
+def test_every_objective_is_timed_beside_plain_info_nce(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(objective_speed.ARMS, tmp_path / "arms")
+    for path in (tmp_path / "arms").glob("*.yaml"):
+        if path.stem not in ("clip", "siglip"):  # each takes a second to parse
+            path.unlink()
+    monkeypatch.setattr(objective_speed, "ARMS", tmp_path / "arms")
+    table = objective_speed.measure("smoke", 2, "32-true", tmp_path)
+    clip, siglip = (line for line in table.splitlines() if line.startswith(("| clip", "| siglip")))
+    assert "×1.00" in clip and "×" in siglip
+    assert "the quickest of 2 steps of 16 pairs" in table
+    assert (tmp_path / "objectives.md").read_text() == table
