@@ -54,7 +54,7 @@ def seconds_a_step(arm: Path, scale: Path, steps: int, precision: str, directory
         Seconds of the quickest step, and pairs of a step.
     """
     kept = {"artifacts_dir": f"{directory}/artifacts", "cache_dir": f"{directory}/cache"}
-    sizes = {"train_pairs": 256, "epoch_pairs": 256}
+    sizes = {"train_pairs": 256, "epoch_pairs": 256, "val_pairs": 16}
     given = [f"--data.init_args.{name}={value}" for name, value in (kept | sizes).items()]
     given += [f"--trainer.max_steps={steps + 1}", f"--trainer.precision={precision}"]
     line = main(["fit", *layers(BASE, arm, scale), *BARE, *given, f"--run_dir={directory}/{arm.stem}"])
