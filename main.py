@@ -77,7 +77,7 @@ class CommandLine(LightningCLI):
         path = self.config["fit"].get("ckpt_path")
         if path is None or not Path(path).is_file():
             return
-        step = torch.load(path, map_location="cpu", mmap=True, weights_only=False)["global_step"]
+        step = torch.load(path, map_location="cpu", mmap=True, weights_only=True)["global_step"]
         if step == self.trainer.global_step:
             rank_zero_warn(
                 f"nothing was trained: --ckpt_path={path} stands at step {step}, where this configuration "

@@ -71,7 +71,7 @@ def _differing(
         before, after = old.get(key, _ABSENT), new.get(key, _ABSENT)
         if isinstance(before, Mapping) and isinstance(after, Mapping):
             yield from _differing(before, after, f"{prefix}{key}.")
-        elif before != after:
+        elif json.dumps(before) != json.dumps(after):  # a tuple is a list once it has been written
             yield f"{prefix}{key}", _brief(before), _brief(after)
 
 

@@ -288,6 +288,7 @@ def test_a_part_that_one_recipe_lacks_is_one_line() -> None:
         "  synthesizer.twins_of: (absent) → Pairs",
         "  synthesizer.notes: (absent) → {a, b}",
     ]
+    assert differences({"sizes": [1, 2]}, {"sizes": (1, 2)}) == "", "a tuple is read back as a list"
 
 
 def flip_a_byte(path: Path) -> None:
