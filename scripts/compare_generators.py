@@ -6,7 +6,8 @@ Trains the three within equal time (see `configs/generator/scales`), has all fou
 and writes `results/generators/`: the table, AUROC by concept, a sheet of all four, one of each, and the
 generated images that are nearest to a training image. Each generator is judged as soon as it is trained, and
 the results so far are written. The same command goes on where it was interrupted; what has been trained is
-not trained again.
+not trained again. With `--train GENERATOR …` it only trains these: one in each of several processes is sooner
+done than one after the other, and the same command without `--train` then judges all.
 """
 
 from __future__ import annotations
@@ -17,13 +18,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from callbacks.summary import git_commit
 from scripts.feature_space import FeatureSpace
 from scripts.generator_ground import Ground, ground_of, pairs_of
 from scripts.generator_results import write_results
-from scripts.generator_training import Scale, train_each
+from scripts.generator_training import GENERATORS, Scale, train_stages
 from scripts.generator_verdict import judge
 from synthesis.images.adversarial import AdversarialImageMaker
 from synthesis.images.diffusion import DiffusionImageMaker
@@ -55,7 +54,8 @@ def compare(scale: Scale, encoder: Path, out: Path) -> str:
     verdicts = {"simulator": judge("simulator", data.synthesizer.image_maker, ground, scale)}
     facts: dict[str, Mapping[str, float]] = {}
     table = ""
-    for name, stages in train_each(scale, runs):
+    for name in GENERATORS:
+        stages = train_stages(name, scale, runs)
         facts |= {stage: trained.facts for stage, trained in stages.items()}
         maker = image_maker(name, stages[name].export, data.synthesizer.image_size)
         verdicts[name] = judge(name, maker, ground, scale)
@@ -80,10 +80,11 @@ def _note(scale: Scale, ground: Ground, facts: Mapping[str, Mapping[str, float]]
     spent = ", ".join(
         f"{name} {fact['minutes']:g} min, {fact['images_seen']:,}" for name, fact in facts.items()
     )
+    threads = sorted({int(fact["threads"]) for fact in facts.values()})
     return (
         f"`make generators` at {git_commit()}: {scale.minutes:g} minutes of training each on "
-        f"{torch.get_num_threads()} thread(s) of {os.cpu_count()} cores (the diffusion's autoencoder within "
-        f"them), {scale.train_pairs:,} simulated pairs; time spent and training images seen: {spent}. "
+        f"{' or '.join(map(str, threads))} thread(s) of {os.cpu_count()} cores (the diffusion's autoencoder "
+        f"within them), {scale.train_pairs:,} simulated pairs; time spent and training images seen: {spent}. "
         f"Prompts are read by {_reader(scale)}. "
         f"{len(ground.pairs)} images each for the same held-out cases, features of {ground.space.name}, "
         f"{scale.known_pairs:,} training images for the probe and to find memorised ones. {LEGEND}"
@@ -104,6 +105,7 @@ def parse(args: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--scale", default="full", help="a file in configs/generator/scales (default: full)")
     parser.add_argument("--minutes", type=float, help="training time of each (default: the scale's)")
     parser.add_argument("--precision", default="32-true", help="of training, as Lightning names it")
+    parser.add_argument("--train", nargs="+", choices=GENERATORS, help="train these only, judge nothing")
     parser.add_argument("--encoder", type=Path, default=Path("runs/fit/checkpoints/last.ckpt"))
     parser.add_argument("--report_encoder", help="a checkpoint whose text tower reads the prompts, frozen")
     parser.add_argument("--out", type=Path, help="default: results/generators, or -<scale> of it")
@@ -119,7 +121,18 @@ def scale_of(options: argparse.Namespace) -> Scale:
     return replace(scale, minutes=minutes, arguments=arguments, report_encoder=reader)
 
 
-if __name__ == "__main__":
-    options = parse()
+def main(args: list[str] | None = None) -> None:
+    """Compare, or only train, as a command line says."""
+    options = parse(args)
     default = Path("results/generators" if options.scale == "full" else f"results/generators-{options.scale}")
-    print(compare(scale_of(options), options.encoder, options.out or default))
+    scale, out = scale_of(options), options.out or default
+    if options.train is None:
+        print(compare(scale, options.encoder, out))
+        return
+    pairs_of(scale, out / "runs")  # outside the time of training
+    for name in options.train:
+        train_stages(name, scale, out / "runs")
+
+
+if __name__ == "__main__":
+    main()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from lightning.pytorch import LightningModule
 from lightning.pytorch.callbacks import Timer
@@ -19,6 +20,7 @@ from scripts.experiments import resolved_config
 from synthesis.pairs import json_sha256
 
 CONFIGS = Path("configs/generator")
+GENERATORS = ("variational", "adversarial", "diffusion")
 _FACTS = "training.json"  # written last: a run that has it has finished
 
 
@@ -89,30 +91,31 @@ class Trained:
 
     Attributes:
         export: The directory that an image maker opens.
-        facts: ``minutes``, ``images_seen``, ``batches``, ``parameters``.
+        facts: ``minutes``, ``threads``, ``images_seen``, ``batches``, ``parameters``.
     """
 
     export: Path
     facts: dict[str, float]
 
 
-def train_each(scale: Scale, runs: Path) -> Iterator[tuple[str, dict[str, Trained]]]:
-    """Train what has not finished, one generator after the other, within equal time.
+def train_stages(generator: str, scale: Scale, runs: Path) -> dict[str, Trained]:
+    """Train what has not finished of one generator, all its stages within the time of one.
 
     Args:
+        generator: One of `GENERATORS`.
         scale: Budget and sizes.
         runs: Directory under which the runs go.
 
-    Yields:
-        The name of each generator, and its stages by name, the one that draws last.
+    Returns:
+        The stages by name; that of the generator's own name draws.
     """
     common, reading, first = scale.common(runs), scale.reading(), scale.autoencoder_share
-    for name in ("variational", "adversarial"):
-        yield name, {name: train(name, [*common, *reading, _time(scale.minutes)], runs)}
+    if generator != "diffusion":
+        return {generator: train(generator, [*common, *reading, _time(scale.minutes)], runs)}
     autoencoder = train("autoencoder", [*common, _time(first * scale.minutes)], runs)
     second = [f"--model.init_args.autoencoder={autoencoder.export}", _time((1 - first) * scale.minutes)]
     diffusion = train("latent_diffusion", [*common, *reading, *second], runs)
-    yield "diffusion", {"autoencoder": autoencoder, "diffusion": diffusion}
+    return {"autoencoder": autoencoder, "diffusion": diffusion}
 
 
 def train(name: str, arguments: Sequence[str], runs: Path) -> Trained:
@@ -153,6 +156,7 @@ def _facts(line: Any) -> dict[str, float]:
     timers = [callback for callback in line.trainer.callbacks if isinstance(callback, Timer)]
     return {
         "minutes": round(timers[0].time_elapsed() / 60, 2),
+        "threads": torch.get_num_threads(),
         "images_seen": batches * line.datamodule.batch_size,
         "batches": batches,
         "parameters": sum(parameter.numel() for parameter in line.model.parameters()),

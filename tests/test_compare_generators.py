@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import scripts.compare_generators
 import scripts.export_generator
 from main import main
 from scripts.compare_generators import compare, parse, scale_of
@@ -170,7 +171,10 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_the_comparison_is_complete_and_goes_on_where_it_was_stopped(encoder: Path, tmp_path: Path) -> None:
-    scale = replace(Scale.read("smoke"), report_encoder=str(encoder))
+    given = ["--scale=smoke", f"--report_encoder={encoder}", f"--out={tmp_path}"]
+    scripts.compare_generators.main([*given, "--train", "adversarial"])
+    assert len(list((tmp_path / "runs").glob("*/export"))) == 1 and not (tmp_path / "table.md").exists()
+    scale = scale_of(parse(given))
     table = compare(scale, encoder, tmp_path)
     with (tmp_path / "table.csv").open(newline="") as file:
         lines = {line["generator"]: line for line in csv.DictReader(file)}
@@ -178,7 +182,7 @@ def test_the_comparison_is_complete_and_goes_on_where_it_was_stopped(encoder: Pa
     assert float(lines["simulator"]["FID"]) < min(float(lines[n]["FID"]) for n in lines if n != "simulator")
     pictures = {path.name for path in tmp_path.glob("*.png")}
     assert pictures == {"all.png", *(f"{n}{s}.png" for n in lines for s in ("", "_nearest"))}
-    assert "16 simulated pairs" in table
+    assert "16 simulated pairs" in table and f"on {torch.get_num_threads()} thread(s) of" in table
     assert (
         "Prompts are read by the text tower of " in table and "/checkpoints/last.ckpt, which stays" in table
     )
