@@ -47,7 +47,7 @@ def compare(scale: Scale, encoder: Path, out: Path) -> str:
         encoder: What features are taken from: see `FeatureSpace`.
         out: Directory for runs, table and sheets.
     """
-    runs = out / "runs"
+    runs, commit = out / "runs", git_commit()  # before results change the tree
     space = FeatureSpace(encoder)
     data = pairs_of(scale, runs)
     ground = ground_of(data, space, scale)
@@ -59,7 +59,7 @@ def compare(scale: Scale, encoder: Path, out: Path) -> str:
         facts |= {stage: trained.facts for stage, trained in stages.items()}
         maker = image_maker(name, stages[name].export, data.synthesizer.image_size)
         verdicts[name] = judge(name, maker, ground, scale)
-        table = write_results(verdicts, facts, ground, _note(scale, ground, facts), out)
+        table = write_results(verdicts, facts, ground, _note(commit, scale, ground, facts), out)
     return table
 
 
@@ -76,13 +76,15 @@ def image_maker(kind: str, directory: Path, image_size: int) -> ImageMaker:
     return makers[kind](directory=directory, image_size=image_size)
 
 
-def _note(scale: Scale, ground: Ground, facts: Mapping[str, Mapping[str, float]]) -> str:
+def _note(
+    commit: str | None, scale: Scale, ground: Ground, facts: Mapping[str, Mapping[str, float]]
+) -> str:
     spent = ", ".join(
         f"{name} {fact['minutes']:g} min, {fact['images_seen']:,}" for name, fact in facts.items()
     )
     threads = sorted({int(fact["threads"]) for fact in facts.values()})
     return (
-        f"`make generators` at {git_commit()}: {scale.minutes:g} minutes of training each on "
+        f"`make generators` at {commit}: {scale.minutes:g} minutes of training each on "
         f"{' or '.join(map(str, threads))} thread(s) of {os.cpu_count()} cores (the diffusion's autoencoder "
         f"within them), {scale.train_pairs:,} simulated pairs; time spent and training images seen: {spent}. "
         f"Prompts are read by {_reader(scale)}. "
