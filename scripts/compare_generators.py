@@ -76,9 +76,7 @@ def image_maker(kind: str, directory: Path, image_size: int) -> ImageMaker:
     return makers[kind](directory=directory, image_size=image_size)
 
 
-def _note(
-    commit: str | None, scale: Scale, ground: Ground, facts: Mapping[str, Mapping[str, float]]
-) -> str:
+def _note(commit: str | None, scale: Scale, ground: Ground, facts: Mapping[str, Mapping[str, float]]) -> str:
     spent = ", ".join(
         f"{name} {fact['minutes']:g} min, {fact['images_seen']:,}" for name, fact in facts.items()
     )
