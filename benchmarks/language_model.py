@@ -23,11 +23,10 @@ from typing import Any
 
 import torch
 
-from synthesis.case import Case
-from synthesis.cases import BalancedCaseSampler
-from synthesis.reports.chat_model import Message
+from synthesis.cases import BalancedCaseSampler, Case
 from synthesis.reports.language_model import WRITTEN, LanguageModelWriter
-from synthesis.reports.local_model import LocalModel
+from synthesis.reports.language_model.chat_model import Message
+from synthesis.reports.language_model.local_model import LocalModel
 from synthesis.reports.report import Report
 from synthesis.seeding import pair_seed
 

@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 from rich.progress import track
 
-from datamodules.image_file import read_radiograph
-from synthesis.case import Case
+from datamodules.tables.image_file import read_radiograph
+from synthesis.cases import Case
 from synthesis.corruption import KINDS, MISPAIRED, ClinicSynthesizer
 from synthesis.pairs import Pair, PairSynthesizer
 from synthesis.reports.report import Report

@@ -1,25 +1,25 @@
 """What is measured and shown while training and at test."""
 
-from callbacks.batch_evaluation import BatchEvaluation
-from callbacks.class_retrieval import ClassRetrieval
-from callbacks.classification import Classification
-from callbacks.detection_precision import DetectionPrecision
-from callbacks.evaluation import Evaluation, Occasion, Result
-from callbacks.features import FeatureCollector, Features
-from callbacks.floors import ProbeFloors
-from callbacks.gallery import PairGallery
-from callbacks.generator_export import GeneratorExport
-from callbacks.geometry import EmbeddingGeometry
-from callbacks.linear_probe import LinearProbe
-from callbacks.phrase_grounding import PhraseGrounding
-from callbacks.question_answering import QuestionAnswering
-from callbacks.report_scores import ReportScores
-from callbacks.retrieval import Retrieval
-from callbacks.segmentation_dice import SegmentationDice
-from callbacks.summary import RunSummary
-from callbacks.twin_ranking import TwinRanking
-from callbacks.weight_average import WeightAverage
-from callbacks.zero_shot import ZeroShot
+from callbacks.base.batch_evaluation import BatchEvaluation
+from callbacks.base.evaluation import Evaluation, Occasion, Result
+from callbacks.base.features import FeatureCollector, Features
+from callbacks.evaluations.class_retrieval import ClassRetrieval
+from callbacks.evaluations.classification import Classification
+from callbacks.evaluations.detection_precision import DetectionPrecision
+from callbacks.evaluations.floors import ProbeFloors
+from callbacks.evaluations.geometry import EmbeddingGeometry
+from callbacks.evaluations.linear_probe import LinearProbe
+from callbacks.evaluations.phrase_grounding import PhraseGrounding
+from callbacks.evaluations.question_answering import QuestionAnswering
+from callbacks.evaluations.report_scores import ReportScores
+from callbacks.evaluations.retrieval import Retrieval
+from callbacks.evaluations.segmentation_dice import SegmentationDice
+from callbacks.evaluations.twin_ranking import TwinRanking
+from callbacks.evaluations.zero_shot import ZeroShot
+from callbacks.run.gallery import PairGallery
+from callbacks.run.generator_export import GeneratorExport
+from callbacks.run.summary import RunSummary
+from callbacks.run.weight_average import WeightAverage
 
 __all__ = [
     "BatchEvaluation",

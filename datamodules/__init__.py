@@ -1,14 +1,14 @@
 """Turning pairs, made or real, into batches."""
 
-from datamodules.augmentation import Augmentation
-from datamodules.image_reports import ImageReports
-from datamodules.labelled import LabelledImages
-from datamodules.labels import LabelColumns
-from datamodules.origin import Origin
-from datamodules.question_writer import QuestionWriter
-from datamodules.synthetic import SyntheticPairs
-from datamodules.table import Columns
-from datamodules.text_view import TextView
+from datamodules.loading.augmentation import Augmentation
+from datamodules.made.synthetic import SyntheticPairs
+from datamodules.tables.image_reports import ImageReports
+from datamodules.tables.labelled import LabelledImages
+from datamodules.tables.labels import LabelColumns
+from datamodules.tables.origin import Origin
+from datamodules.tables.table import Columns
+from datamodules.texts.question_writer import QuestionWriter
+from datamodules.texts.text_view import TextView
 
 __all__ = [
     "Augmentation",

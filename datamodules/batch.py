@@ -93,7 +93,7 @@ class Batch(TypedDict, total=False):
         group: int64 ``(batch,)``, the patient; for made pairs the index.
         view: int64 ``(batch,)``: 0 PA, 1 AP, -1 unknown.
         report: The texts that ``input_ids`` encode.
-        other_texts: In training, further texts of the same reports (`datamodules.text_view.TextView`).
+        other_texts: In training, further texts of the same reports (`datamodules.texts.text_view.TextView`).
         text_labels: In training on unpaired data: the labels, as in ``labels``, of the texts, which are then
             those of other patients than the images.
         other_images: In training, further augmentations of the same images, each like ``image``.

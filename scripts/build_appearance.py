@@ -18,7 +18,7 @@ import torch
 from rich.progress import track
 from torch import Tensor
 
-from datamodules.image_file import read_radiograph
+from datamodules.tables.image_file import read_radiograph
 from scripts.make_corpus import read_data
 from synthesis.filters.appearance import SHIPPED, learn
 from synthesis.filters.measured_filter import CANONICAL

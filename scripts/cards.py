@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from callbacks.summary_table import Summary, Table, concept_table, figure_table, methods_of, stages_of
+from callbacks.run.summary_table import Summary, Table, concept_table, figure_table, methods_of, stages_of
 from scripts.data_statistics import DataStatistics, data_module, measured
 
 _HEAD = """\

@@ -19,14 +19,14 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
-from callbacks.pictures import PicturedPair
+from callbacks.drawing.pictures import PicturedPair
 from datamodules.batch import VIEWS
-from datamodules.table_images import TableImages
-from datamodules.table_source import TableSource
+from datamodules.tables.table_images import TableImages
+from datamodules.tables.table_source import TableSource
 from scripts.corpus_gallery import pictured, save_sheet
 from scripts.experiments import resolved_config
 from scripts.make_corpus import BASE, build_data, read_data, read_options
-from synthesis.case import Case
+from synthesis.cases import Case
 from synthesis.files import write_atomically
 from synthesis.filters.corpus_filter import CorpusFilter
 from synthesis.pairs import Pair, PairFilter, kind_of

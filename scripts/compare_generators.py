@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from callbacks.summary import git_commit
+from callbacks.run.summary import git_commit
 from scripts.feature_space import FeatureSpace
 from scripts.generator_ground import Ground, ground_of, pairs_of
 from scripts.generator_results import write_results

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from callbacks.pictures import PicturedPair, pair_sheet
+from callbacks.drawing.pictures import PicturedPair, pair_sheet
 from synthesis.cache import PairCache
 from synthesis.corpus.ledger import Refused
 from synthesis.corpus.plan import CorpusPlan

@@ -11,10 +11,10 @@ import numpy as np
 from jsonargparse import ArgumentParser
 from lightning.pytorch import LightningDataModule
 
-from datamodules.base import BatchDataModule
 from datamodules.batch import UNKNOWN_VIEW, VIEWS
-from datamodules.table import TableError
-from datamodules.text_view import full_text
+from datamodules.loading.base import BatchDataModule
+from datamodules.tables.table import TableError
+from datamodules.texts.text_view import full_text
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from lightning.pytorch import LightningModule
 
 import lightning_modules  # noqa: F401  the checkpoint names its class
-from callbacks.generator_export import export
+from callbacks.run.generator_export import export
 
 
 def main(args: list[str] | None = None) -> None:

@@ -14,9 +14,9 @@ from typing import Any
 
 import yaml
 
-from synthesis.reports.entities import EntityExtractor
+from synthesis.reports.reading.entities import EntityExtractor
 
-SENTENCES = Path(__file__).resolve().parents[1] / "tests" / "synthesis" / "reports" / "sentences.yaml"
+SENTENCES = Path(__file__).resolve().parents[1] / "tests" / "synthesis" / "reports" / "reading" / "sentences.yaml"
 STATUSES = ("present", "absent", "uncertain")
 
 

@@ -23,8 +23,7 @@ from PIL import Image
 from rich.progress import track
 from torch import Tensor
 
-from synthesis.case import View
-from synthesis.cases import BalancedCaseSampler, Case, Finding
+from synthesis.cases import BalancedCaseSampler, Case, Finding, View
 from synthesis.concepts import Concept
 from synthesis.images.simulator import Simulator
 from synthesis.pairs import PairSynthesizer

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from callbacks.concept_scores import ConceptTable, score_concepts
-from callbacks.logistic import fit_logistic, standardiser
+from callbacks.statistics.concept_scores import ConceptTable, score_concepts
+from callbacks.statistics.logistic import fit_logistic, standardiser
 
 
 class _AsTheyAre(nn.Module):

@@ -14,7 +14,7 @@ import yaml
 from lightning.pytorch import LightningModule
 from lightning.pytorch.callbacks import Timer
 
-from callbacks.generator_export import EXPORT, export
+from callbacks.run.generator_export import EXPORT, export
 from main import main
 from scripts.experiments import resolved_config
 from synthesis.pairs import json_sha256

@@ -21,7 +21,7 @@ from scripts.generator_metrics import (
     similarity_within_prompts,
 )
 from scripts.generator_training import Scale
-from synthesis.case import Case
+from synthesis.cases import Case
 from synthesis.images.image_maker import ImageMaker
 from synthesis.pairs import Pair
 from synthesis.seeding import pair_seed

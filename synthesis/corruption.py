@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from synthesis.case import Case
-from synthesis.cases import CaseSampler
+from synthesis.cases import Case, CaseSampler
 from synthesis.images.image_maker import ImageMaker
 from synthesis.pairs import Pair, PairFilter, PairSynthesizer
 from synthesis.reports.report_writer import ReportWriter

@@ -13,8 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from synthesis.case import Case
-from synthesis.cases import CaseSampler
+from synthesis.cases import Case, CaseSampler
 from synthesis.concepts import ConceptCatalog
 from synthesis.images.image_maker import ImageMaker, MadeImages
 from synthesis.reports.report import Report

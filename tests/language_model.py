@@ -19,7 +19,7 @@ def save_tiny_language_model(directory: Path) -> None:
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
     from synthesis.concepts import ConceptCatalog
-    from synthesis.reports.prompts import Prompts
+    from synthesis.reports.language_model.prompts import Prompts
 
     catalog = ConceptCatalog.load()
     texts = [concept.definition for concept in catalog]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from synthesis.case import Case
+from synthesis.cases import Case
 from synthesis.pairs import Pair, kind_of
 from synthesis.reports.report import Report
 

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from synthesis.case import Case
-from synthesis.cases import UniformCaseSampler
+from synthesis.cases import Case, UniformCaseSampler
 from synthesis.corpus import CorpusPlan, make_corpus
 from synthesis.images.image_maker import MadeImages
 from synthesis.pairs import Pair, PairSynthesizer

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from synthesis.case import Case, Finding
+from synthesis.cases import Case, Finding
 from synthesis.pairs import Pair
 from synthesis.reports.report import Report
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from synthesis.concepts import ConceptCatalog
 from synthesis.pairs import Pair
-from synthesis.reports.entities import EntityExtractor
-from synthesis.reports.entity_check import EntityCheck
-from synthesis.reports.entity_reader import EntityReader
+from synthesis.reports.reading.entities import EntityExtractor
+from synthesis.reports.reading.entity_check import EntityCheck
+from synthesis.reports.reading.entity_reader import EntityReader
 
 
 class EntityAgreement:

@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
-from synthesis.case import Case
+from synthesis.cases import Case
 from synthesis.reports.report import Report
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from synthesis.case import Case
+from synthesis.cases import Case
 from synthesis.concepts import ConceptCatalog
 from synthesis.images.image_maker import MadeImages
 from synthesis.images.model_directory import ModelDirectory

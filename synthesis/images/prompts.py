@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, get_args
 
-from synthesis.case import Case
+from synthesis.cases import Case
 from synthesis.concepts import ConceptCatalog
 from synthesis.reports.report import Report
 

@@ -17,7 +17,7 @@ from synthesis.images.adversarial import AdversarialImageMaker
 from synthesis.images.diffusion import DiffusionImageMaker
 from synthesis.images.variational import VariationalImageMaker
 from synthesis.reports.grammar import GrammarWriter
-from tests.datamodules import fake_data_sets
+from tests.datamodules.tables import fake_data_sets
 from tests.nih_table import nih_rows, write_image, write_table
 
 ROOT = Path(__file__).resolve().parents[2]

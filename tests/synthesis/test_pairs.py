@@ -10,8 +10,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from synthesis.case import Case
-from synthesis.cases import BalancedCaseSampler, UniformCaseSampler
+from synthesis.cases import BalancedCaseSampler, Case, UniformCaseSampler
 from synthesis.corruption import ClinicSynthesizer
 from synthesis.images.image_maker import MadeImages
 from synthesis.pairs import Pair, PairFilter, PairSynthesizer, json_sha256, kind_of

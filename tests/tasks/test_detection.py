@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from callbacks import DetectionPrecision, Features, Occasion
-from callbacks.detection_precision import DetectedBoxes
+from callbacks.evaluations.detection_precision import DetectedBoxes
 from datamodules import Columns, LabelColumns, LabelledImages
 from lightning_modules import Detection, Segmentation, ViTEncoder
 from lightning_modules.downstream.boxes import boxes_of, corners
@@ -60,7 +60,7 @@ def test_precision_is_that_of_coco() -> None:
 
 
 def test_a_resample_equals_the_images_themselves() -> None:
-    from callbacks.detection_precision import CocoMatches
+    from callbacks.evaluations.detection_precision import CocoMatches
 
     rows = made(shift=0.03).measured["detection"]
     draw = np.array([0, 0, 3, 5, 5, 5, 7])

@@ -12,8 +12,8 @@ from jsonargparse import ArgumentParser
 from lightning.pytorch import LightningDataModule
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from callbacks.curve_pictures import curves
-from datamodules.subset_source import labelled
+from callbacks.drawing.curve_pictures import curves
+from datamodules.loading.subset_source import labelled
 from lightning_modules import FineTune, ViTEncoder
 from lightning_modules.downstream.fine_tune import masked_cross_entropy
 from lightning_modules.optimization import layer_wise_groups

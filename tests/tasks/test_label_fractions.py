@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from callbacks import Features, LinearProbe, Occasion
-from callbacks.linear_probe import few_of
-from callbacks.logistic import few_patients, out_of_fold
+from callbacks.evaluations.linear_probe import few_of
+from callbacks.statistics.logistic import few_patients, out_of_fold
 
 TEST = Occasion("test", ("left", "right"), final=True)
 

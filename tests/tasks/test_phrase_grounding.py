@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from callbacks import Features, Occasion, PhraseGrounding
-from callbacks.phrase_grounding import GroundedFinding, agreement, similarity_map
+from callbacks.evaluations.phrase_grounding import GroundedFinding, agreement, similarity_map
 from lightning_modules import ViTEncoder
 
 THRESHOLDS = (0.5, 0.9)

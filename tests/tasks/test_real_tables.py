@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from main import main
-from tests.datamodules import fake_data_sets
+from tests.datamodules.tables import fake_data_sets
 
 BEST = "{class_path: ModelCheckpoint, init_args: {filename: best, monitor: val/loss}}"
 

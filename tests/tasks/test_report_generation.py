@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from callbacks import Features, Occasion, ReportScores
-from callbacks.report_scores import GeneratedReport, f1
-from datamodules.claim_reader import ClaimReader
+from callbacks.evaluations.report_scores import GeneratedReport, f1
+from datamodules.texts.claim_reader import ClaimReader
 from lightning_modules import ReportGeneration, ViTEncoder
 from main import main
 from synthesis.concepts import ConceptCatalog

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from callbacks import Features, Occasion, SegmentationDice
-from callbacks.segmentation_dice import SegmentedImage
+from callbacks.evaluations.segmentation_dice import SegmentedImage
 from datamodules import Augmentation, SyntheticPairs
 from lightning_modules import Segmentation, ViTEncoder
 from lightning_modules.downstream.unetr_decoder import UnetrDecoder

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from callbacks import Features, Occasion, TwinRanking
-from callbacks.twin_ranking import TwinComparison
+from callbacks.evaluations.twin_ranking import TwinComparison
 
 NAMES = ("edema", "mass")
 TEST = Occasion("test", NAMES, final=True)

@@ -10,10 +10,9 @@ import pytest
 import torch
 
 from callbacks import Features, Occasion, QuestionAnswering
-from callbacks.question_answering import AnsweredQuestion, language_prior
-from datamodules.question_writer import DEFAULT_QUESTIONS, QuestionWriter
-from synthesis.case import Case, Finding
-from synthesis.cases import BalancedCaseSampler
+from callbacks.evaluations.question_answering import AnsweredQuestion, language_prior
+from datamodules.texts.question_writer import DEFAULT_QUESTIONS, QuestionWriter
+from synthesis.cases import BalancedCaseSampler, Case, Finding
 from synthesis.strict_yaml import YamlError
 
 TEST = Occasion("test", (), final=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from synthesis.reports.chat_model import Message
+from synthesis.reports.language_model.chat_model import Message
 
 
 class Parrot:

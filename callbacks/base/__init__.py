@@ -1,0 +1,1 @@
+"""What every evaluation shares: one pass over the data, and when figures are due."""

@@ -1,0 +1,214 @@
+"""One pass over an evaluation set, shared by every callback that measures it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.utilities.types import STEP_OUTPUT
+from torch import Tensor
+
+from callbacks.base.rows import Rows, check_rows, concatenate, gather_rows, to_cpu
+from datamodules.batch import GROUP, INDEX, LABELS, REPORT, UNKNOWN_VIEW, VIEW
+
+Extractor = Callable[[Mapping[str, Any]], Tensor]
+"""Turns a batch into one more row of numbers a sample: ``(batch, dim)``."""
+
+Measure = Callable[[Mapping[str, Any], Mapping[str, Any]], Sequence[Any] | None]
+"""Turns a batch and the step's outputs into anything that can be pickled, one a sample; None for nothing."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """What an encoder made of one evaluation set: CPU tensors, floats as float32.
+
+    Row ``i`` of every field is the same sample. Rows ascend by sample index and each index stands once, so
+    that nothing here depends on the batch size, the order of the loader or the number of ranks.
+
+    Attributes:
+        image: L2-normalised image projections, ``(n, projection)``.
+        pooled: Pooled image features before the projection, ``(n, dim)``: what a linear probe reads.
+        index: Sample index, ``(n,)`` int64, ascending.
+        text: L2-normalised report projections, ``(n, projection)``; None for image-only data.
+        labels: ``(n, concept)``, 1 present, 0 absent, NaN unknown; no columns if the data has no labels.
+        group: Patient of each sample, ``(n,)`` int64; the index where the data names none.
+        view: ``(n,)`` int64: 0 PA, 1 AP, -1 unknown.
+        reports: Report texts, or None.
+        extra: Further feature sets by name, each ``(n, dim)``: see `FeatureCollector.extractors`.
+        measured: What `FeatureCollector.measures` found, by name, one entry a sample.
+    """
+
+    image: Tensor
+    pooled: Tensor
+    index: Tensor
+    text: Tensor | None
+    labels: Tensor
+    group: Tensor
+    view: Tensor
+    reports: list[str] | None = None
+    extra: dict[str, Tensor] = field(default_factory=dict)
+    measured: dict[str, list[Any]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return len(self.index)
+
+
+class FeatureCollector(L.Callback):
+    """Keeps the outputs of the validation and test steps and hands them out as `Features`.
+
+    A step returns ``{"image": (b, projection), "image_pooled": (b, dim)}`` and, when the batch has reports,
+    ``"text"``; labels, index, group, view and report are taken from the outputs or else from the batch. The
+    pass is gathered over ranks when the first callback asks for it; shards may be uneven or empty.
+
+    Attributes:
+        extractors: Callables by name that turn a batch into an extra feature set; other callbacks add theirs.
+        measures: Callables by name that measure something on a batch while it is there (`BatchEvaluation`).
+    """
+
+    def __init__(self) -> None:
+        self.extractors: dict[str, Extractor] = {}
+        self.measures: dict[str, Measure] = {}
+        self._batches: dict[int, list[Rows]] = {}
+        self._features: dict[int, Features] = {}
+
+    @staticmethod
+    def of(trainer: L.Trainer) -> FeatureCollector:
+        """Finds the collector of a trainer.
+
+        Raises:
+            LookupError: If the trainer has none.
+        """
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, FeatureCollector):
+                return callback
+        names = [type(callback).__name__ for callback in trainer.callbacks]  # type: ignore[attr-defined]
+        raise LookupError(
+            f"trainer.callbacks holds no FeatureCollector (it holds {names}); the evaluation callbacks share "
+            "its pass over the data: add `- class_path: callbacks.FeatureCollector` before them"
+        )
+
+    def features(self, trainer: L.Trainer, dataloader_idx: int = 0) -> Features:
+        """The pass just made. Collective: every rank must ask, in the same order.
+
+        Args:
+            trainer: The running trainer.
+            dataloader_idx: Which of several validation or test loaders.
+
+        Raises:
+            LookupError: If that loader gave no samples on any rank.
+            ValueError: If features are not finite.
+        """
+        if dataloader_idx not in self._features:
+            shard = concatenate(self._batches.pop(dataloader_idx, []))
+            shards = gather_rows(shard) if trainer.world_size > 1 else [shard]
+            rows = concatenate([shard for shard in shards if shard])
+            if not rows:
+                raise LookupError(
+                    f"no samples were seen in dataloader {dataloader_idx} of this evaluation; check its "
+                    "size, limit_val_batches/limit_test_batches and the callback's dataloader_idx"
+                )
+            self._features[dataloader_idx] = _finite(_in_order(rows))
+        return self._features[dataloader_idx]
+
+    def _reset(self) -> None:
+        self._batches, self._features = {}, {}
+
+    def _collect(
+        self, outputs: STEP_OUTPUT, batch: Any, dataloader_idx: int, module: L.LightningModule
+    ) -> None:
+        if not isinstance(outputs, Mapping) or not {"image", "image_pooled"} <= outputs.keys():
+            got = sorted(outputs) if isinstance(outputs, Mapping) else type(outputs).__name__
+            raise ValueError(
+                f"the evaluation step of {type(module).__name__} returned {got}; FeatureCollector needs a "
+                "dict with 'image' (projected) and 'image_pooled'"
+            )
+        rows: Rows = {"image": outputs["image"], "pooled": outputs["image_pooled"]}
+        if outputs.get("text") is not None:
+            rows["text"] = outputs["text"]
+        for name, key in _FROM_BATCH.items():
+            value = outputs.get(key, batch.get(key))
+            if value is not None:
+                rows[name] = value
+        for name, extract in self.extractors.items():
+            rows[f"extra/{name}"] = extract(batch)
+        for name, measure in self.measures.items():
+            if (measured := measure(batch, outputs)) is not None:
+                rows[f"measured/{name}"] = list(measured)
+        rows = {name: to_cpu(value) for name, value in rows.items()}
+        check_rows(rows)
+        self._batches.setdefault(dataloader_idx, []).append(rows)
+
+    def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Forgets the previous pass."""
+        self._reset()
+
+    on_test_epoch_start = on_validation_epoch_start
+
+    def on_validation_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: STEP_OUTPUT,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Keeps one batch, unless this is the sanity check."""
+        if not trainer.sanity_checking:
+            self._collect(outputs, batch, dataloader_idx, pl_module)
+
+    on_test_batch_end = on_validation_batch_end
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Frees the memory."""
+        self._reset()
+
+    on_test_end = on_validation_end
+
+
+_FROM_BATCH = {"labels": LABELS, "index": INDEX, "group": GROUP, "view": VIEW, "reports": REPORT}
+
+
+def _finite(features: Features) -> Features:
+    # NaN compares as False: every rank would be the first and every hit a hit.
+    for name, value in {"image": features.image, "pooled": features.pooled, "text": features.text}.items():
+        wrong = torch.empty(0) if value is None else features.index[~value.isfinite().all(1)]
+        if len(wrong):
+            raise ValueError(
+                f"{name} features of {len(wrong)} of {len(features)} samples are NaN or infinite (first: "
+                "index "
+                f"{int(wrong[0])}): the model has diverged; lower its learning rate or clip its gradients"
+            )
+    return features
+
+
+def _in_order(rows: Rows) -> Features:
+    index = rows["index"].long()
+    _, first = np.unique(index.numpy(), return_index=True)  # sorted by index, first occurrence of each
+    keep = torch.from_numpy(first)
+    kept: Rows = {
+        name: value[keep] if isinstance(value, Tensor) else [value[i] for i in first]
+        for name, value in rows.items()
+    }
+    index, n = kept["index"].long(), len(first)
+    return Features(
+        image=kept["image"],
+        pooled=kept["pooled"],
+        index=index,
+        text=kept.get("text"),
+        labels=kept.get("labels", torch.empty(n, 0)),
+        group=kept.get("group", index).long(),
+        view=kept.get("view", torch.full((n,), UNKNOWN_VIEW)).long(),
+        reports=kept.get("reports"),
+        extra=_below("extra/", kept),
+        measured=_below("measured/", kept),
+    )
+
+
+def _below(prefix: str, rows: Rows) -> dict[str, Any]:
+    return {name.removeprefix(prefix): value for name, value in rows.items() if name.startswith(prefix)}

@@ -1,0 +1,191 @@
+"""Generated reports: do they state the findings, and in the words of the true ones?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import lightning as L
+import numpy as np
+
+from callbacks.base.batch_evaluation import BatchEvaluation
+from callbacks.base.evaluation import Occasion, Result, require_non_negative
+from callbacks.base.features import Features
+from callbacks.evaluations.report_pictures import report_sheet
+from callbacks.statistics.intervals import Array, PatientBootstrap
+from datamodules.batch import IMAGE, INDEX
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Claims = Callable[[Sequence[str]], tuple[Any, Any]]
+
+
+@dataclass(frozen=True)
+class GeneratedReport:
+    """A report as a model writes it, and the true one.
+
+    Attributes:
+        generated: The model's.
+        reference: The true one, through the same tokenizer.
+        image: ``(height, width)``, kept for the first samples alone.
+    """
+
+    generated: str
+    reference: str
+    image: np.ndarray | None = None
+
+
+class ReportScores(BatchEvaluation):
+    """Entity F1 by the catalogue's extractor, BLEU-4 and ROUGE-L by torchmetrics.
+
+    The extractor (`datamodules.BatchDataModule.claims`) reads which concepts a text asserts; those of the
+    generated report are compared with those of the true one, as clinical-efficacy metrics do (Chen et al.
+    2020, R2Gen, arXiv:2010.16056). ``entity_f1_shuffled`` gives every image the report generated for another
+    one: what common phrases earn without a look at the image. Word overlap is mostly such phrases.
+
+    Figures: ``entity_f1``, ``entity_precision``, ``entity_recall`` (pooled over all concepts and reports),
+    ``entity_f1_macro`` (mean over concepts), ``entity_f1/<concept>``, ``entity_f1_shuffled``, ``bleu4``,
+    ``rouge_l``, ``distinct`` (share of different texts).
+
+    Args:
+        min_count: A concept that fewer true reports assert has no figure, and is named.
+        examples: How many of the first samples are kept for the picture.
+        name: The callback's part of the metric names.
+        **kwargs: Those of `Evaluation`.
+
+    Raises:
+        ValueError: If a number is negative.
+    """
+
+    def __init__(
+        self,
+        min_count: int = 10,
+        examples: int = 6,
+        name: str = "report",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(name, **kwargs)
+        require_non_negative(min_count=min_count, examples=examples)
+        self.min_count, self.examples = min_count, examples
+        self.claims: Claims | None = None
+
+    def prepare(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Takes the extractor from the data."""
+        self.claims = trainer.datamodule.claims  # type: ignore[attr-defined]
+
+    def measure(
+        self, pl_module: L.LightningModule, batch: Mapping[str, Any], outputs: Mapping[str, Any]
+    ) -> Sequence[GeneratedReport] | None:
+        """Takes the reports."""
+        if "generated" not in outputs:
+            return None
+        texts = zip(outputs["generated"], outputs["reference"], strict=True)
+        index = batch[INDEX].tolist()
+        return [
+            GeneratedReport(
+                *both, batch[IMAGE][i, 0].float().cpu().numpy() if index[i] < self.examples else None
+            )
+            for i, both in enumerate(texts)
+        ]
+
+    def evaluate(self, features: Features, occasion: Occasion) -> Result:
+        """Compares the reports."""
+        rows: list[GeneratedReport] | None = features.measured.get(self.name)
+        if rows is None:
+            return Result({}, {"note": "no reports were generated: that is done at test"})
+        assert self.claims is not None, "prepare sets it"
+        written, true = [row.generated for row in rows], [row.reference for row in rows]
+        said, held = (self.claims(texts)[0].numpy() > 0 for texts in (written, true))
+        counts = held.sum(0)
+        by_concept = f1(said & held, said, held, axis=0)
+        judged = [c for c in range(len(counts)) if counts[c] >= max(1, self.min_count)]
+        scored = {occasion.concepts[c]: float(by_concept[c]) for c in judged}
+        shuffled = np.roll(said, 1, axis=0)
+        overlap = rouge_l(written, true)
+        metrics = {
+            "entity_f1": float(f1(said & held, said, held)),
+            "entity_precision": float((said & held).sum() / max(1, said.sum())),
+            "entity_recall": float((said & held).sum() / max(1, held.sum())),
+            "entity_f1_shuffled": float(f1(shuffled & held, shuffled, held)),
+            **({"entity_f1_macro": float(np.mean(list(scored.values())))} if scored else {}),
+            **{f"entity_f1/{name}": value for name, value in scored.items()},
+            "bleu4": corpus_bleu(written, true),
+            "rouge_l": float(overlap.mean()),
+            "distinct": len(set(written)) / len(written),
+        }
+        bootstrap = self.bootstrap(features.group.numpy(), occasion)
+        intervals: dict[str, list[float]] = {}
+        if bootstrap is not None:
+            intervals = entity_intervals(said, held, judged, bootstrap)
+            intervals["entity_f1_shuffled"] = entity_intervals(shuffled, held, judged, bootstrap)["entity_f1"]
+            intervals["rouge_l"] = bootstrap.interval(bootstrap.mean(overlap))
+        details = {
+            "asserted": {name: int(n) for name, n in zip(occasion.concepts, counts, strict=True) if n},
+            "left_out": {occasion.concepts[c]: int(n) for c, n in enumerate(counts) if n and c not in judged},
+            "intervals": intervals,
+        }
+        return Result(metrics, details)
+
+    def pictures(self, features: Features, occasion: Occasion, result: Result) -> dict[str, Figure]:
+        """Draws images with true and generated reports."""
+        rows: list[GeneratedReport] = features.measured[self.name]
+        shown = [(row.image, row.reference, row.generated) for row in rows if row.image is not None]
+        return {"reports": report_sheet(shown)} if shown else {}
+
+
+def entity_intervals(
+    said: np.ndarray, held: np.ndarray, judged: Sequence[int], bootstrap: PatientBootstrap
+) -> dict[str, list[float]]:
+    """Intervals of the entities' F1 (pooled, and mean over concepts), precision and recall.
+
+    Args:
+        said: ``(report, concept)`` bool, asserted by the generated report.
+        held: … by the true one.
+        judged: Columns of the concepts that the mean is over.
+        bootstrap: Over the patients of the reports.
+    """
+    # Counts a report; in a resample they are weighted sums.
+    table = np.stack([said & held, said, held]).astype(float)
+    blocks = [np.einsum("trc,rk->tkc", table, weights) for weights in bootstrap.weights()]
+    both, told, true = np.concatenate(blocks, axis=1)
+    sums = [part.sum(1) for part in (both, told, true)]
+    resampled = {
+        "entity_f1": 2 * sums[0] / np.maximum(1, sums[1] + sums[2]),
+        "entity_precision": sums[0] / np.maximum(1, sums[1]),
+        "entity_recall": sums[0] / np.maximum(1, sums[2]),
+    }
+    if len(judged):
+        total = (told + true)[:, list(judged)]
+        by_concept = np.where(total > 0, 2 * both[:, list(judged)] / np.maximum(1, total), np.nan)
+        resampled["entity_f1_macro"] = np.nanmean(by_concept, 1)
+    return {name: bootstrap.interval(values) for name, values in resampled.items()}
+
+
+def f1(both: np.ndarray, said: np.ndarray, held: np.ndarray, axis: int | None = None) -> Array:
+    """F1 of entities: twice those in both texts over those in either, counted twice where in both.
+
+    Args:
+        both: ``(report, concept)`` bool, asserted by both.
+        said: … by the generated report.
+        held: … by the true one.
+        axis: Pool over this axis; None over all.
+    """
+    total = said.sum(axis) + held.sum(axis)
+    return np.asarray(2 * both.sum(axis) / np.maximum(1, total), float)
+
+
+def corpus_bleu(written: Sequence[str], true: Sequence[str]) -> float:
+    """BLEU-4 of the corpus."""
+    from torchmetrics.functional.text import bleu_score
+
+    return float(bleu_score(list(written), [[text] for text in true]))
+
+
+def rouge_l(written: Sequence[str], true: Sequence[str]) -> Array:
+    """ROUGE-L (F) of each report, ``(n,)``."""
+    from torchmetrics.functional.text import rouge_score
+
+    scores = [rouge_score(*pair, rouge_keys="rougeL") for pair in zip(written, true, strict=True)]
+    return np.array([float(score["rougeL_fmeasure"]) for score in scores])

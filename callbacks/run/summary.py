@@ -1,0 +1,261 @@
+"""What a run leaves to be read by people and programs: ``summary.json``, a table, a picture."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import math
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.utilities.types import STEP_OUTPUT
+
+from callbacks.base.evaluation import Evaluation
+from callbacks.drawing.pictures import concept_bars
+from callbacks.run.run_directory import run_directory, save_picture
+from callbacks.run.summary_table import bars, concept_table, figure_table, stages_of
+from datamodules.batch import IMAGE
+
+_STAGES = {"fit": ("train", "val", "fit"), "validate": ("val", "validate"), "test": ("test",)}
+
+
+class RunSummary(L.Callback):
+    """Writes ``summary.json``, ``table.md`` and ``concepts.png`` to the run directory and prints the tables.
+
+    ``summary.json`` holds ``"<stage>/<callback>/<name>": value`` (null for what is not finite) and under
+    ``"details"``, by ``"<stage>/<callback>"``, what stands behind the values: n, intervals, split and prompt
+    hashes, classes left out; by ``"<fit|validate|test>/run"`` versions, commit, seed, seconds and samples
+    seen. A later stage in the same directory adds to the file. While fitting it is renewed at every
+    validation, so that a killed run leaves the latest.
+
+    Args:
+        ceiling: JSON file ``{"<concept>": AUROC}`` of a model trained on the labels of made pairs, to be
+            printed beside figures on such pairs; or a folder of ``<image size>px.json``, as `make ceiling`
+            leaves it, of which that of the model's size is taken, if it was measured.
+    """
+
+    def __init__(self, ceiling: str | None = None) -> None:
+        self._ceilings = Path(ceiling) if ceiling is not None and Path(ceiling).is_dir() else None
+        self.ceiling = None if ceiling is None or self._ceilings else read_ceiling(Path(ceiling))
+        self._samples, self._seconds, self._started = 0, 0.0, time.monotonic()
+        self._written: tuple[Mapping[str, Any], Path | None] | None = None
+
+    # -------------------------------------------------------------------------------------------------- hooks
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Starts the clock, finds the ceiling, silences Lightning's list of figures: here are tables."""
+        self._started = time.monotonic()
+        if self._ceilings is not None:
+            size = getattr(getattr(pl_module, "image_encoder", None), "image_size", None)
+            measured = self._ceilings / f"{size}px.json"
+            self.ceiling = read_ceiling(measured) if measured.is_file() else None
+        trainer.validate_loop.verbose = trainer.test_loop.verbose = False
+
+    def on_train_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: STEP_OUTPUT,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Counts samples."""
+        self._samples += len(batch[IMAGE]) * trainer.world_size  # training batches are equal on all ranks
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Renews the summary."""
+        if not trainer.sanity_checking:
+            self._write(trainer)
+
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Writes."""
+        self._write(trainer)
+
+    def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Writes."""
+        self._write(trainer)
+
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Prints and draws what was written: only now has the progress bar drawn its last line."""
+        if self._written is not None:
+            self._show(trainer, *self._written)
+            self._written = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Samples and seconds so far, so that a resumed run counts on."""
+        return {"samples": self._samples, "seconds": self._elapsed()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Counts on from a resumed run."""
+        self._samples, self._seconds = state_dict["samples"], state_dict["seconds"]
+
+    # ------------------------------------------------------------------------------------------------ writing
+    def _write(self, trainer: L.Trainer) -> None:
+        directory = run_directory(trainer)
+        if not trainer.is_global_zero:
+            return
+        summary = self._document(trainer)
+        if directory is not None:
+            directory.mkdir(parents=True, exist_ok=True)
+            summary = merged(directory / "summary.json", summary, _STAGES[_function(trainer)])
+            write_atomically(
+                directory / "summary.json", json.dumps(summary, indent=1, allow_nan=False) + "\n"
+            )
+        self._written = summary, directory
+
+    def _document(self, trainer: L.Trainer) -> dict[str, Any]:
+        fn = _function(trainer)
+        figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        details: dict[str, Any] = {f"{fn}/run": self._circumstances(trainer)}
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, Evaluation):
+                figures |= callback.metrics
+                details |= callback.details
+        stages = _STAGES[fn]
+        figures = {name: value for name, value in figures.items() if name.split("/")[0] in stages}
+        details = {name: value for name, value in details.items() if name.split("/")[0] in stages}
+        if ceiling := self._ceiling(trainer):
+            details |= {f"{stage}/ceiling": {"auroc": ceiling} for stage in stages_of(figures)}
+        return {**dict(sorted(figures.items())), "details": details}
+
+    def _circumstances(self, trainer: L.Trainer) -> dict[str, Any]:
+        fitting = {
+            "samples_seen": self._samples,
+            "optimiser_steps": trainer.global_step,
+            "epochs": trainer.current_epoch,
+        }
+        seed = os.environ.get("PL_GLOBAL_SEED")
+        return {
+            "seconds": round(self._elapsed(), 1) if trainer.state.fn == "fit" else self._since_start(),
+            **(fitting if trainer.state.fn == "fit" else {}),
+            "seed": None if seed is None else int(seed),
+            "world_size": trainer.world_size,
+            "git_commit": git_commit(),
+            "versions": versions(),
+        }
+
+    def _ceiling(self, trainer: L.Trainer) -> Mapping[str, float]:
+        """The ceiling where it holds: it was measured on made pairs, and says nothing about real images."""
+        made = hasattr(trainer.datamodule, "synthesizer")  # type: ignore[attr-defined]
+        return self.ceiling if made and self.ceiling is not None else {}
+
+    def _since_start(self) -> float:
+        return round(time.monotonic() - self._started, 1)
+
+    def _elapsed(self) -> float:
+        return self._seconds + time.monotonic() - self._started
+
+    def _show(self, trainer: L.Trainer, summary: Mapping[str, Any], directory: Path | None) -> None:
+        from rich.console import Console
+
+        stages = stages_of(summary)
+        shown = [stage for stage in stages if stage in _STAGES[_function(trainer)]]
+        tables = {stage: [concept_table(summary, stage), figure_table(summary, stage)] for stage in stages}
+        # Not a terminal: a log file, which has no width that tables would have to fit.
+        console = Console(width=None if sys.stdout.isatty() else 120)
+        for table in (table for stage in shown for table in tables[stage] if table is not None):
+            console.print(table.rich())
+        if directory is None:
+            return
+        text = "\n".join(table.markdown() for both in tables.values() for table in both if table is not None)
+        write_atomically(directory / "table.md", text)
+        panels = {stage: found for stage in stages if (found := bars(summary, stage))}
+        if panels:
+            figure = concept_bars(
+                panels, self._ceiling(trainer), "AUROC by concept, 95 % intervals over patients"
+            )
+            save_picture(trainer, figure, directory / "concepts.png", "pictures/concepts")
+        console.print(f"summary, table and pictures: {directory}")
+
+
+def _function(trainer: L.Trainer) -> str:
+    """``fit``, ``validate`` or ``test``."""
+    assert trainer.state.fn is not None
+    return trainer.state.fn.value
+
+
+def read_ceiling(path: Path) -> dict[str, float]:
+    """Reads ``{"<concept>": AUROC}``.
+
+    Raises:
+        ValueError: If the file is not such a mapping, or a value is outside [0, 1].
+    """
+    try:
+        read = json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise ValueError(f"RunSummary: cannot read ceiling {path}: {error}; give a JSON file") from error
+    if not isinstance(read, dict):
+        raise ValueError(
+            f"RunSummary: ceiling {path} holds a {type(read).__name__}; it wants {{concept: AUROC}}"
+        )
+    for concept, value in read.items():
+        if not isinstance(value, int | float) or not 0 <= value <= 1:
+            raise ValueError(
+                f"RunSummary: ceiling {path} has {concept!r}: {value!r}; it wants an AUROC in [0, 1]"
+            )
+    return {concept: float(value) for concept, value in read.items()}
+
+
+def merged(path: Path, summary: Mapping[str, Any], stages: tuple[str, ...]) -> dict[str, Any]:
+    """The summary beside what other stages left in the file; what the same stages left is dropped."""
+    try:
+        old = json.loads(path.read_text()) if path.exists() else {}
+    except json.JSONDecodeError as error:
+        aside = path.with_name(f"{path.name}.unreadable")
+        path.replace(aside)
+        rank_zero_warn(f"{path} was no JSON ({error}); it is kept as {aside.name} and a new one begins")
+        old = {}
+
+    def others(entries: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: v for key, v in entries.items() if key.split("/")[0] not in stages and key != "details"}
+
+    figures = others(old) | {key: v for key, v in summary.items() if key != "details"}
+    details = others(old.get("details", {})) | summary["details"]
+    document: dict[str, Any] = _finite(dict(sorted(figures.items())) | {"details": details})
+    return document
+
+
+def _finite(value: Any) -> Any:
+    """The same document with null for NaN and infinity, which JSON does not have."""
+    if isinstance(value, Mapping):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Writes a file so that a reader, or a crash, never sees half of it."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text)
+    partial.replace(path)
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that figures depend on, as far as installed."""
+    found = {"python": platform.python_version()}
+    for package in ("torch", "lightning", "transformers", "tokenizers", "diffusers", "monai", "numpy"):
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def git_commit() -> str | None:
+    """Commit of this source tree, with ``-dirty`` if files differ from it; None outside a repository."""
+    command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
+    try:
+        found = subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip() or None

@@ -1,0 +1,1 @@
+"""From samples to batches: data sets, samplers, loaders, augmentation."""

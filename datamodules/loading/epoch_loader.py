@@ -1,0 +1,44 @@
+"""A loader that knows how far it is, for checkpoints written in the middle of an epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch.utils.data import DataLoader
+
+from datamodules.loading.samplers import EpochSampler
+
+
+class EpochLoader(DataLoader[Any]):
+    """A DataLoader over an `EpochSampler` that Lightning can resume at the very batch.
+
+    Two facts of Lightning 2.6 shape it. It saves and restores the state of any loader that has ``state_dict``
+    and ``load_state_dict``; and on resuming it calls ``iter`` *before* ``set_epoch``, so workers would fetch
+    ahead from the wrong epoch: here nothing is fetched before the first batch is asked for.
+    """
+
+    position = 0
+    """Batches of the current epoch handed out so far, those before a resume included."""
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        """Iterate over the batches of the epoch that is set when the first one is asked for."""
+        sampler = self._epoch_sampler()
+        self.position = sampler.skipped // sampler.batch_size if sampler else 0
+        for batch in super().__iter__():
+            self.position += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """Return the epoch and how many of its batches were handed out."""
+        sampler = self._epoch_sampler()
+        return {"epoch": sampler.epoch if sampler else 0, "position": self.position}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Leave out, in that epoch only, the batches that were handed out."""
+        if sampler := self._epoch_sampler():
+            sampler.resume(state["epoch"], state["position"])
+
+    def _epoch_sampler(self) -> EpochSampler | None:
+        # overfit_batches puts another sampler in its place.
+        return self.sampler if isinstance(self.sampler, EpochSampler) else None

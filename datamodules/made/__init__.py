@@ -1,0 +1,1 @@
+"""Made pairs as training data."""

@@ -1,0 +1,1 @@
+"""A user's own images: tables, files, labels, regions, splits."""

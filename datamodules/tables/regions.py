@@ -1,0 +1,160 @@
+"""Where findings are on real images: boxes and run-length codes of a table, as masks and as boxes.
+
+A cell holds JSON: a list of ``{"label": …, "box": [x, y, width, height]}`` (pixels of the file, from the
+top left corner) or ``{"label": …, "runs": "…", "size": [height, width]}``. Runs are those of the SIIM
+challenge: pairs of numbers, how many pixels to skip since the last run and how many to set, down the columns
+from left to right.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from datamodules.tables.image_file import Fit, framing, square
+from datamodules.tables.table import BadRow
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_Mask = npt.NDArray[np.bool_]
+
+
+def bad_regions(
+    cells: pd.Series[str], images: pd.Series[str], known: Callable[[str], bool] | None
+) -> list[BadRow]:
+    """Return the rows whose regions cannot be read.
+
+    Args:
+        cells: The column; an empty cell has no regions.
+        images: Image of each row.
+        known: Whether a label has a meaning; None accepts any.
+    """
+    rows = [int(row) for row in cells.index[cells != ""]]
+    reasons = {row: _fault(cells[row], known) for row in rows}
+    return [
+        BadRow(row, images[row], str(cells.name), cells[row][:80], reason)
+        for row, reason in reasons.items()
+        if reason
+    ]
+
+
+def region_masks(
+    cell: str, concepts: Mapping[str, int], shape: tuple[int, int], image_size: int, fit: Fit
+) -> tuple[Tensor, Tensor]:
+    """Draw the regions of an image, those of a concept together, and frame them as the image is framed.
+
+    Args:
+        cell: The regions, as JSON.
+        concepts: Label → position of its concept; regions with other labels are left out.
+        shape: Height and width of the file, in pixels.
+        image_size: Height and width of the masks.
+        fit: How the image becomes a square.
+
+    Returns:
+        bool ``(concept, image_size, image_size)``, and int64 ``(concept,)``: which concepts these are. A
+        pixel is set where at least half of what it stands for is.
+
+    Raises:
+        ValueError: If runs do not fit their size, or their size does not fit the file.
+    """
+    drawn: dict[int, _Mask] = {}
+    for region in json.loads(cell or "[]"):
+        if region["label"] in concepts:
+            mask = drawn.setdefault(concepts[region["label"]], np.zeros(shape, bool))
+            mask |= _box(region["box"], shape) if "box" in region else _runs(region, shape)
+    framed = [square(mask.astype(np.float32), image_size, fit)[0] >= 128 for mask in drawn.values()]
+    masks = torch.stack(framed) if framed else torch.zeros(0, image_size, image_size, dtype=torch.bool)
+    return masks, torch.tensor(list(drawn), dtype=torch.int64)
+
+
+def region_boxes(
+    cell: str, concepts: Mapping[str, int], shape: tuple[int, int], image_size: int, fit: Fit
+) -> tuple[Tensor, Tensor]:
+    """Return the box of each region of an image, framed as the image is framed.
+
+    Regions that overlap, or are small beside another, keep a box of their own, which a mask of their concept
+    could not tell. One that the frame cuts off entirely has none.
+
+    Args:
+        cell: See `region_masks`, like the others.
+        concepts: Label → position of its concept.
+        shape: Height and width of the file, in pixels.
+        image_size: Height and width of the framed image.
+        fit: How the image becomes a square.
+
+    Returns:
+        float32 ``(box, 4)``: centre x, centre y, width, height as shares of the framed image's sides; and
+        int64 ``(box,)``, the concepts.
+
+    Raises:
+        ValueError: If runs do not fit their size, or their size does not fit the file.
+    """
+    scaled, before = framing(shape, image_size, fit)
+    scale = np.divide(scaled, shape)[::-1]
+    offset = np.array(before)[::-1]
+    boxes, found = [], []
+    for region in json.loads(cell or "[]"):
+        if region["label"] in concepts:
+            x, y, width, height = region["box"] if "box" in region else _extent(_runs(region, shape))
+            corners = np.clip([(x, y), (x + width, y + height)], 0, shape[::-1])
+            low, high = np.clip(corners * scale + offset, 0, image_size) / image_size
+            if (high > low).all():
+                boxes.append([*(low + high) / 2, *high - low])
+                found.append(concepts[region["label"]])
+    return torch.tensor(boxes).reshape(-1, 4).float(), torch.tensor(found, dtype=torch.int64)
+
+
+def _extent(mask: _Mask) -> tuple[int, int, int, int]:
+    """Return the box of a mask; one without extent if nothing is set."""
+    rows, columns = np.nonzero(mask)
+    if not len(rows):
+        return 0, 0, 0, 0
+    x, y = int(columns.min()), int(rows.min())
+    return x, y, int(columns.max()) + 1 - x, int(rows.max()) + 1 - y
+
+
+def _box(box: Sequence[float], shape: tuple[int, int]) -> _Mask:
+    x, y, width, height = box
+    mask = np.zeros(shape, bool)
+    mask[max(0, round(y)) : max(0, round(y + height)), max(0, round(x)) : max(0, round(x + width))] = True
+    return mask
+
+
+def _runs(region: Mapping[str, Any], shape: tuple[int, int]) -> _Mask:
+    height, width = region["size"]
+    if (height, width) != shape:
+        raise ValueError(f"runs are for {height} × {width} pixels, the image has {shape[0]} × {shape[1]}.")
+    numbers = np.array(region["runs"].split(), np.int64)
+    starts = np.cumsum(numbers)[::2]
+    lengths = numbers[1::2]
+    if len(starts) != len(lengths) or (starts + lengths > height * width).any():
+        raise ValueError(f"runs do not fit into {height} × {width} pixels.")
+    flat = np.zeros(height * width, bool)
+    for start, length in zip(starts, lengths, strict=True):
+        flat[start : start + length] = True
+    return flat.reshape(width, height).T
+
+
+def _fault(cell: str, known: Callable[[str], bool] | None) -> str:
+    """Return what is wrong with a cell, or ""."""
+    try:
+        for region in json.loads(cell):
+            if known is not None and not known(region["label"]):
+                return f"has a region {region['label']!r}, which the vocabulary does not know; add it."
+            if "box" in region:
+                _, _, width, height = map(float, region["box"])
+                if not (width > 0 and height > 0):
+                    return f"has a box without extent, {region['box']}; correct it."
+            else:
+                height, width = map(int, region["size"])
+                _runs(region, (height, width))
+    except (ValueError, KeyError, TypeError) as error:
+        return f"holds no regions as JSON ({type(error).__name__}: {error}): see datamodules.tables.regions."
+    return ""

@@ -1,0 +1,177 @@
+"""Reading everything a table says of its images, once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from datamodules.batch import UNKNOWN_VIEW, VIEWS
+from datamodules.tables.image_check import bad_images
+from datamodules.tables.image_file import Colour
+from datamodules.tables.image_folders import find_images
+from datamodules.tables.labels import LabelColumns, read_labels
+from datamodules.tables.manifests import Manifest
+from datamodules.tables.origin import Origin
+from datamodules.tables.packed import PackedStrings
+from datamodules.tables.regions import bad_regions
+from datamodules.tables.table import (
+    BadRow,
+    Columns,
+    MissingFileError,
+    bad_cells,
+    choose_rows,
+    frame_sha256,
+    select,
+)
+from datamodules.tables.table_source import TableRows, packed_reports
+from synthesis.concepts import ConceptCatalog
+from synthesis.pairs import json_sha256
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass
+class TableReader:
+    """Reads a table, finds its images and says which rows are bad; see `TableImages` for the attributes.
+
+    Attributes:
+        reports: Whether an empty report makes a row bad.
+    """
+
+    manifest: Manifest
+    columns: Columns
+    labels: LabelColumns | None
+    catalog: ConceptCatalog
+    image_root: Path
+    image_folders: tuple[str, ...]
+    image_suffix: str | None
+    where: dict[str, list[str]]
+    colour: Colour
+    masks: bool
+    reports: bool
+    origin: Origin | None
+
+    @property
+    def table(self) -> Path:
+        """The file or folder that messages name."""
+        return self.image_root / self.manifest.path
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """The columns named, of the rows asked for.
+
+        Raises:
+            TableError: If the table cannot be used.
+        """
+        names = [*self.columns.names, *(self.labels.names if self.labels else ())]
+        with self._origin_named():
+            frame = select(self.manifest.frame(self.image_root), self.table, [*names, *self.where])
+        return choose_rows(frame, self.table, self.where)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of everything that decides which rows are bad."""
+        stats = [path.stat() if path else None for path in self._paths]
+        content = {
+            "format": 2,  # of the list of bad rows, and of what counts as bad
+            "table": frame_sha256(self.frame),
+            "files": [(s.st_size, s.st_mtime_ns) if s else None for s in stats],
+            "columns": asdict(self.columns),
+            "labels": asdict(self.labels) if self.labels else None,
+            "catalog": self.catalog.sha256,
+            "where": self.where,
+            "colour": self.colour,
+            "reports": self.reports,
+            "masks": self.masks,
+        }
+        return json_sha256(content)
+
+    def bad_rows(self, workers: int) -> list[BadRow]:
+        """Check every row and read every image.
+
+        Args:
+            workers: Processes that read images; 0 reads them here.
+        """
+        images = self.frame[self.columns.image]
+        bad = bad_cells(self.frame, self.columns, self.reports) + self._label_matrix[1]
+        if self.masks and self.columns.regions and self.labels:
+            ignored = self.labels.unmapped == "ignore"
+            knows = partial(self.labels.knows, catalog=self.catalog) if not ignored else None
+            bad += bad_regions(self.frame[self.columns.regions], images, knows)
+        return bad + bad_images(images, self._paths, {row.row for row in bad}, self.colour, workers)
+
+    def patients(self, left_out: Collection[int]) -> list[str]:
+        """Return the patient of each row that is not left out; the image where patients are not known."""
+        frame = self.frame[~self.frame.index.isin(list(left_out))]
+        return list(frame[self.columns.patient or self.columns.image])
+
+    def own_splits(self, left_out: Collection[int]) -> list[str] | None:
+        """Return what the table says of the split of each row that is not left out; None if nothing."""
+        if self.columns.split is None:
+            return None
+        return list(self.frame[self.columns.split][~self.frame.index.isin(list(left_out))])
+
+    def rows(self, left_out: Collection[int], split: Sequence[str]) -> TableRows:
+        """Pack what is not left out, and forget the table: of the larger ones it is gigabytes of objects.
+
+        Args:
+            left_out: Numbers of rows.
+            split: Split of each of the others.
+        """
+        keep = ~self.frame.index.isin(list(left_out))
+        frame = self.frame[keep]
+        views = frame[self.columns.view].str.upper() if self.columns.view else [""] * len(frame)
+        regions = frame[self.columns.regions] if self.masks and self.columns.regions else None
+        rows = TableRows(
+            table=self.table,
+            rows=frame.index.to_numpy(),
+            names=PackedStrings(frame[self.columns.image]),
+            paths=PackedStrings(str(path) for path, kept in zip(self._paths, keep, strict=True) if kept),
+            labels=self._label_matrix[0][keep],
+            group=np.unique(np.array(self.patients(left_out), str), return_inverse=True)[1],
+            view=np.array([VIEWS.index(view) if view in VIEWS else UNKNOWN_VIEW for view in views]),
+            split=np.array(split),
+            reports=packed_reports(frame, self.columns),
+            regions=None if regions is None else PackedStrings(regions),
+            region_concepts={} if regions is None else self._region_concepts(regions),
+        )
+        for unpacked in ("frame", "_label_matrix", "_paths"):
+            self.__dict__.pop(unpacked, None)
+        return rows
+
+    def _region_concepts(self, cells: pd.Series[str]) -> dict[str, int]:
+        assert self.labels is not None
+        labels = {region["label"] for cell in cells if cell for region in json.loads(cell)}
+        concepts = {label: self.labels.concept(label, self.catalog) for label in sorted(labels)}
+        return {label: self.catalog.index(name) for label, name in concepts.items() if name is not None}
+
+    @cached_property
+    def _label_matrix(self) -> tuple[npt.NDArray[np.float32], list[BadRow]]:
+        if self.labels is None:
+            return np.full((len(self.frame), len(self.catalog)), np.nan, np.float32), []
+        return read_labels(self.frame, self.columns.image, self.labels, self.catalog, self.table)
+
+    @cached_property
+    def _paths(self) -> list[Path | None]:
+        names = list(self.frame[self.columns.image])
+        if self.image_suffix is not None:
+            names = [str(Path(name).with_suffix(self.image_suffix)) if name else name for name in names]
+        with self._origin_named():
+            return find_images(self.image_root, self.image_folders, names)
+
+    @contextmanager
+    def _origin_named(self) -> Iterator[None]:
+        """Add to messages about what is missing where it is to be had."""
+        try:
+            yield
+        except MissingFileError as error:
+            raise MissingFileError(f"{error} {self.origin or ''}".strip()) from error

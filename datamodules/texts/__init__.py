@@ -1,0 +1,1 @@
+"""What is read of a report: tokenizers, text views, claims, questions."""

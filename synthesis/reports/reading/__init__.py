@@ -1,0 +1,1 @@
+"""Reading reports: which entities a text asserts, denies or doubts."""

@@ -1,0 +1,184 @@
+"""Negation and uncertainty: which findings of a sentence are there, after NegEx and ConText.
+
+Chapman WW et al., "A simple algorithm for identifying negated findings and diseases in discharge summaries",
+J Biomed Inform 2001, doi:10.1006/jbin.2001.1029. Harkema H et al., "ConText: an algorithm for determining
+negation, experiencer, and temporal status from clinical reports", J Biomed Inform 2009,
+doi:10.1016/j.jbi.2009.05.002.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from synthesis.reports.reading.words import Words
+from synthesis.strict_yaml import Entry
+
+DEFAULT_CUES = Path(__file__).resolve().parents[3] / "configs" / "reports" / "cues.yaml"
+
+Status: TypeAlias = Literal["present", "absent", "uncertain"]
+Span: TypeAlias = tuple[int, int]
+_STATUS: dict[str, Status | None] = {"negation": "absent", "uncertainty": "uncertain", "hypothetical": None}
+
+
+@dataclass(frozen=True)
+class _Cue:
+    start: int
+    end: int
+    meaning: str  # negation, uncertainty, hypothetical, terminator, neutral
+    before: bool  # speaks of what follows
+    after: bool  # speaks of what precedes
+
+
+class Cues:
+    """Decides about each finding of a sentence whether it is asserted, denied or doubted.
+
+    Args:
+        path: The YAML file; None takes ``configs/reports/cues.yaml``, whose comments explain its keys.
+
+    Attributes:
+        sha256: Of the file.
+
+    Raises:
+        YamlError: If the file is malformed.
+    """
+
+    def __init__(self, path: str | Path | None = None) -> None:
+        root, content = Entry.read(DEFAULT_CUES if path is None else Path(path))
+        self.sha256 = hashlib.sha256(content).hexdigest()
+        self._words: list[tuple[str, bool, bool, Words]] = []
+        for meaning in ("negation", "uncertainty"):
+            entry = root.entry(meaning)
+            for key in ("before", "after"):
+                words = Words(entry.texts(key, least=1), entry, key)
+                self._words.append((meaning, key == "before", key == "after", words))
+            entry.close()
+        for key in ("neutral", "hypothetical", "terminators"):
+            words = Words(root.texts(key, least=1), root, key)
+            self._words.append((key, key == "hypothetical", False, words))
+        self._yielding = Words(root.texts("yielding"), root, "yielding")
+        self._alternatives = Words(root.texts("alternatives", least=1), root, "alternatives")
+        self._fresh = Words(root.texts("fresh"), root, "fresh")
+        self._verbs = Words([root.text("verbs")], root, "verbs")
+        self._closing = Words([root.text("closing")], root, "closing")
+        lists = root.entry("lists")
+        self._and = Words(lists.texts("and", least=1), lists, "and")
+        self._or = Words(lists.texts("or", least=1), lists, "or")
+        self._subject = Words(lists.texts("subjects", least=1), lists, "subjects")
+        lists.close()
+        root.close()
+
+    def statuses(
+        self, sentence: str, spans: Sequence[Span], structures: Collection[Span] = ()
+    ) -> list[Status | None]:
+        """Return for each finding of a sentence whether it is there.
+
+        Args:
+            sentence: One sentence.
+            spans: Start and end of each finding in it, in order.
+            structures: Those of them that are structures called normal: "heart or lungs" doubts neither.
+
+        Returns:
+            A status for each; None for what is neither asserted nor denied (the past, advice).
+        """
+        nearest: list[tuple[int, Status | None]] = [(len(sentence), "present")] * len(spans)
+        cues = self._find(sentence)
+        for cue in cues:
+            if cue.meaning not in _STATUS:
+                continue
+            reached = self._ahead(cue, cues, sentence, spans) if cue.before else []
+            if not reached and cue.after:
+                reached = self._behind(cue, cues, sentence, spans)
+            for i in reached:
+                start, end = spans[i]
+                distance = max(start - cue.end, cue.start - end, 0)
+                if distance <= nearest[i][0]:
+                    nearest[i] = (distance, _STATUS[cue.meaning])
+        statuses = [status for _, status in nearest]
+        for i, (first, second) in enumerate(pairwise(spans)):
+            stated = statuses[i] in ("present", "uncertain") and statuses[i + 1] == "present"
+            if (
+                stated
+                and not {first, second} & set(structures)
+                and self._either(sentence[first[1] : second[0]])
+            ):
+                statuses[i] = statuses[i + 1] = "uncertain"
+        return statuses
+
+    def _find(self, sentence: str) -> list[_Cue]:
+        """Return the cues of a sentence in order: the longest where several overlap."""
+        found: dict[Span, _Cue] = {}
+        for meaning, before, after, words in self._words:
+            for span in words.spans(sentence):
+                known = found.get(span)
+                if known is None or known.meaning == meaning:
+                    known_before, known_after = (known.before, known.after) if known else (False, False)
+                    found[span] = _Cue(*span, meaning, before or known_before, after or known_after)
+        chosen: list[_Cue] = []
+        for cue in sorted(found.values(), key=lambda c: c.start - c.end):
+            if all(cue.end <= other.start or other.end <= cue.start for other in chosen):
+                chosen.append(cue)
+        return self._without_yielding(sentence, sorted(chosen, key=lambda c: c.start))
+
+    def _without_yielding(self, sentence: str, cues: list[_Cue]) -> list[_Cue]:
+        """Drop the doubts that say nothing because they stand in the reach of a negation."""
+        yielding = set(self._yielding.spans(sentence))
+        kept: list[_Cue] = []
+        for cue in cues:
+            before = next((c for c in reversed(kept) if c.before or c.meaning == "terminators"), None)
+            if before is not None and before.meaning == "negation" and (cue.start, cue.end) in yielding:
+                if self._clause_end(sentence, before, cue.start) == cue.start:
+                    continue
+            kept.append(cue)
+        return kept
+
+    def _ahead(self, cue: _Cue, cues: Sequence[_Cue], sentence: str, spans: Sequence[Span]) -> list[int]:
+        """Return the findings after a cue, and around it, that it speaks of."""
+        stops = (c.start for c in cues if c.start >= cue.end and (c.meaning == "terminators" or c.before))
+        limit = self._clause_end(sentence, cue, min(stops, default=len(sentence)))
+        return [
+            i
+            for i, (start, end) in enumerate(spans)
+            if cue.end <= start < limit or (start <= cue.start and cue.end < end)
+        ]
+
+    def _clause_end(self, sentence: str, cue: _Cue, limit: int) -> int:
+        """Return where the list after a cue ends: before a comma or "and" that opens a new clause."""
+        separators = list(self._and.spans(sentence, cue.end, limit))
+        ends = [start for start, _ in separators[1:]] + [limit]
+        for (start, begin), end in zip(separators, ends, strict=False):
+            item = sentence[begin:end].lstrip()
+            listed = sentence[start] != "," or any(self._or.spans(sentence, begin, limit))
+            fresh = self._fresh.at(item, 0) and not listed
+            if fresh or self._subject.at(item, 0) or self._has_verb(item):
+                return start
+        return limit
+
+    def _behind(self, cue: _Cue, cues: Sequence[_Cue], sentence: str, spans: Sequence[Span]) -> list[int]:
+        """Return the findings before a cue that it speaks of."""
+        stops = (c.end for c in cues if c.end <= cue.start and (c.meaning == "terminators" or c.before))
+        begin = max(stops, default=0)
+        comma = sentence.rfind(",", begin, cue.start)
+        closed = any(any(words.spans(sentence, comma + 1, cue.start)) for words in (self._and, self._or))
+        if comma >= 0 and not closed:  # not the last comma of "a, b and c"
+            begin = comma
+        for start, end in self._and.spans(sentence, begin, cue.start):
+            if self._has_verb(sentence[begin:start]):
+                begin = end
+        return [i for i, (start, end) in enumerate(spans) if begin <= start and end <= cue.start]
+
+    def _has_verb(self, clause: str) -> bool:
+        """Return whether a clause has a verb of its own, other than the "is seen" that closes a list."""
+        return any(not self._closing.at(clause, start) for start, _ in self._verbs.spans(clause))
+
+    def _either(self, between: str) -> bool:
+        """Return whether the words between two findings make them alternatives."""
+        return (
+            "," not in between
+            and self._alternatives.search(between) is not None
+            and not self._has_verb(between)
+        )

@@ -1,0 +1,229 @@
+"""Reading a report back: which concepts it names, on which side, how severe, and whether they are there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from synthesis.concepts import NO_FINDING, ConceptCatalog
+from synthesis.reports.reading.cues import Cues, Span, Status
+from synthesis.reports.reading.lexicon import Lexicon
+from synthesis.reports.reading.modifiers import ModifierReader, Owner
+
+_SENTENCE = re.compile(r"(?:[^.!?;:\n]|\.(?=\d)|(?<![A-Z]):)+[.!?;:]?")  # a colon ends a heading in capitals
+_REMEMBERED = 1 << 14
+
+
+@dataclass(frozen=True)
+class Mention:
+    """A concept as a text names it.
+
+    Attributes:
+        concept: Name of the concept.
+        status: Whether the text asserts, denies or doubts it.
+        laterality: "left", "right", "bilateral", or None if the text gives no side or the concept has none.
+        severity: A grade of the concept, or None.
+        start: Where the words start in the text.
+        end: Where they end.
+        location: A place of the concept, or None.
+    """
+
+    concept: str
+    status: Status
+    laterality: str | None
+    severity: str | None
+    start: int
+    end: int
+    location: str | None = None
+
+
+@dataclass(frozen=True)
+class _Name:
+    """Words in a sentence, the concepts that they assert or doubt, and those that they deny."""
+
+    start: int
+    end: int
+    kind: str  # concept, denied_only, structure, ignore
+    asserts: tuple[str, ...] = ()
+    denies: tuple[str, ...] = ()
+    structure: str = ""
+
+    @property
+    def span(self) -> Span:
+        return self.start, self.end
+
+
+class EntityExtractor:
+    """Finds the concepts of the catalogue in a report, by rules: no weights, and every decision can be read.
+
+    Names come from the catalogue and a lexicon; negation and uncertainty from cues (:class:`~.cues.Cues`);
+    sides, places and degrees from the words around (:mod:`~.modifiers`). A structure that is called normal
+    ("heart size is normal") denies the concepts that the lexicon lists for it.
+
+    Args:
+        catalog: The concept catalogue; None takes the one shipped.
+        lexicon: File with further words; None takes ``configs/reports/lexicon.yaml``.
+        cues: File with the cues; None takes ``configs/reports/cues.yaml``.
+
+    Raises:
+        YamlError: If a file is malformed.
+    """
+
+    def __init__(
+        self,
+        catalog: str | Path | None = None,
+        lexicon: str | Path | None = None,
+        cues: str | Path | None = None,
+    ) -> None:
+        self._catalog = ConceptCatalog.load(catalog)
+        self._lexicon = Lexicon(self._catalog, lexicon)
+        self._modifiers = ModifierReader(self._lexicon)
+        self._cues = Cues(cues)
+        self._known: dict[str, tuple[Mention, ...]] = {}
+
+    def describe(self) -> dict[str, Any]:
+        """Return what is read depends on: the rules' files and the catalogue."""
+        return {
+            "class": type(self).__name__,
+            "catalog_sha256": self._catalog.sha256,
+            "lexicon_sha256": self._lexicon.sha256,
+            "cues_sha256": self._cues.sha256,
+        }
+
+    def extract(self, text: str) -> list[Mention]:
+        """Return the mentions of a text in order.
+
+        Args:
+            text: A sentence, a section or a whole report; section headings may stand in it.
+        """
+        return [
+            replace(mention, start=mention.start + sentence.start(), end=mention.end + sentence.start())
+            for sentence in _SENTENCE.finditer(text)
+            for mention in self._read(sentence.group())
+        ]
+
+    def _read(self, sentence: str) -> tuple[Mention, ...]:
+        """Return the mentions of a sentence, from memory if it was met before, as most of a corpus were."""
+        mentions = self._known.get(sentence)
+        if mentions is None:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            mentions = self._known[sentence] = self._read_sentence(sentence)
+        return mentions
+
+    def _read_sentence(self, sentence: str) -> tuple[Mention, ...]:
+        names = self._names(sentence)
+        names = [name for name in names if name.kind != "structure"] + self._normal_structures(
+            sentence, names
+        )
+        names.sort(key=lambda name: name.start)
+        nouns = [name for name in names if name.kind != "ignore"]
+        if not nouns:
+            return ()
+        hidden = [name.span for name in names if name.kind == "ignore"]
+        structures = {name.span for name in nouns if name.kind == "structure"}
+        statuses = self._cues.statuses(sentence, [name.span for name in nouns], structures)
+        owners = [
+            Owner(*name.span, _group(name, status)) for name, status in zip(nouns, statuses, strict=True)
+        ]
+        self._modifiers.read(sentence, owners, hidden)
+        return tuple(
+            self._mention(sentence, name, concept, owner, stated)
+            for name, owner, status in zip(nouns, owners, statuses, strict=True)
+            for concept, stated in _stated(name, status)
+        )
+
+    def _mention(self, sentence: str, name: _Name, concept: str, owner: Owner, status: Status) -> Mention:
+        entry = self._catalog[concept]
+        return Mention(
+            concept,
+            status,
+            self._modifiers.side(owner, entry, sentence),
+            self._modifiers.severity(owner, entry),
+            *name.span,
+            self._modifiers.place(owner, entry),
+        )
+
+    def _names(self, sentence: str) -> list[_Name]:
+        """Return the names in a sentence in order; of those that overlap, one."""
+        lexicon = self._lexicon
+        found = [_Name(*span, "ignore") for span in lexicon.ignore.spans(sentence)]
+        named = {
+            span: term.concepts for term in reversed(lexicon.terms) for span in term.words.spans(sentence)
+        }
+        denied = {span: term.concepts for term in lexicon.denied_only for span in term.words.spans(sentence)}
+        found += [
+            _Name(*span, "concept", concepts, denied.get(span, concepts)) for span, concepts in named.items()
+        ]
+        found += [
+            _Name(*span, "denied_only", (), denies) for span, denies in denied.items() if span not in named
+        ]
+        found += [
+            _Name(*span, "structure", (), term.concepts, structure)
+            for structure, term in lexicon.structures
+            for span in term.words.spans(sentence)
+        ]
+        chosen: list[_Name] = []
+        # A structure gives way ("right lung mass"), else the longer name wins.
+        for name in sorted(found, key=lambda n: (n.kind == "structure", n.start - n.end, n.kind != "ignore")):
+            if all(name.end <= other.start or other.end <= name.start for other in chosen):
+                chosen.append(name)
+        return sorted(chosen, key=lambda name: name.start)
+
+    def _normal_structures(self, sentence: str, names: Sequence[_Name]) -> list[_Name]:
+        """Return the structures that a sentence calls normal, each with the concepts that this denies."""
+        lexicon = self._lexicon
+        structures = [name for name in names if name.kind == "structure"]
+        if not structures or lexicon.normal_unless.search(sentence):
+            return []
+        taken = [name.span for name in names if name.kind != "structure"]
+        normal: dict[Span, _Name] = {}
+        for words, ahead in ((lexicon.normal_before, True), (lexicon.normal_after, False)):
+            for start, end in words.spans(sentence):
+                if any(s <= start < e for s, e in taken):
+                    continue
+                directly = any(
+                    not sentence[end : name.start].strip() for name in structures if name.start >= end
+                )
+                if directly == ahead:
+                    chain = self._chain(sentence, structures, end if ahead else start, ahead)
+                    normal.update((name.span, self._called(name, sentence[start:end])) for name in chain)
+        return list(normal.values())
+
+    def _chain(self, sentence: str, structures: Sequence[_Name], edge: int, ahead: bool) -> Iterator[_Name]:
+        """Yield the structures of the list that starts at an edge and runs ahead, or ends there."""
+        join = self._lexicon.join_before if ahead else self._lexicon.join_after
+        for name in structures if ahead else reversed(structures):
+            if name.start < edge if ahead else name.end > edge:
+                continue
+            if not join.only(sentence[edge : name.start] if ahead else sentence[name.end : edge]):
+                return
+            yield name
+            edge = name.end if ahead else name.start
+
+    def _called(self, name: _Name, word: str) -> _Name:
+        """Return a structure with what is denied by the word that calls it normal."""
+        for structure, term in self._lexicon.special:
+            if structure == name.structure and term.words.search(word):
+                return replace(name, denies=term.concepts)
+        return name
+
+
+def _group(name: _Name, status: Status | None) -> str | None:
+    """Return which names may share a side: those asserted or doubted, and those denied."""
+    return None if name.kind != "concept" else "denied" if status == "absent" else "stated"
+
+
+def _stated(name: _Name, status: Status | None) -> Iterator[tuple[str, Status]]:
+    """Yield what it says about which concepts that a name is asserted, denied or doubted."""
+    if name.kind == "structure":  # what is asserted is that it is normal
+        yield from ((concept, "absent") for concept in name.denies if status == "present")
+    elif status == "absent":
+        # To deny any abnormality is to assert that nothing is found; to deny that all is normal says nothing.
+        denied: Status = "present" if name.denies == (NO_FINDING,) else "absent"
+        yield from ((concept, denied) for concept in name.denies if name.asserts != (NO_FINDING,))
+    elif status is not None:
+        yield from ((concept, status) for concept in name.asserts)

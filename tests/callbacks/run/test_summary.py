@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from lightning.pytorch.callbacks import RichProgressBar
+from PIL import Image
+
+from callbacks import RunSummary
+from callbacks.run.summary import git_commit, merged, read_ceiling, versions
+from callbacks.run.summary_table import concept_table, figure_table, methods_of, stages_of
+
+
+def strict(path: Path) -> dict:
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    return json.loads(path.read_text(), parse_constant=refuse)
+
+
+@pytest.fixture(scope="module")
+def finished(tiny, tmp_path_factory) -> Path:
+    """A fit and then a test in the same directory."""
+    directory = tmp_path_factory.mktemp("run")
+    model, data = tiny.Model(), tiny.Data(n=60)
+    tiny.trainer(directory).fit(model, data)
+    tiny.trainer(directory).test(model, data)
+    return directory
+
+
+def test_stages_are_merged_and_details_stand_beside_the_figures(finished) -> None:
+    summary = strict(finished / "summary.json")
+    details = summary.pop("details")
+    for stage in ("val", "test"):
+        for name in (
+            "probe/auroc_macro",
+            "zero_shot/auroc/edema",
+            "retrieval/i2t_hit@10",
+            "geometry/alignment",
+        ):
+            assert isinstance(summary[f"{stage}/{name}"], float)
+        for callback in ("probe", "zero_shot", "retrieval", "geometry"):
+            assert details[f"{stage}/{callback}"]["n"] == 60
+            assert details[f"{stage}/{callback}"]["split_sha256"] == f"hash of {stage}"
+        assert "hernia" in details[f"{stage}/probe"]["absent_classes"]
+        assert len(details[f"{stage}/zero_shot"]["prompts_sha256"]) == 64
+        low, high = details[f"{stage}/probe"]["intervals"]["auroc_macro"]
+        assert low < summary[f"{stage}/probe/auroc_macro"] < high
+    assert {"test/probe/random_init/auroc_macro", "test/probe/minus_pixels", "train/loss"} <= summary.keys()
+    assert not any("random_init" in key for key in summary if key.startswith("val/"))
+    assert all(key.count("/") >= 1 for key in summary)
+
+
+def test_the_circumstances_of_the_run_are_recorded(finished) -> None:
+    details = strict(finished / "summary.json")["details"]
+    fit = details["fit/run"]
+    assert (fit["samples_seen"], fit["optimiser_steps"], fit["epochs"]) == (120, 6, 2)
+    assert 0 < fit["seconds"] < 120 and fit["versions"]["torch"] and fit["world_size"] == 1
+    assert "samples_seen" not in details["test/run"]
+
+
+def test_a_table_and_a_picture_are_left(finished) -> None:
+    text = (finished / "table.md").read_text()
+    assert "**val: AUROC" in text and "**test: AUROC" in text and "| gain over random init |" in text
+    assert len(set(line.count("|") for line in text.split("\n\n")[1].splitlines())) == 1
+    with Image.open(finished / "concepts.png") as picture:
+        assert np.asarray(picture.convert("L"), float).std() > 5
+    assert sorted(path.name for path in finished.iterdir() if path.name.startswith(".")) == []
+
+
+def test_validating_writes_and_prints_too(tiny, tmp_path, capsys) -> None:
+    tiny.trainer(tmp_path).validate(tiny.Model(), tiny.Data(n=40))
+    assert {key.split("/")[0] for key in strict(tmp_path / "summary.json") if key != "details"} == {"val"}
+    printed = capsys.readouterr().out
+    assert "val: AUROC with 95 % intervals, n = 40" in printed and "mean of 3" in printed
+    assert "Validate metric" not in printed  # Lightning's own list of everything
+
+
+def test_the_tables_come_after_the_last_line_of_the_progress_bar(tiny, tmp_path, capsys) -> None:
+    class Bar(RichProgressBar):
+        def teardown(self, *args: object, **kwargs: object) -> None:
+            super().teardown(*args, **kwargs)
+            print("the bar is done")
+
+    callbacks = [Bar(), *tiny.everything()]
+    tiny.trainer(tmp_path, callbacks=callbacks, enable_progress_bar=True).fit(tiny.Model(), tiny.Data(n=40))
+    before, after = capsys.readouterr().out.split("the bar is done")
+    assert "val: AUROC" in after and "val: AUROC" not in before
+
+
+def test_the_summary_is_there_after_the_first_epoch(tiny, tmp_path) -> None:
+    class Killed(Exception):
+        pass
+
+    class Model(tiny.Model):
+        def on_train_epoch_start(self) -> None:
+            if self.current_epoch == 1:
+                raise Killed
+
+    with pytest.raises(Killed):
+        tiny.trainer(tmp_path).fit(Model(), tiny.Data(n=40))
+    assert strict(tmp_path / "summary.json")["details"]["fit/run"]["optimiser_steps"] == 2
+
+
+def test_counts_go_on_after_a_resume() -> None:
+    first, second = RunSummary(), RunSummary()
+    first._samples = 320
+    second.load_state_dict(first.state_dict())
+    assert second.state_dict()["samples"] == 320
+    assert second.state_dict()["seconds"] >= first._seconds
+
+
+def test_a_stage_replaces_what_it_left_before_and_leaves_the_rest(tmp_path) -> None:
+    path = tmp_path / "summary.json"
+    old = {
+        "val/probe/old": 1.0,
+        "test/probe/auroc_macro": 0.7,
+        "details": {"val/probe": {}, "test/probe": {"n": 1}},
+    }
+    path.write_text(json.dumps(old))
+    new = merged(
+        path, {"val/loss": float("nan"), "details": {"val/zero_shot": {"x": [float("inf")]}}}, ("val",)
+    )
+    assert new == {
+        "test/probe/auroc_macro": 0.7,
+        "val/loss": None,
+        "details": {"test/probe": {"n": 1}, "val/zero_shot": {"x": [None]}},
+    }
+
+
+def test_an_unreadable_summary_is_put_aside_and_named(tmp_path) -> None:
+    path = tmp_path / "summary.json"
+    path.write_text('{"val/loss": ')
+    with pytest.warns(UserWarning, match=r"summary.json was no JSON .*summary.json.unreadable"):
+        assert merged(path, {"val/loss": 1.0, "details": {}}, ("val",)) == {"val/loss": 1.0, "details": {}}
+    assert (tmp_path / "summary.json.unreadable").read_text() == '{"val/loss": '
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "cannot read ceiling"),
+        ("[1]", "holds a list"),
+        ('{"edema": 1.2}', "'edema': 1.2"),
+        ("{", "give a JSON"),
+    ],
+)
+def test_a_wrong_ceiling_is_refused_at_once(tmp_path, content, message) -> None:
+    path = tmp_path / "ceiling.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ValueError, match=message):
+        RunSummary(str(path))
+
+
+def test_the_ceiling_stands_beside_the_figures(tiny, tmp_path) -> None:
+    path = tmp_path / "ceiling.json"
+    path.write_text('{"cardiomegaly": 0.9, "edema": 0.8, "fracture": 1}')
+    assert read_ceiling(path)["fracture"] == 1.0
+    chosen = [*tiny.everything()[:-1], RunSummary(str(path))]
+    made, real = tiny.Data(n=40), tiny.Data(n=40)
+    made.synthesizer = "the mark of made pairs, for which the ceiling was measured"
+    tiny.trainer(tmp_path / "real", callbacks=chosen).test(tiny.Model(), real)
+    assert concept_table(strict(tmp_path / "real" / "summary.json"), "test").columns[-1] != "ceiling"
+    tiny.trainer(tmp_path, callbacks=chosen).test(tiny.Model(), made)
+    table = concept_table(strict(tmp_path / "summary.json"), "test")
+    assert table.columns[-1] == "ceiling"
+    assert [row[-1] for row in table.rows[:5]] == ["0.900", "0.800", "1.000", "–", "0.900"]
+
+
+def test_the_ceiling_of_a_folder_is_that_of_the_image_size(tiny, tmp_path) -> None:
+    (tmp_path / "96px.json").write_text('{"edema": 0.8}')
+    summary = RunSummary(str(tmp_path))
+    trainer = tiny.trainer(tmp_path / "run", callbacks=[summary])
+    for size, found in ((96, {"edema": 0.8}), (64, None)):
+        model = SimpleNamespace(image_encoder=SimpleNamespace(image_size=size))
+        summary.setup(trainer, model, "test")
+        assert summary.ceiling == found
+
+
+def test_tables_of_a_summary_by_hand() -> None:
+    summary = {
+        "val/probe/auroc/edema": 0.8123,
+        "val/probe/auroc_macro": 0.8123,
+        "val/probe/PA/auroc_macro": 0.7,
+        "val/probe/PA/minus_pixels": 0.1,
+        "val/retrieval/i2t_hit@10": 0.25,
+        "val/retrieval/i2t_hit@5": 0.125,
+        "val/retrieval/i2t_median_rank": 12.0,
+        "val/loss": 3.0,
+        "details": {
+            "val/probe": {
+                "n": 50,
+                "positives": {"edema": 20, "mass": 1, "hernia": 0},
+                "negatives": {"edema": 30, "mass": 49, "hernia": 0},
+                "absent_classes": {"mass": "1 positive", "hernia": "0 positive"},
+                "intervals": {"auroc_macro": [0.7, 0.9]},
+                "strata": {
+                    "PA": {"positives": {"edema": 9, "mass": 0}, "absent_classes": {"mass": "0 positive"}}
+                },
+            }
+        },
+    }
+    assert stages_of(summary) == ["val"] and methods_of(summary, "val") == ["probe"]
+    table = concept_table(summary, "val")
+    assert table.rows == [
+        ["edema", "20", "0.812"],
+        ["mass", "1", "–"],
+        ["mean of 1", "", "0.812 [0.700, 0.900]"],
+        ["PA: mean of 1", "", "0.700"],
+        ["PA: gain over pixels", "", "0.100"],
+    ]
+    assert [row for row in figure_table(summary, "val").rows] == [
+        ["retrieval/i2t_hit@5", "0.125"],
+        ["retrieval/i2t_hit@10", "0.250"],
+        ["retrieval/i2t_median_rank", "12.0"],
+    ]
+    assert concept_table({"val/loss": 1.0}, "val") is None and figure_table({"val/loss": 1.0}, "val") is None
+
+
+def test_versions_and_commit() -> None:
+    assert {"python", "torch", "lightning", "numpy"} <= versions().keys()
+    head = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True
+    )
+    if head.returncode == 0:
+        assert git_commit().removesuffix("-dirty") == head.stdout.strip()
+    else:
+        assert git_commit() is None

@@ -1,0 +1,367 @@
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from synthesis.cache import (
+    CacheError,
+    DamagedCacheError,
+    PairCache,
+    StaleCacheError,
+    fill,
+    recipe,
+    split_directory,
+)
+from synthesis.cache.manifest import differences
+from synthesis.cases import Case
+from synthesis.corruption import ClinicSynthesizer
+from synthesis.pairs import Pair, PairSynthesizer, code_sha256
+from synthesis.reports.grammar import GrammarWriter
+from synthesis.reports.report import Report
+
+ROOT = Path(__file__).resolve().parents[3]
+PAIRS, SHARD = 21, 4  # six shards, the last one short
+
+
+class Recorder:
+    """Makes the pairs of a synthesizer and remembers which."""
+
+    def __init__(self, synthesizer: PairSynthesizer) -> None:
+        self.synthesizer = synthesizer
+        self.made: list[int] = []
+
+    def make(self, indices: Sequence[int], seed: int, split: str) -> list[Pair]:
+        self.made += indices
+        return self.synthesizer.make(indices, seed, split)
+
+    def describe(self) -> dict[str, Any]:
+        return self.synthesizer.describe()
+
+
+def fill_small(root: Path, maker: Any, pairs: int = PAIRS, workers: int = 0) -> Path:
+    return fill(root, maker, "train", pairs, seed=0, workers=workers, shard_pairs=SHARD, progress=False)
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in directory.iterdir() if path.name != ".lock"}
+
+
+def first_shard(directory: Path) -> Path:
+    return min(directory.glob("*.safetensors"))
+
+
+@pytest.fixture(scope="module")
+def filled(synthesizer: PairSynthesizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fill_small(tmp_path_factory.mktemp("cache"), synthesizer)
+
+
+@pytest.fixture
+def copy(filled: Path, tmp_path: Path) -> Path:
+    """A cache to be maltreated, as ``<root>/<fingerprint>/train``."""
+    return Path(shutil.copytree(filled, tmp_path / filled.parent.name / filled.name))
+
+
+class Noting(GrammarWriter):
+    """Notes how each report came about."""
+
+    def write(self, cases: Sequence[Case], seeds: Sequence[int]) -> list[Report]:
+        return [
+            replace(report, notes=("findings, attempt 1: missing",)) for report in super().write(cases, seeds)
+        ]
+
+
+def test_what_a_writer_notes_comes_back_with_the_pair(synthesizer: PairSynthesizer, tmp_path: Path) -> None:
+    noting = PairSynthesizer(synthesizer.sampler, Noting(), synthesizer.image_maker)
+    cache = PairCache(fill_small(tmp_path, noting, pairs=3), recipe(noting, 0, SHARD))
+    for made, read in zip(noting.make(range(3), 0, "train"), cache.pairs(range(3)), strict=True):
+        assert read.notes == made.notes and "findings, attempt 1: missing" in read.notes
+        assert read.report == made.report
+
+
+def test_pairs_come_back_exactly(synthesizer: PairSynthesizer, filled: Path) -> None:
+    cache = PairCache(filled, recipe(synthesizer, 0, SHARD))
+    assert len(cache) == PAIRS
+    order = [20, 0, 7, 7, 3, 16]
+    without_finding = [
+        i for i, p in enumerate(synthesizer.make(range(PAIRS), 0, "train")) if not p.case.findings
+    ]
+    assert without_finding, "the corpus must hold an image without masks for this test to mean anything"
+    order += without_finding
+    for made, read in zip(synthesizer.make(order, 0, "train"), cache.pairs(order), strict=True):
+        assert (made.index, made.case, made.report, made.notes) == (
+            read.index,
+            read.case,
+            read.report,
+            read.notes,
+        )
+        assert made.image.dtype == read.image.dtype and torch.equal(made.image, read.image)
+        assert made.masks is not None and read.masks is not None
+        assert made.masks.dtype == read.masks.dtype and torch.equal(made.masks, read.masks)
+    assert cache.pairs([5], masks=False)[0].masks is None
+
+
+def test_notes_and_absent_masks_come_back(synthesizer: PairSynthesizer, tmp_path: Path) -> None:
+    clinic = ClinicSynthesizer(
+        synthesizer.sampler, synthesizer.writer, synthesizer.image_maker, mispaired=1, corrupted=1
+    )
+
+    class WithoutMasks(Recorder):
+        def make(self, indices: Sequence[int], seed: int, split: str) -> list[Pair]:
+            pairs = super().make(indices, seed, split)
+            for pair in pairs:
+                pair.masks = None
+            return pairs
+
+    cache = PairCache(fill_small(tmp_path, WithoutMasks(clinic), pairs=3))
+    for made, read in zip(clinic.make(range(3), 0, "train"), cache.pairs(range(3)), strict=True):
+        assert read.notes == made.notes and len(read.notes) == 2
+        assert read.masks is None
+
+
+def test_the_manifest_says_what_is_there(synthesizer: PairSynthesizer, filled: Path) -> None:
+    manifest = json.loads((filled / "manifest.json").read_text())
+    assert manifest["pairs"] == PAIRS
+    assert manifest["recipe"]["synthesizer"] == synthesizer.describe()
+    assert filled.parent.name == manifest["fingerprint"][:16]
+    assert [shard["file"] for shard in manifest["shards"]] == sorted(
+        p.name for p in filled.glob("*.safetensors")
+    )
+    assert len(manifest["shards"]) == 6
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_any_number_of_workers_writes_the_same_bytes(
+    synthesizer: PairSynthesizer, filled: Path, tmp_path: Path, workers: int
+) -> None:
+    assert contents(fill_small(tmp_path, synthesizer, workers=workers)) == contents(filled)
+
+
+def test_a_finished_cache_is_not_made_again(synthesizer: PairSynthesizer, copy: Path) -> None:
+    recorder = Recorder(synthesizer)
+    before = contents(copy)
+    assert fill_small(copy.parents[1], recorder) == copy
+    assert fill_small(copy.parents[1], recorder, pairs=3) == copy, "a larger cache serves too"
+    assert recorder.made == []
+    assert contents(copy) == before
+
+
+def test_only_missing_shards_are_made(synthesizer: PairSynthesizer, copy: Path) -> None:
+    before = contents(copy)
+    shards = sorted(copy.glob("*.safetensors"))
+    shards[1].unlink()
+    shards[4].unlink()
+    recorder = Recorder(synthesizer)
+    fill_small(copy.parents[1], recorder)
+    assert recorder.made == [4, 5, 6, 7, 16, 17, 18, 19]
+    assert contents(copy) == before
+
+
+def test_a_cache_can_grow(synthesizer: PairSynthesizer, copy: Path, tmp_path: Path) -> None:
+    recorder = Recorder(synthesizer)
+    fill_small(copy.parents[1], recorder, pairs=26)
+    assert recorder.made == list(range(20, 26)), "the short shard is replaced, the whole ones stay"
+    cache = PairCache(copy)
+    assert len(cache) == 26
+    for made, read in zip(
+        synthesizer.make(range(18, 26), 0, "train"), cache.pairs(range(18, 26)), strict=True
+    ):
+        assert made.report == read.report and torch.equal(made.image, read.image)
+
+
+SLOW_FILL = """
+import sys, time
+from pathlib import Path
+from synthesis.cache import fill
+from synthesis.cases import BalancedCaseSampler
+from synthesis.images.simulator import Simulator
+from synthesis import pairs
+from synthesis.pairs import PairSynthesizer
+from synthesis.reports.grammar import GrammarWriter
+
+pairs.code_sha256 = lambda: sys.argv[4]  # as here, even if somebody edits the sources meanwhile
+maker = PairSynthesizer(BalancedCaseSampler(), GrammarWriter(), Simulator(image_size=int(sys.argv[2])))
+make = maker.make
+maker.make = lambda *args: (time.sleep(0.15), make(*args))[1]
+fill(sys.argv[1], maker, "train", 21, seed=0, workers=int(sys.argv[3]), shard_pairs=4, progress=False)
+"""
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_after_kill_9_the_filling_goes_on_and_ends_with_the_same_bytes(
+    synthesizer: PairSynthesizer, filled: Path, tmp_path: Path, workers: int
+) -> None:
+    arguments = [str(tmp_path), str(synthesizer.image_size), str(workers), code_sha256()]
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOW_FILL, *arguments], cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
+    directory = split_directory(tmp_path, recipe(synthesizer, 0, SHARD), "train")
+    try:
+        give_up = time.monotonic() + 120
+        while len(list(directory.glob("*.safetensors"))) < 2 and time.monotonic() < give_up:
+            assert process.poll() is None, "the filling ended before it could be killed"
+            time.sleep(0.005)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    time.sleep(
+        0.5 if workers else 0
+    )  # workers end by themselves when the parent is gone, some after another shard
+    kept = {path.name: path.stat().st_ino for path in directory.glob("*.safetensors")}
+    assert 2 <= len(kept) < 6
+    with pytest.raises(CacheError, match="holds no finished cache"):
+        PairCache(directory)
+    (directory / f"half-a-shard.{process.pid}.tmp").write_bytes(b"PK")
+
+    recorder = Recorder(synthesizer)
+    fill_small(tmp_path, recorder)
+    assert len(recorder.made) <= PAIRS - SHARD * (len(kept) - 1)
+    for name, inode in kept.items():
+        assert (directory / name).stat().st_ino == inode, "finished shards are kept as they are"
+    assert contents(directory) == contents(filled)
+
+
+def test_two_processes_may_fill_the_same_cache(
+    filled: Path, tmp_path: Path, synthesizer: PairSynthesizer
+) -> None:
+    arguments = [
+        sys.executable,
+        "-c",
+        SLOW_FILL,
+        str(tmp_path),
+        str(synthesizer.image_size),
+        "0",
+        code_sha256(),
+    ]
+    both = [
+        subprocess.Popen(arguments, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}) for _ in range(2)
+    ]
+    assert [process.wait(timeout=120) for process in both] == [0, 0]
+    assert contents(split_directory(tmp_path, recipe(synthesizer, 0, SHARD), "train")) == contents(filled)
+
+
+def test_a_stale_cache_is_refused_key_by_key(synthesizer: PairSynthesizer, copy: Path) -> None:
+    other = recipe(synthesizer, 1, SHARD)
+    with pytest.raises(StaleCacheError, match=r"seed: 0 → 1\n.*delete") as caught:
+        PairCache(copy, other)
+    assert "sampler" not in str(caught.value), "what is equal is not listed"
+    other["synthesizer"] = {**other["synthesizer"], "sampler": {"ap_rate": 0.9}}
+    with pytest.raises(StaleCacheError, match=r"synthesizer.sampler.ap_rate: 0.4 → 0.9"):
+        PairCache(copy, other)
+    moved = split_directory(copy.parents[1], other, "train")
+    shutil.copytree(copy, moved)
+
+    class Other(Recorder):
+        def describe(self) -> dict[str, Any]:
+            return other["synthesizer"]
+
+    with pytest.raises(StaleCacheError, match="another configuration"):
+        fill(copy.parents[1], Other(synthesizer), "train", PAIRS, 1, shard_pairs=SHARD, progress=False)
+
+
+def test_a_new_recipe_says_how_it_differs_from_the_nearest_cache(
+    synthesizer: PairSynthesizer, copy: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    fill(copy.parents[1], synthesizer, "train", 2, seed=9, shard_pairs=SHARD, progress=False)
+    assert "seed: 0 → 9" in caplog.text
+
+
+def test_a_part_that_one_recipe_lacks_is_one_line() -> None:
+    plain = {"seed": 0, "synthesizer": {"class_path": "Pairs", "sampler": {"rate": 0.1}, "filters": []}}
+    twins = {"seed": 0, "synthesizer": {"twins_of": plain["synthesizer"], "notes": {"a": 1, "b": 2}}}
+    assert differences(plain, twins).splitlines() == [
+        '  synthesizer.class_path: "Pairs" → (absent)',
+        "  synthesizer.sampler: {rate} → (absent)",
+        "  synthesizer.filters: [] → (absent)",
+        "  synthesizer.twins_of: (absent) → Pairs",
+        "  synthesizer.notes: (absent) → {a, b}",
+    ]
+    assert differences({"sizes": [1, 2]}, {"sizes": (1, 2)}) == "", "a tuple is read back as a list"
+
+
+def flip_a_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-7])
+
+
+@pytest.mark.parametrize("damage", [flip_a_byte, cut_short, Path.unlink])
+def test_a_damaged_shard_is_refused_with_its_name_and_the_remedy(
+    synthesizer: PairSynthesizer, copy: Path, damage: Any
+) -> None:
+    broken = first_shard(copy)
+    damage(broken)
+    with pytest.raises(DamagedCacheError, match=rf"{broken.name} .*run again: only its pairs"):
+        PairCache(copy).pairs([1])
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_damaged_shard_stops_the_filling_too_and_the_remedy_helps(
+    synthesizer: PairSynthesizer, copy: Path, filled: Path, finished: bool
+) -> None:
+    broken = first_shard(copy)
+    flip_a_byte(broken)
+    if not finished:
+        (copy / "manifest.json").unlink()
+    with pytest.raises(DamagedCacheError, match=rf"{broken.name} is damaged.*Delete that file"):
+        fill_small(copy.parents[1], synthesizer)
+    broken.unlink()
+    recorder = Recorder(synthesizer)
+    fill_small(copy.parents[1], recorder)
+    assert recorder.made == [0, 1, 2, 3]
+    assert contents(copy) == contents(filled)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "cannot be read"),
+        ("[]", "cannot be read"),
+        ('{"fingerprint": "0", "recipe": {}}', "was changed"),
+    ],
+)
+def test_a_damaged_manifest_is_refused(copy: Path, content: str, message: str) -> None:
+    (copy / "manifest.json").write_text(content)
+    with pytest.raises(DamagedCacheError, match=f"{message}.*Delete it and run again"):
+        PairCache(copy)
+
+
+def test_what_is_not_there_is_said(tmp_path: Path, filled: Path, synthesizer: PairSynthesizer) -> None:
+    with pytest.raises(CacheError, match="does not exist"):
+        PairCache(tmp_path / "nowhere")
+    with pytest.raises(IndexError, match=f"holds pairs 0 to {PAIRS - 1}; {PAIRS} was asked for"):
+        PairCache(filled).pairs([PAIRS])
+    with pytest.raises(ValueError, match="pairs=0"):
+        fill_small(tmp_path, synthesizer, pairs=0)
+
+
+def test_a_reader_can_go_to_another_process(filled: Path) -> None:
+    cache = PairCache(filled)
+    here = cache.pairs([9])[0]
+    there = pickle.loads(pickle.dumps(cache)).pairs([9])[0]
+    assert torch.equal(here.image, there.image)
+
+
+def test_an_error_in_a_worker_reaches_the_caller(synthesizer: PairSynthesizer, tmp_path: Path) -> None:
+    class Failing(Recorder):
+        def make(self, indices: Sequence[int], seed: int, split: str) -> list[Pair]:
+            raise RuntimeError(f"cannot make {list(indices)}")
+
+    with pytest.raises(RuntimeError, match="cannot make"):
+        fill_small(tmp_path, Failing(synthesizer), workers=1)
