@@ -1,4 +1,4 @@
-"""The batch: a dict with the keys named here, and nothing else that data and models have to agree on.
+"""The seam between data and models: the batch, a dict with the keys named here, and the facts of the data.
 
 Image-only data has no ``INPUT_IDS``, ``ATTENTION_MASK`` and ``REPORT``. ``MASKS`` and ``MASK_CONCEPTS`` are
 there only where a data module was asked to keep them; ``BOXES`` and ``BOX_CONCEPTS`` beside them where the
@@ -7,9 +7,16 @@ regions of a table are known one by one.
 
 from __future__ import annotations
 
-from typing import TypedDict
+from collections.abc import Sequence
+from inspect import getattr_static
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict, cast, runtime_checkable
 
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from lightning.pytorch import Trainer
+
+    from synthesis.concepts import ConceptCatalog
 
 IMAGE = "image"
 INPUT_IDS = "input_ids"
@@ -128,3 +135,110 @@ class Batch(TypedDict, total=False):
     question: list[str]
     question_kind: list[str]
     answer: Tensor
+
+
+@runtime_checkable
+class DataFacts(Protocol):
+    """What models and callbacks may ask of a data module, beside its batches.
+
+    Attributes:
+        tokenizer: What encodes the reports, a `transformers.PreTrainedTokenizerBase`; None for image-only
+            data. Settable: outside training a model reads the reports of any data with its own words.
+    """
+
+    tokenizer: Any
+
+    @property
+    def concept_names(self) -> tuple[str, ...]:
+        """Names of the label columns, in order; empty for data without labels."""
+        ...
+
+    @property
+    def catalog(self) -> ConceptCatalog | None:
+        """The concepts with their prompts; None where there is no catalogue."""
+        ...
+
+    @property
+    def made(self) -> bool:
+        """Whether the pairs are made, all of them, rather than real."""
+        ...
+
+    @property
+    def augmented(self) -> bool:
+        """Whether a training image looks different each time it is shown."""
+        ...
+
+    @property
+    def questions_sha256(self) -> str | None:
+        """SHA-256 of the templates of the questions that batches hold; None where they hold none."""
+        ...
+
+    def claims(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Return which concepts texts assert and which they deny: float32 0/1 ``(text, concept)`` each."""
+        ...
+
+    def split_sha256(self, split: str, source: str | None = None) -> str:
+        """Return the SHA-256 of what a split consists of; ``""`` where that is not known.
+
+        Args:
+            split: "train", "val" or "test".
+            source: One of `evaluation_sources`; None for the first.
+        """
+        ...
+
+    def evaluation_sources(self, split: str) -> tuple[str, ...]:
+        """Return the names of the loaders of "val" or "test", in order; ``("",)`` for one unnamed."""
+        ...
+
+
+class PlainLoaders:
+    """The facts of loaders that come without a data module: nothing is known of them. See `DataFacts`."""
+
+    tokenizer: Any = None
+    concept_names: tuple[str, ...] = ()
+    catalog: ConceptCatalog | None = None
+    made = False
+    augmented = False
+    questions_sha256: str | None = None
+
+    def claims(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Refuse: there is no catalogue to read texts by.
+
+        Raises:
+            TypeError: Always.
+        """
+        raise TypeError("loaders without a data module know no concepts: give the trainer a datamodule")
+
+    def split_sha256(self, split: str, source: str | None = None) -> str:
+        """Return nothing."""
+        return ""
+
+    def evaluation_sources(self, split: str) -> tuple[str, ...]:
+        """Return one unnamed source."""
+        return ("",)
+
+
+def data_facts(trainer: Trainer) -> DataFacts:
+    """Return what a trainer's data module states of its data: the only place that looks there.
+
+    Args:
+        trainer: A running trainer. With plain loaders instead of a data module, nothing is known.
+
+    Raises:
+        TypeError: If the data module leaves a fact open; the message names all that are missing.
+    """
+    datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
+    if datamodule is None:
+        return PlainLoaders()
+    missing = [name for name in _FACTS if getattr_static(datamodule, name, _MISSING) is _MISSING]
+    if missing:
+        raise TypeError(
+            f"{type(datamodule).__name__} does not say {', '.join(missing)}: models and callbacks ask a data "
+            "module for what `datamodules.batch.DataFacts` lists; inherit "
+            "`datamodules.loading.base.BatchDataModule`, or add what is missing"
+        )
+    return cast(DataFacts, datamodule)
+
+
+_MISSING = object()
+_FACTS = sorted({*DataFacts.__annotations__, *(name for name in vars(DataFacts) if not name.startswith("_"))})

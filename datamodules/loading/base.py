@@ -60,6 +60,12 @@ class BatchDataModule(LightningDataModule):
     least_samples_in_step = 1
     """Fewest training samples of all ranks in a step that make sense."""
 
+    made = False
+    """Whether all pairs are made: see `DataFacts`."""
+
+    questions_sha256: str | None = None
+    """See `DataFacts`."""
+
     def __init__(
         self,
         catalog: ConceptCatalog,
@@ -115,8 +121,22 @@ class BatchDataModule(LightningDataModule):
         """Return the samples of "train", "val" or "test"."""
 
     @abstractmethod
-    def split_sha256(self, split: str) -> str:
-        """Return the SHA-256 of what a split consists of, to stand beside every figure measured on it."""
+    def split_sha256(self, split: str, source: str | None = None) -> str:
+        """Return the SHA-256 of what a split consists of, to stand beside every figure measured on it.
+
+        Args:
+            split: "train", "val" or "test".
+            source: One of `evaluation_sources`; None for the first.
+        """
+
+    def evaluation_sources(self, split: str) -> tuple[str, ...]:
+        """Return the names of the evaluation loaders of a split: see `DataFacts`."""
+        return ("",)
+
+    @property
+    def augmented(self) -> bool:
+        """Whether a training image looks different each time it is shown."""
+        return self.augmentation is not None
 
     @property
     def concept_names(self) -> tuple[str, ...]:

@@ -72,6 +72,7 @@ class SyntheticPairs(BatchDataModule):
     """
 
     least_samples_in_step = 2
+    made = True
 
     def __init__(
         self,
@@ -138,6 +139,7 @@ class SyntheticPairs(BatchDataModule):
         self.masks = masks
         self.train_masks = train_masks
         self.questions = questions
+        self.questions_sha256 = None if questions is None else questions.sha256
 
     def prepare_data(self) -> None:
         """Train the tokenizer and fill the cache, where they are asked for and not there yet."""
@@ -181,7 +183,7 @@ class SyntheticPairs(BatchDataModule):
         dataset.questions = self.questions
         return dataset
 
-    def split_sha256(self, split: str) -> str:
+    def split_sha256(self, split: str, source: str | None = None) -> str:
         """Return the SHA-256 of the recipe and the size of a split."""
         content = {"recipe": recipe(self.synthesizer, self.seed), "split": split, "pairs": self.sizes[split]}
         return json_sha256(content)

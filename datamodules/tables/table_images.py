@@ -206,7 +206,7 @@ class TableImages(BatchDataModule):
         still = split != "train" or self.augmentation is None or not self.augmentation.moves
         return TableSource(self._rows, rows, self.image_size, self.fit, self.colour, masks=still)
 
-    def split_sha256(self, split: str) -> str:
+    def split_sha256(self, split: str, source: str | None = None) -> str:
         """Return the SHA-256 of the image names of a split, sorted, one a line."""
         return ids_sha256(self._rows.names[int(i)] for i in np.flatnonzero(self._rows.split == split))
 

@@ -11,7 +11,8 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
 from datamodules import SyntheticPairs
-from datamodules.batch import VIEWS, Batch
+from datamodules.batch import VIEWS, Batch, data_facts
+from datamodules.texts.question_writer import QuestionWriter
 from synthesis.cache import StaleCacheError, recipe, split_directory
 from synthesis.corruption import ClinicSynthesizer
 from synthesis.pairs import PairSynthesizer
@@ -99,6 +100,15 @@ def test_twins_vary_as_their_pairs_do_cached_or_not(ready: Any, tmp_path: Path) 
     plain = by_index(epoch(ready(), 1))
     assert all(torch.equal(plain[i][0], image) for i, (image, _) in by_index(epoch(made, 1)).items())
     assert made.split_sha256("test") == ready().split_sha256("test"), "the pairs are the same"
+
+
+def test_made_pairs_state_the_facts_that_models_ask_for(ready: Any) -> None:
+    plain, asking = ready(augmentation=None), ready(questions=QuestionWriter())
+    for data in (plain, asking):
+        assert data_facts(SimpleNamespace(datamodule=data)) is data and data.made  # type: ignore[arg-type]
+        assert data.evaluation_sources("val") == ("",)
+    assert asking.augmented and not plain.augmented
+    assert plain.questions_sha256 is None and asking.questions_sha256 == asking.questions.sha256
 
 
 def test_several_views_of_an_image(ready: Any) -> None:

@@ -6,6 +6,7 @@ import csv
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 import yaml
 
 from datamodules import Columns, LabelColumns, LabelledImages, Origin
+from datamodules.batch import data_facts
 from datamodules.tables.manifests import TableFile
 from datamodules.tables.splits import split_of
 from datamodules.tables.table import TableError
@@ -61,6 +63,8 @@ def test_the_official_layout_opens_with_the_preset(tmp_path: Path) -> None:
     data = LabelledImages(**arguments)
     data.prepare_data()
     assert [len(batch["index"]) for batch in data.test_dataloader()] == [5]
+    facts = data_facts(SimpleNamespace(datamodule=data))  # type: ignore[arg-type]
+    assert not facts.made and facts.evaluation_sources("test") == ("",) and facts.tokenizer is None
 
 
 def test_workers_and_batch_size_change_nothing(nih: Any) -> None:
