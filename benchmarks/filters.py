@@ -16,6 +16,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +35,17 @@ from benchmarks.planted_pairs import (
 from lightning_modules.checkpoint_embedder import CheckpointEmbedder
 from scripts.make_corpus import read_data
 from synthesis.corruption import MISPAIRED
-from synthesis.filters.image_report_agreement import ImageReportAgreement
-from synthesis.filters.measured_filter import MeasuredFilter
-from synthesis.filters.near_duplicate_images import NearDuplicateImages
+from synthesis.filters import ImageReportAgreement, MeasuredFilter, NearDuplicateImages, StandardFilters
 from synthesis.pairs import Pair, PairFilter, PairSynthesizer
 from synthesis.reports.report import Report
 
 ALL = ("configs/filters/standard.yaml",)
+
+
+def each(filters: Sequence[PairFilter]) -> list[PairFilter]:
+    """Return the filters with the standard ones by themselves."""
+    groups = [part.filters if isinstance(part, StandardFilters) else (part,) for part in filters]
+    return list(chain.from_iterable(groups))
 
 
 def first_refusals(filters: Sequence[PairFilter], pairs: Sequence[Pair]) -> dict[str, list[bool]]:
@@ -81,7 +86,7 @@ def copies(clean: Sequence[Pair]) -> dict[str, float]:
 
 def calibration(synthesizer: PairSynthesizer, count: int, real: Sequence[Pair]) -> str:
     """Return, as Markdown, between which values each measure lies, on pairs for development and real ones."""
-    parts = [part for part in synthesizer.filters if isinstance(part, MeasuredFilter)]
+    parts = [part for part in each(synthesizer.filters) if isinstance(part, MeasuredFilter)]
     rows: dict[str, list[str]] = {type(part).__name__: [] for part in parts}
     simulated = planted(synthesizer, count, DEVELOPMENT, DEVELOPMENT_SEED)
     for kind, pairs in [*simulated, ("real", list(real))]:
@@ -175,7 +180,7 @@ def measure(
     synthesizer: PairSynthesizer, count: int, images: Sequence[Pair], checkpoint: Path | None
 ) -> dict[str, Any]:
     """Plant every kind of damage and count what is refused."""
-    filters = synthesizer.filters
+    filters = each(synthesizer.filters)
     found: dict[str, Any] = {"pairs": count, "caught": {}}
     found["filters"] = [type(part).__name__ for part in filters]
     made = {}

@@ -21,7 +21,7 @@ from torch import Tensor
 from datamodules.tables.image_file import read_radiograph
 from scripts.make_corpus import read_data
 from synthesis.filters.appearance import SHIPPED, learn
-from synthesis.filters.measured_filter import CANONICAL
+from synthesis.filters.measured import CANONICAL
 
 SPLIT, SEED = "appearance", 0
 _CHUNK = 64

@@ -28,7 +28,7 @@ from scripts.experiments import resolved_config
 from scripts.make_corpus import BASE, build_data, read_data, read_options
 from synthesis.cases import Case
 from synthesis.files import write_atomically
-from synthesis.filters.corpus_filter import CorpusFilter
+from synthesis.filters import CorpusFilter
 from synthesis.pairs import Pair, PairFilter, kind_of
 from synthesis.reports.report import Report
 

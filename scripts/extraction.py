@@ -16,7 +16,9 @@ import yaml
 
 from synthesis.reports.reading.entities import EntityExtractor
 
-SENTENCES = Path(__file__).resolve().parents[1] / "tests" / "synthesis" / "reports" / "reading" / "sentences.yaml"
+SENTENCES = (
+    Path(__file__).resolve().parents[1] / "tests" / "synthesis" / "reports" / "reading" / "sentences.yaml"
+)
 STATUSES = ("present", "absent", "uncertain")
 
 

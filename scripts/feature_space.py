@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from datamodules.batch import IMAGE
+from synthesis.filters import PretrainedEncoder
 
 
 class FeatureSpace(nn.Module):
@@ -19,7 +19,8 @@ class FeatureSpace(nn.Module):
 
     Args:
         path: A checkpoint of a dual encoder that `main.py fit` has trained (its pooled features), or the
-            directory of a vision model of `transformers` such as RAD-DINO (its pooler output).
+            directory of a vision model of `transformers` such as RAD-DINO (its pooler output), with its image
+            processor: the model that the filters compare images by (`synthesis.filters.PretrainedEncoder`).
         batch_size: Images a pass.
 
     Attributes:
@@ -40,7 +41,7 @@ class FeatureSpace(nn.Module):
             )
         self.batch_size = batch_size
         self.name = path.name if path.is_dir() else f"{path.parents[1].name}/{path.name}"
-        self.encode = _VisionModel(path) if path.is_dir() else _OwnEncoder(path)
+        self.encode = PretrainedEncoder(path).features if path.is_dir() else _OwnEncoder(path)
         self.origin, self.unit = torch.zeros(()), torch.ones(())
         self.eval()
 
@@ -70,30 +71,6 @@ class _OwnEncoder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.encoder({IMAGE: resized(images, self.encoder.image_size)}).pooled
-
-
-class _VisionModel(nn.Module):
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        from transformers import AutoImageProcessor, AutoModel
-
-        self.model = AutoModel.from_pretrained(path, dtype=torch.float32)
-        processor: Any = None
-        with contextlib.suppress(OSError, ValueError):  # not every directory has one
-            processor = AutoImageProcessor.from_pretrained(path)
-        mean, std = (getattr(processor, key, None) or [0.5] for key in ("image_mean", "image_std"))
-        self.register_buffer("mean", torch.tensor(mean).mean().view(1, 1, 1, 1))
-        self.register_buffer("std", torch.tensor(std).mean().view(1, 1, 1, 1))
-
-    def forward(self, images: Tensor) -> Tensor:
-        config = self.model.config
-        grey = (resized(images, config.image_size) - self.mean) / self.std
-        found = self.model(pixel_values=grey.expand(-1, config.num_channels, -1, -1))
-        pooled = getattr(found, "pooler_output", None)
-        return found.last_hidden_state[:, 0] if pooled is None else pooled.flatten(1)
 
 
 def resized(images: Tensor, size: int) -> Tensor:

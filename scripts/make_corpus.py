@@ -34,7 +34,7 @@ from synthesis.corpus import (
     write_card,
 )
 from synthesis.files import locked
-from synthesis.filters.corpus_filter import CorpusFilter
+from synthesis.filters import CorpusFilter
 
 BASE, OPTIONS = "configs/pretrain.yaml", Path("configs/corpus")
 EXPORTS = {"webdataset": export_webdataset, "parquet": export_parquet}

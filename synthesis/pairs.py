@@ -163,10 +163,10 @@ class PairSynthesizer:
             "class_path": _class_path(self),
             "code": code_sha256(),
             "catalog": self.catalog.sha256,
-            "sampler": _described(self.sampler),
-            "writer": _described(self.writer),
-            "image_maker": _described(self.image_maker),
-            "filters": [_described(part) for part in self.filters],
+            "sampler": described(self.sampler),
+            "writer": described(self.writer),
+            "image_maker": described(self.image_maker),
+            "filters": [described(part) for part in self.filters],
             "attempts": self.attempts,
         }
 
@@ -265,7 +265,8 @@ def _class_path(part: object) -> str:
     return f"{type(part).__module__}.{type(part).__qualname__}"
 
 
-def _described(part: Any) -> dict[str, Any]:
+def described(part: Any) -> dict[str, Any]:
+    """Return the class of a part beside what it describes, as a fingerprint holds it."""
     return {"class_path": _class_path(part), **part.describe()}
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from synthesis.cache.manifest import DamagedCacheError, check_sha256
 from synthesis.cache.shard import encode
 from synthesis.files import write_atomically
-from synthesis.filters.corpus_filter import CorpusFilter
+from synthesis.filters import CorpusFilter
 from synthesis.pairs import DRAWN_AGAIN, Pair, kind_of
 
 SUFFIX = ".ledger.json"

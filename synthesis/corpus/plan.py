@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from synthesis.filters.corpus_filter import CorpusFilter
+from synthesis.filters import CorpusFilter
 from synthesis.pairs import PairSynthesizer
 
 FORMAT = 1

@@ -1,17 +1,22 @@
-"""What a whole frontal chest looks like: a small linear model, learnt from simulated radiographs only."""
+"""Filters of images by how much they look like a whole frontal chest, the right way round.
+
+What a chest looks like is a small linear model, learnt from simulated radiographs only.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import math
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from synthesis.filters.measured_filter import CANONICAL, resized, stretched
+from synthesis.filters.measured import CANONICAL, MeasuredFilter, resized, stretched
 
 SHIPPED = Path(__file__).with_name("appearance.npz")
 SIDE, BLUR = 32, 9  # of the small image and of its local mean, in pixels of the small image
@@ -53,6 +58,120 @@ class Appearance:
         return (vectors.square().sum(-1) - explained).clamp_min(1e-6).sqrt().amin(1)
 
 
+class AppearanceFilter(MeasuredFilter):
+    """A measure of `Appearance`, held against limits.
+
+    Args:
+        least: Lowest value allowed.
+        most: Highest value allowed.
+        components: File of `Appearance`; None takes the one shipped.
+    """
+
+    def __init__(
+        self, least: float = -math.inf, most: float = math.inf, components: str | None = None
+    ) -> None:
+        super().__init__(least, most)
+        self.components = components
+        appearance(components)  # a missing file is named now, not in a worker
+
+    def describe(self) -> dict[str, Any]:
+        """Everything the decision depends on."""
+        return {**super().describe(), "components_sha256": appearance(self.components).sha256}
+
+
+class ChestLikeness(AppearanceFilter):
+    """Refuses an image that looks like no frontal chest: a wrong crop, a lateral view, another modality.
+
+    The measure is the share of the image that `Appearance` leaves unexplained.
+
+    Args:
+        most: Highest value allowed.
+        components: See `Appearance`.
+    """
+
+    kind = "no whole chest"
+
+    def __init__(self, most: float = 0.64, components: str | None = None) -> None:
+        super().__init__(most=most, components=components)
+
+    def measure(self, images: Tensor) -> Tensor:
+        """Return the unexplained share of ``(batch, height, width)``."""
+        return appearance(self.components).unexplained(views(images))
+
+
+class Inversion(AppearanceFilter):
+    """Refuses an image that looks more like a chest as a negative.
+
+    The measure is what `Appearance` leaves unexplained of the negative, relative to the image as it is.
+
+    Args:
+        least: Lowest value allowed.
+        components: See `Appearance`.
+    """
+
+    kind = "inverted"
+
+    def __init__(self, least: float = 0.92, components: str | None = None) -> None:
+        super().__init__(least=least, components=components)
+
+    def measure(self, images: Tensor) -> Tensor:
+        """Return how much worse the negative of ``(batch, height, width)`` is explained."""
+        model, small = appearance(self.components), views(images)
+        return model.unexplained(-small) / model.unexplained(small)
+
+
+class Rotation(AppearanceFilter):
+    """Refuses an image that looks more like a chest when turned by a quarter or a half.
+
+    The measure is what `Appearance` leaves unexplained of the image turned the best way, relative to the
+    image as it is.
+
+    Args:
+        least: Lowest value allowed.
+        components: See `Appearance`.
+    """
+
+    kind = "turned"
+
+    def __init__(self, least: float = 0.88, components: str | None = None) -> None:
+        super().__init__(least=least, components=components)
+
+    def measure(self, images: Tensor) -> Tensor:
+        """Return how much worse ``(batch, height, width)`` is explained when turned the best way."""
+        model, small = appearance(self.components), views(images)
+        turned = torch.stack([model.unexplained(small.rot90(turns, (2, 3))) for turns in (1, 2, 3)])
+        return turned.amin(0) / model.unexplained(small)
+
+
+class Mirroring(AppearanceFilter):
+    """Refuses an image that looks more like a chest in a mirror.
+
+    The measure is what `Appearance` leaves unexplained of the mirror image, relative to the image as it is.
+    The two differ little, and real radiographs are less alike than simulated ones: with the components
+    shipped, which no real radiograph had a part in, most mirrored real ones pass. Situs inversus does not.
+
+    Args:
+        least: Lowest value allowed.
+        components: See `Appearance`.
+    """
+
+    kind = "mirrored"
+
+    def __init__(self, least: float = 0.89, components: str | None = None) -> None:
+        super().__init__(least=least, components=components)
+
+    def measure(self, images: Tensor) -> Tensor:
+        """Return how much worse the mirror image of ``(batch, height, width)`` is explained."""
+        model, small = appearance(self.components), views(images)
+        return model.unexplained(small.flip(3)) / model.unexplained(small)
+
+
+@lru_cache(maxsize=4)
+def appearance(path: str | None = None) -> Appearance:
+    """Return the model of a file, read once: several filters ask it."""
+    return Appearance(path)
+
+
 def views(images: Tensor) -> Tensor:
     """Shrink images, a little nearer or farther and off centre too, and even out their local contrast.
 
@@ -91,12 +210,6 @@ def _unit(small: Tensor) -> Tensor:
     """Return small images as vectors without mean and of length 1."""
     vectors = small.flatten(-2)
     return F.normalize(vectors - vectors.mean(-1, keepdim=True), dim=-1)
-
-
-@lru_cache(maxsize=4)
-def appearance(path: str | None = None) -> Appearance:
-    """Return the model of a file, read once: several filters ask it."""
-    return Appearance(path)
 
 
 def _local_mean(images: Tensor) -> Tensor:

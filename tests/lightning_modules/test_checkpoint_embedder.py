@@ -11,8 +11,7 @@ import torch
 
 from lightning_modules.checkpoint_embedder import CheckpointEmbedder
 from main import main
-from synthesis.filters.embedders import PairEmbedder
-from synthesis.filters.image_report_agreement import ImageReportAgreement
+from synthesis.filters import ImageReportAgreement, PairEmbedder
 from synthesis.pairs import Pair, PairFilter, PairSynthesizer
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -120,7 +120,7 @@ def test_reports_of_other_patients_are_found_by_a_model_that_can_tell(archive: P
         "artifacts_dir": str(tmp_path / "artifacts"),
     }
     (tmp_path / "swapped.yaml").write_text(yaml.safe_dump(config))
-    layer = yaml.safe_load(Path("configs/filters/image_report_agreement.yaml").read_text())
+    layer = yaml.safe_load(Path("configs/filters/agreement.yaml").read_text())
     agreement = layer["data"]["init_args"]["synthesizer"]["init_args"]["filters+"][0]["init_args"]
     agreement["embedder"] = {"class_path": f"{__name__}.KnownPairs", "init_args": {"folder": str(known)}}
     (tmp_path / "agreement.yaml").write_text(yaml.safe_dump(layer))

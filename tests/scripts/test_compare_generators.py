@@ -112,7 +112,7 @@ def test_a_copied_training_image_is_found() -> None:
 
 # -------------------------------------------------------------------------------------------- feature spaces
 def test_a_directory_of_transformers_is_a_feature_space(tmp_path: Path) -> None:
-    from transformers import Dinov2Config, Dinov2Model
+    from transformers import Dinov2Config, Dinov2Model, ViTImageProcessorPil
 
     torch.manual_seed(0)
     config = Dinov2Config(
@@ -120,8 +120,9 @@ def test_a_directory_of_transformers_is_a_feature_space(tmp_path: Path) -> None:
     )
     model = Dinov2Model(config).eval()
     model.save_pretrained(tmp_path / "dino")
+    ViTImageProcessorPil(size={"height": 28, "width": 28}).save_pretrained(tmp_path / "dino")
     space = FeatureSpace(tmp_path / "dino", batch_size=2)
-    images = torch.rand(3, 1, 28, 28)
+    images = torch.randint(0, 256, (3, 1, 28, 28)) / 255
     with torch.no_grad():
         expected = model((2 * images - 1).expand(-1, 3, -1, -1)).pooler_output
     torch.testing.assert_close(space(images), expected, rtol=1e-4, atol=1e-5)

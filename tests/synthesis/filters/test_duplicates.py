@@ -5,10 +5,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from synthesis.filters.corpus_filter import CorpusFilter
-from synthesis.filters.embedders import ImageEmbedder, Thumbnails
-from synthesis.filters.near_duplicate_images import NearDuplicateImages
-from synthesis.filters.near_duplicate_reports import NearDuplicateReports
+from synthesis.filters import (
+    CorpusFilter,
+    ImageEmbedder,
+    NearDuplicateImages,
+    NearDuplicateReports,
+    Thumbnails,
+)
 from synthesis.pairs import Pair
 from tests.made_pairs import kinds, with_image, with_report
 
@@ -46,7 +49,7 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     part = NearDuplicateImages(threshold=0.8)
     whole = part.reject(signatures)
     assert 5 < sum(reason is not None for reason in whole) < 55
-    monkeypatch.setattr("synthesis.filters.near_duplicate_images._BLOCK", 7)
+    monkeypatch.setattr("synthesis.filters.duplicates._BLOCK", 7)
     assert part.reject(signatures) == whole
     kept: list[int] = []  # the rule, naively
     for i, row in enumerate(signatures.astype(np.float32)):

@@ -11,17 +11,19 @@ import pytest
 import torch
 
 from synthesis.cases import BalancedCaseSampler
+from synthesis.filters import (
+    ChestLikeness,
+    Contrast,
+    Inversion,
+    MeasuredFilter,
+    Mirroring,
+    Noise,
+    Rotation,
+    Saturation,
+    Sharpness,
+    Truncation,
+)
 from synthesis.filters.appearance import Appearance, learn
-from synthesis.filters.chest_likeness import ChestLikeness
-from synthesis.filters.contrast import Contrast
-from synthesis.filters.inversion import Inversion
-from synthesis.filters.measured_filter import MeasuredFilter
-from synthesis.filters.mirroring import Mirroring
-from synthesis.filters.noise import Noise
-from synthesis.filters.rotation import Rotation
-from synthesis.filters.saturation import Saturation
-from synthesis.filters.sharpness import Sharpness
-from synthesis.filters.truncation import Truncation
 from synthesis.images.simulator import Simulator
 from synthesis.pairs import Pair, PairFilter, PairSynthesizer
 from synthesis.reports.grammar import GrammarWriter

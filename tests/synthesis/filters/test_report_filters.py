@@ -6,9 +6,7 @@ from pathlib import Path
 import pytest
 
 from synthesis.corruption import ClinicSynthesizer
-from synthesis.filters.entity_agreement import EntityAgreement
-from synthesis.filters.report_length import ReportLength
-from synthesis.filters.template_leakage import TemplateLeakage
+from synthesis.filters import EntityAgreement, ReportLength, TemplateLeakage
 from synthesis.pairs import Pair, PairFilter, PairSynthesizer
 from synthesis.strict_yaml import YamlError
 from tests.made_pairs import kinds, with_report

@@ -5,10 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from torch.nn import functional as F
 
-from synthesis.filters.bad_examples import BadExamples
-from synthesis.filters.embedders import ImageEmbedder, PretrainedEncoder, Thumbnails
-from synthesis.filters.memorised_images import MemorisedImages
+from synthesis.filters import BadExamples, ImageEmbedder, MemorisedImages, PretrainedEncoder, Thumbnails
 from synthesis.pairs import Pair, PairFilter
 from tests.made_pairs import kinds
 
@@ -65,6 +64,13 @@ def test_a_transformers_model_embeds_images(tmp_path: Path, pairs: list[Pair], f
     images = torch.stack([pair.image for pair in pairs[:7]]).float() / 255
     vectors = encoder.embed_images(images)
     assert vectors.shape == (7, 16)
+    pixels = ViTImageProcessorPil.from_pretrained(tmp_path)(
+        images=[pair.image.expand(3, -1, -1).numpy() for pair in pairs[:7]], return_tensors="pt"
+    )
+    with torch.no_grad():
+        pooled = Dinov2Model.from_pretrained(tmp_path).eval()(**pixels).pooler_output
+    torch.testing.assert_close(encoder.features(images), pooled, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(vectors, F.normalize(pooled, dim=1), atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(vectors.norm(dim=1), torch.ones(7))
     torch.testing.assert_close(encoder.embed_images(images[2:3]), vectors[2:3], atol=1e-5, rtol=1e-4)
     assert len({tuple(v.tolist()) for v in vectors}) == 7
@@ -72,6 +78,9 @@ def test_a_transformers_model_embeds_images(tmp_path: Path, pairs: list[Pair], f
     assert isinstance(part.describe()["embedder"]["files_sha256"]["model.safetensors"], str)
     with pytest.raises(ValueError, match=r"holds no config\.json"):
         PretrainedEncoder(folder)
+    (tmp_path / "preprocessor_config.json").unlink()
+    with pytest.raises(ValueError, match=r"holds no preprocessor_config\.json"):
+        PretrainedEncoder(tmp_path)
 
 
 def test_thumbnails_ignore_exposure(pairs: list[Pair]) -> None:

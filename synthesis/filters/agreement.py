@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from synthesis.cases import UniformCaseSampler
-from synthesis.filters.embedders import PairEmbedder
+from synthesis.filters.similarity import PairEmbedder
 from synthesis.pairs import Pair
 from synthesis.reports.grammar import GrammarWriter
 from synthesis.seeding import pair_seed

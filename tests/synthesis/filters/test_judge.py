@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from synthesis.filters.vision_language_judge import VisionLanguageJudge, read_questions
+from synthesis.filters.judge import VisionLanguageJudge, read_questions
 from synthesis.pairs import Pair, PairFilter
 from synthesis.strict_yaml import YamlError
 from tests.made_pairs import kinds
