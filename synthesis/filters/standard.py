@@ -33,7 +33,7 @@ class StandardFilters:
     To give one of them other limits, name it in ``without`` and list it beside this.
 
     Args:
-        without: Names of classes to leave out: ``EntityAgreement``, say, where the case of a pair is not known.
+        without: Names of classes to leave out: ``EntityAgreement``, say, where the case is not known.
 
     Attributes:
         filters: Those that are asked, in order.
