@@ -27,7 +27,7 @@ help: ## Show this list
 # The stamp is newer than both files only while the environment is what they ask for.
 .venv/.installed: pyproject.toml constraints.txt
 	@test -x .venv/bin/pip || "$$(command -v python3.11 || command -v python3)" -m venv --clear .venv
-	$(PYTHON) -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev,atlas,llm,lora,detection]'
+	$(PYTHON) -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev,docs,atlas,llm,lora,detection]'
 	@touch $@
 
 .PHONY: install
@@ -93,6 +93,12 @@ filters: install ## What the filters catch of planted corruption and refuse with
 .PHONY: gallery
 gallery: install ## Contact sheets of the simulator in docs/gallery; REAL=folder adds real radiographs beside them
 	$(PYTHON) -m scripts.gallery $(if $(REAL),--real=$(REAL)) $(ARGS)
+
+# ------------------------------------------------------------------------------------------------- documentation
+.PHONY: docs
+docs: install ## Build the site of README, docs/ and the reference into site/; a broken link or docstring is an error
+	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --quiet $(ARGS)
+	@echo open site/index.html
 
 # ---------------------------------------------------------------------------------------------- measurements
 .PHONY: bench
