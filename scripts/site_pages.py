@@ -57,20 +57,24 @@ def targets(markdown: str, path: str) -> list[str]:
 def public_names(package: str) -> list[str]:
     """Return the dotted names of the public classes of a package, by reading its source.
 
-    They are those that its `__all__` lists; a package without one has its classes under their modules' names.
+    They are those that its `__all__` lists. Without one, they are those of its subpackages, and the classes of
+    its modules under their modules' names.
 
     Args:
-        package: A top-level package, such as `callbacks`.
+        package: Dotted name of a package, such as `callbacks` or `synthesis.filters`.
     """
-    tree = ast.parse((ROOT / package / "__init__.py").read_text())
-    for node in tree.body:
+    folder = ROOT / package.replace(".", "/")
+    for node in ast.parse((folder / "__init__.py").read_text()).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
             return [f"{package}.{name}" for name in ast.literal_eval(node.value)]
     names = []
-    for path in sorted((ROOT / package).rglob("*.py")):
-        module = path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")
-        classes = [node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.ClassDef)]
-        names += [f"{module}.{name}" for name in classes if not name.startswith("_")]
+    for path in sorted(folder.iterdir()):
+        name = f"{package}.{path.stem}"
+        if (path / "__init__.py").is_file():
+            names += public_names(name)
+        elif path.suffix == ".py":
+            classes = (node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ClassDef))
+            names += [f"{name}.{a_class.name}" for a_class in classes if not a_class.name.startswith("_")]
     return names
 
 
@@ -118,3 +122,15 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         return posixpath.relpath(site_path(target), posixpath.dirname(uri) or ".")
 
     return LINK.sub(moved, markdown)
+
+
+def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """End a paragraph before a block of code with one colon: docstrings write two, as reStructuredText does.
+
+    Args:
+        html: The page, rendered.
+        page: The page.
+        config: The configuration of the site.
+        files: The files of the site.
+    """
+    return html.replace("::</p>", ":</p>")
