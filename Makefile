@@ -100,6 +100,10 @@ docs: install ## Build the site of README, docs/ and the reference into site/; a
 	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --quiet $(ARGS)
 	@echo open site/index.html
 
+.PHONY: figures
+figures: install ## Compare the figures of README and docs with the files under results/; ARGS=--write puts them right
+	$(PYTHON) -m scripts.figures $(ARGS)
+
 # ---------------------------------------------------------------------------------------------- measurements
 .PHONY: bench
 bench: install ## Pairs a second, training samples a second, on the fly against cached

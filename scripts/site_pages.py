@@ -57,8 +57,8 @@ def targets(markdown: str, path: str) -> list[str]:
 def public_names(package: str) -> list[str]:
     """Return the dotted names of the public classes of a package, by reading its source.
 
-    They are those that its `__all__` lists. Without one, they are those of its subpackages, and the classes of
-    its modules under their modules' names.
+    They are those that its `__all__` lists. Without one, they are those of its subpackages, and the classes
+    of its modules under their modules' names.
 
     Args:
         package: Dotted name of a package, such as `callbacks` or `synthesis.filters`.
