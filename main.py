@@ -1,12 +1,15 @@
-"""The command line: `python main.py fit|validate|test|predict -c configs/….yaml [--key=value …]`."""
+"""The command line: `python main.py fit|validate|test|predict -c configs/….yaml [--key=value …]`.
+
+Installed, it is `synvlp fit …`, from any directory.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 import warnings
-from itertools import chain, count
 from pathlib import Path
+from typing import Any
 
 import torch
 from jsonargparse import set_parsing_settings
@@ -17,6 +20,8 @@ from lightning.pytorch.utilities import rank_zero_warn
 import callbacks  # noqa: F401  imported so that YAML and `--model.help` find the classes by name
 import datamodules  # noqa: F401
 import lightning_modules  # noqa: F401
+from callbacks.run.run_directory import check_checkpoint, free_directory
+from synthesis.configuration import located_layers, located_values
 
 # Lets `${data.init_args.x}` be written from the top of the file although a subcommand is the parser's root.
 set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
@@ -27,6 +32,30 @@ HARMLESS = (
     "Experiment logs directory .* exists and is not empty",  # config.yaml is written there first
     "The dirpath has changed from",  # an evaluation writes to a directory of its own
 )
+
+
+class Parser(LightningArgumentParser):
+    """Takes paths in `configs/` and `results/` that are not in the working directory from what is shipped.
+
+    Layers are looked up before they are read; what stands in YAML, when classes are built from it, so that a
+    saved configuration holds the paths as they were written.
+    """
+
+    def parse_args(self, args: Any = None, *more: Any, **options: Any) -> Any:
+        """Parse arguments, the process's own by default."""
+        try:
+            words = located_layers(sys.argv[1:] if args is None else args)
+        except FileNotFoundError as error:
+            self.error(str(error))
+        return super().parse_args(words, *more, **options)
+
+    def instantiate_classes(self, cfg: Any, **options: Any) -> Any:
+        """Build everything that a configuration names."""
+        try:
+            config = located_values(cfg)
+        except FileNotFoundError as error:
+            self.error(str(error))
+        return super().instantiate_classes(config, **options)
 
 
 class CommandLine(LightningCLI):
@@ -85,31 +114,6 @@ class CommandLine(LightningCLI):
             )
 
 
-def check_checkpoint(path: str | None) -> None:
-    """Refuse a checkpoint that is not there, before a directory is made for the run.
-
-    Args:
-        path: Value of `--ckpt_path`: a file, a URL, or one of Lightning's words (``best``, ``last`` …).
-
-    Raises:
-        SystemExit: Naming the checkpoints that lie beside it.
-    """
-    if path is None or "://" in path or not path.endswith(".ckpt") or Path(path).exists():
-        return
-    beside = sorted(str(file) for file in Path(path).parent.glob("*.ckpt"))
-    raise SystemExit(f"--ckpt_path={path}: no such file. Beside it: {', '.join(beside) or 'no checkpoint'}")
-
-
-def free_directory(wanted: Path) -> Path:
-    """Return `wanted`, or the first of `wanted-2`, `wanted-3`, … in which no run lies yet.
-
-    Args:
-        wanted: A directory that need not exist.
-    """
-    numbered = (wanted.with_name(f"{wanted.name}-{n}") for n in count(2))
-    return next(path for path in chain([wanted], numbered) if not (path / "config.yaml").exists())
-
-
 def main(args: ArgsType = None) -> CommandLine:
     """Parse the command line and run the subcommand.
 
@@ -131,6 +135,7 @@ def main(args: ArgsType = None) -> CommandLine:
         return CommandLine(
             LightningModule,
             LightningDataModule,
+            parser_class=Parser,
             subclass_mode_model=True,
             subclass_mode_data=True,
             auto_configure_optimizers=False,
@@ -143,5 +148,11 @@ def main(args: ArgsType = None) -> CommandLine:
             sys.modules["wandb"].finish()
 
 
-if __name__ == "__main__":
+def command() -> int:
+    """Run `synvlp` and return its exit code."""
     main()
+    return 0
+
+
+if __name__ == "__main__":
+    command()

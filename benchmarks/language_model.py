@@ -24,15 +24,14 @@ from typing import Any
 import torch
 
 from synthesis.cases import BalancedCaseSampler, Case
+from synthesis.configuration import shipped
 from synthesis.reports.language_model import WRITTEN, LanguageModelWriter
 from synthesis.reports.language_model.chat_model import Message
 from synthesis.reports.language_model.local_model import LocalModel
 from synthesis.reports.report import Report
 from synthesis.seeding import pair_seed
 
-ROOT = Path(__file__).resolve().parents[1]
-PROMPTS = ROOT / "configs" / "prompts"
-RESULTS = ROOT / "results" / "llm"
+PROMPTS, RESULTS = shipped("configs/prompts"), shipped("results/llm")
 SECTIONS = ("findings", "impression")
 
 

@@ -32,10 +32,11 @@ from torchmetrics.functional.classification import multilabel_auroc
 from datamodules.batch import IMAGE
 from lightning_modules import ViTEncoder
 from synthesis.cases import BalancedCaseSampler
+from synthesis.configuration import shipped
 from synthesis.images.simulator import Simulator
 from synthesis.seeding import pair_seed
 
-RESULTS = Path(__file__).parent.parent / "results" / "ceiling"
+RESULTS = shipped("results/ceiling")
 
 
 class LabelledPictures(Dataset[tuple[Tensor, Tensor]]):

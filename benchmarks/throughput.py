@@ -28,13 +28,12 @@ from benchmarks.epoch_speed import fly_against_cache
 from benchmarks.timing import Measured, best_in_turns, threads
 from benchmarks.training_speed import configured, training_rate
 from synthesis.cases import BalancedCaseSampler
+from synthesis.configuration import shipped
 from synthesis.images.simulator import Simulator
 from synthesis.pairs import PairSynthesizer
 from synthesis.reports.grammar import GrammarWriter
 
-ROOT = Path(__file__).resolve().parents[1]
-TINY = ROOT / "configs" / "recipes" / "smoke.yaml"
-RESULTS = ROOT / "results" / "bench"
+TINY, RESULTS = shipped("configs/recipes/smoke.yaml"), shipped("results/bench")
 
 
 def pairs_a_second(sizes: Sequence[int], pairs: int, repeats: int) -> Measured:

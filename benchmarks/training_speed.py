@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,8 +17,9 @@ from datamodules.batch import IMAGE
 from lightning_modules import DualEncoder
 from lightning_modules.objectives import Gather
 from lightning_modules.optimization import parameter_groups
+from synthesis.configuration import shipped
 
-BASE = Path(__file__).resolve().parents[1] / "configs" / "pretrain.yaml"
+BASE = shipped("configs/pretrain.yaml")
 
 
 def configured(*args: str) -> Namespace:

@@ -14,7 +14,8 @@ import torch
 import yaml
 
 import main as entry
-from main import free_directory, main
+from callbacks.run.run_directory import free_directory
+from main import main
 from scripts.experiments import resolved_config
 
 BASE = ["-c", "configs/pretrain.yaml", "-c", "configs/recipes/smoke.yaml"]

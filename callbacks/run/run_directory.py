@@ -1,7 +1,8 @@
-"""Where a run leaves its files, and how its pictures reach the loggers."""
+"""Where a run leaves its files, the checkpoint it starts from, and how its pictures reach the loggers."""
 
 from __future__ import annotations
 
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,3 +43,28 @@ def save_picture(trainer: L.Trainer, figure: Figure, path: Path, key: str) -> No
             logger.log_image(key=key, images=[str(path)])
         elif isinstance(logger, TensorBoardLogger):
             logger.experiment.add_figure(key, figure, global_step=trainer.global_step)
+
+
+def check_checkpoint(path: str | None) -> None:
+    """Refuse a checkpoint that is not there, before a directory is made for the run.
+
+    Args:
+        path: Value of `--ckpt_path`: a file, a URL, or one of Lightning's words (``best``, ``last`` …).
+
+    Raises:
+        SystemExit: Naming the checkpoints that lie beside it.
+    """
+    if path is None or "://" in path or not path.endswith(".ckpt") or Path(path).exists():
+        return
+    beside = sorted(str(file) for file in Path(path).parent.glob("*.ckpt"))
+    raise SystemExit(f"--ckpt_path={path}: no such file. Beside it: {', '.join(beside) or 'no checkpoint'}")
+
+
+def free_directory(wanted: Path) -> Path:
+    """Return `wanted`, or the first of `wanted-2`, `wanted-3`, … in which no run lies yet.
+
+    Args:
+        wanted: A directory that need not exist.
+    """
+    numbered = (wanted.with_name(f"{wanted.name}-{n}") for n in count(2))
+    return next(path for path in chain([wanted], numbered) if not (path / "config.yaml").exists())

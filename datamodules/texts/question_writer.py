@@ -12,9 +12,10 @@ import numpy as np
 
 from synthesis.cases import Case, Finding
 from synthesis.concepts import NO_FINDING, VIEWS, ConceptCatalog
+from synthesis.configuration import shipped
 from synthesis.strict_yaml import Entry
 
-DEFAULT_QUESTIONS = Path(__file__).resolve().parents[2] / "configs" / "questions" / "closed.yaml"
+DEFAULT_QUESTIONS = shipped("configs/questions/closed.yaml")
 
 _SIDES = ("left", "right")
 _T = TypeVar("_T")

@@ -17,9 +17,10 @@ import numpy.typing as npt
 
 from synthesis.concepts.concept import NO_FINDING, Concept
 from synthesis.concepts.reader import ConceptReader
+from synthesis.configuration import shipped
 from synthesis.strict_yaml import YamlError
 
-DEFAULT_CATALOG = Path(__file__).resolve().parents[2] / "configs" / "concepts" / "chest_xray.yaml"
+DEFAULT_CATALOG = shipped("configs/concepts/chest_xray.yaml")
 
 
 class UnknownConceptError(KeyError):

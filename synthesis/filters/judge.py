@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 
+from synthesis.configuration import shipped
 from synthesis.files import file_sha256
 from synthesis.pairs import Pair
 from synthesis.strict_yaml import Entry
 
-DEFAULT_QUESTIONS = Path(__file__).resolve().parents[2] / "configs" / "questions" / "judge.yaml"
+DEFAULT_QUESTIONS = shipped("configs/questions/judge.yaml")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from synthesis.concepts import ConceptCatalog
+from synthesis.configuration import shipped
 from synthesis.files import file_sha256
 from synthesis.pairs import Pair
 from synthesis.reports.reading.entities import EntityExtractor
@@ -16,7 +17,7 @@ from synthesis.reports.reading.entity_reader import EntityReader
 from synthesis.reports.report import Report
 from synthesis.strict_yaml import Entry
 
-DEFAULT_PATTERNS = Path(__file__).resolve().parents[2] / "configs" / "reports" / "leakage.yaml"
+DEFAULT_PATTERNS = shipped("configs/reports/leakage.yaml")
 _WORD = re.compile(r"\w+")
 
 

@@ -9,12 +9,13 @@ from typing import Any
 
 from synthesis.cases import Case, Finding
 from synthesis.concepts import NO_FINDING, ConceptCatalog
+from synthesis.configuration import shipped
 from synthesis.reports.grammar.phrase_bank import LIST, PhraseBank, Style, true_statements
 from synthesis.reports.grammar.phrases import Phrasing, count
 from synthesis.reports.grammar.speech import Draw, attach, phrase, section, sentence, stream
 from synthesis.reports.report import Report
 
-DEFAULT_PHRASES = Path(__file__).resolve().parents[3] / "configs" / "reports" / "grammar.yaml"
+DEFAULT_PHRASES = shipped("configs/reports/grammar.yaml")
 
 
 @dataclass(frozen=True)

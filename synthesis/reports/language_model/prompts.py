@@ -10,11 +10,12 @@ from typing import Any
 
 from synthesis.cases import Case, Finding
 from synthesis.concepts import NO_FINDING, ConceptCatalog
+from synthesis.configuration import shipped
 from synthesis.reports.language_model.chat_model import Message
 from synthesis.reports.reading.words import Words
 from synthesis.strict_yaml import Entry
 
-DEFAULT_PROMPTS = Path(__file__).resolve().parents[3] / "configs" / "prompts" / "sentences.yaml"
+DEFAULT_PROMPTS = shipped("configs/prompts/sentences.yaml")
 
 FINDINGS, FINDING, DENIAL, IMPRESSION = "findings", "finding", "denial", "impression"
 _FIELDS = ("findings", "absent", "text", "view")

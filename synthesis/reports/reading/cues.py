@@ -15,10 +15,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from synthesis.configuration import shipped
 from synthesis.reports.reading.words import Words
 from synthesis.strict_yaml import Entry
 
-DEFAULT_CUES = Path(__file__).resolve().parents[3] / "configs" / "reports" / "cues.yaml"
+DEFAULT_CUES = shipped("configs/reports/cues.yaml")
 
 Status: TypeAlias = Literal["present", "absent", "uncertain"]
 Span: TypeAlias = tuple[int, int]

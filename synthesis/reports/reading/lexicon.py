@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from synthesis.concepts import LATERALITIES, Concept, ConceptCatalog
+from synthesis.configuration import shipped
 from synthesis.reports.reading.words import Words
 from synthesis.strict_yaml import Entry
 
-DEFAULT_LEXICON = Path(__file__).resolve().parents[3] / "configs" / "reports" / "lexicon.yaml"
+DEFAULT_LEXICON = shipped("configs/reports/lexicon.yaml")
 
 
 @dataclass(frozen=True)
