@@ -1,6 +1,6 @@
 """Random streams, and the last touches to a text."""
 
-from synthesis.reports import speech
+from synthesis.reports.grammar import speech
 
 
 def test_streams_depend_on_seed_and_subject_and_never_change():
