@@ -33,15 +33,13 @@ def read_radiograph(
 ) -> Tensor:
     """Read one radiograph.
 
-    Grey values: 8-bit files as they are. Deeper ones (16-bit PNG or TIFF, DICOM) are spread over the whole
-    range: DICOM after its modality LUT and through its first window or VOI LUT; without one, and in the other
-        formats, from the
-    lowest to the highest value (DICOM padding left out). MONOCHROME1 is inverted, so that air is dark. Files
-    in colour formats whose channels agree are grey.
+    Grey values: 8-bit files are read as they are. Deeper ones (16-bit PNG or TIFF, DICOM) are spread over the
+    whole range. DICOM goes through its modality LUT, then through its first window or VOI LUT. Without a
+    window, and in the other formats, the lowest value (DICOM padding aside) becomes 0 and the highest 1.
+    MONOCHROME1 is inverted, so that air is dark. A file in a colour format whose channels agree is grey.
 
-    Geometry: resized with antialiasing (bilinear) so that the shorter side is ``image_size``, then the middle
-        square is
-    cut out ("crop"), or so that the longer side is, then bordered with black ("pad"). Never mirrored.
+    Geometry: bilinear with antialiasing. For "crop" the shorter side becomes ``image_size`` and the middle
+    square is cut out. For "pad" the longer side does and the rest is bordered with black. Nothing is mirrored.
 
     Args:
         path: The file.

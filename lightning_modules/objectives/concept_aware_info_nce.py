@@ -21,9 +21,8 @@ class ConceptAwareInfoNCE(InfoNCE):
     finding" foremost). Made pairs come with their exact concept sets (the labels), so such pairs are known:
 
     - ``mask``: they are left out of the denominator, neither attracted nor repelled;
-    - ``soft``: they share the target, softness : 1 with the row's own partner, rows normalised to 1 (with
-    softness 1
-      the multi-positive loss of Tian et al. 2023, StableRep, arXiv 2306.00984, equation 2).
+    - ``soft``: they share the target, softness : 1 with the row's own partner, rows normalised to 1. With
+      softness 1 it is the multi-positive loss of StableRep (Tian et al. 2023, arXiv:2306.00984, equation 2).
 
     Where all concept sets differ both equal `InfoNCE`. A row with an unknown (NaN) label equals no other.
     Labels hold neither side nor severity nor place: pairs that differ only in these count as the same,
