@@ -39,7 +39,7 @@ def read_radiograph(
     MONOCHROME1 is inverted, so that air is dark. A file in a colour format whose channels agree is grey.
 
     Geometry: bilinear with antialiasing. For "crop" the shorter side becomes ``image_size`` and the middle
-    square is cut out. For "pad" the longer side does and the rest is bordered with black. Nothing is mirrored.
+    square is cut out. For "pad" the longer side does and the rest is made black. Nothing is mirrored.
 
     Args:
         path: The file.
