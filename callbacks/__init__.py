@@ -1,8 +1,9 @@
 """What is measured and shown while training and at test."""
 
 from callbacks.base.batch_evaluation import BatchEvaluation
-from callbacks.base.evaluation import Evaluation, Occasion, Result
+from callbacks.base.evaluation import Evaluation
 from callbacks.base.features import FeatureCollector, Features
+from callbacks.base.result import Occasion, Result
 from callbacks.evaluations.class_retrieval import ClassRetrieval
 from callbacks.evaluations.classification import Classification
 from callbacks.evaluations.detection_precision import DetectionPrecision

@@ -7,10 +7,13 @@ regions of a table are known one by one.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from inspect import getattr_static
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict, cast, runtime_checkable
 
+import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -242,3 +245,23 @@ def data_facts(trainer: Trainer) -> DataFacts:
 
 _MISSING = object()
 _FACTS = sorted({*DataFacts.__annotations__, *(name for name in vars(DataFacts) if not name.startswith("_"))})
+
+
+def subset_of_patients(group: npt.NDArray[np.int64], fraction: float, seed: int) -> npt.NDArray[np.bool_]:
+    """Choose a share of the patients: those whose labels a model, or a probe, may learn from.
+
+    Patients are taken in the order of a hash of seed and patient, so that a smaller share is part of a larger
+    one, and adding samples of other patients only moves the edge.
+
+    Args:
+        group: Patient of each sample, ``(n,)``.
+        fraction: The share, in (0, 1]; at least two patients are taken, if there are two.
+        seed: Other seeds, other patients.
+
+    Returns:
+        Whether each sample belongs to them, ``(n,)``.
+    """
+    patients, patient = np.unique(group, return_inverse=True)
+    digests = [hashlib.sha256(f"{seed}:{int(number)}".encode()).digest() for number in patients]
+    rank = np.argsort(np.argsort(digests, kind="stable"))
+    return np.asarray(rank[patient] < max(2, round(fraction * len(patients))))

@@ -9,6 +9,7 @@ from lightning_modules.downstream.segmentation import Segmentation
 from lightning_modules.downstream.visual_question_answering import VisualQuestionAnswering
 from lightning_modules.dual_encoder import DualEncoder
 from lightning_modules.encoders import EncodedTwins, EncoderOutput, ImageEncoder, TextEncoder
+from lightning_modules.evaluation_output import EvaluationOutput
 from lightning_modules.generators import (
     ConditionalGAN,
     ConditionalVAE,
@@ -45,6 +46,7 @@ __all__ = [
     "DualEncoder",
     "EncodedTwins",
     "EncoderOutput",
+    "EvaluationOutput",
     "FineTune",
     "GLoRIA",
     "ImageEncoder",

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 
-def suit_attention(tower: Any, device: torch.device) -> None:
+def choose_attention(tower: Any, device: torch.device) -> None:
     """Use fused attention, except under bfloat16 autocast on a CPU.
 
     There PyTorch's fused backward costs a third of a step at the few dozen tokens of our towers; plain matrix

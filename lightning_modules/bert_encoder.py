@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from datamodules.batch import ATTENTION_MASK, INPUT_IDS
 from lightning_modules.adaptation import Adaptation
-from lightning_modules.attention import suit_attention
+from lightning_modules.attention import choose_attention
 from lightning_modules.encoders import EncoderOutput, Pooling, TextEncoder
 from lightning_modules.pretrained import load_tower, tokenizer_of
 
@@ -86,7 +86,7 @@ class BertEncoder(TextEncoder):
                 f"BertEncoder: texts have {ids.shape[1]} tokens, the encoder takes {self.max_length}: "
                 "raise its max_length or lower the data's"
             )
-        suit_attention(self.bert, ids.device)
+        choose_attention(self.bert, ids.device)
         tokens = self.bert(input_ids=ids, attention_mask=mask).last_hidden_state
         if self.pooling == "cls":
             return self.output(tokens[:, 0], tokens, mask.bool())

@@ -14,10 +14,11 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim import AdamW, Optimizer
 
-from datamodules.batch import ATTENTION_MASK, GROUP, IMAGE, INDEX, INPUT_IDS, LABELS, TEXT_LABELS, VIEW
+from datamodules.batch import ATTENTION_MASK, IMAGE, INDEX, INPUT_IDS, TEXT_LABELS, data_facts
 from lightning_modules.checkpoints import require_same_architecture, restore_tokenizer, tokenizer_to_text
 from lightning_modules.contexts import evaluating, seeded
 from lightning_modules.encoders import EncoderOutput, ImageEncoder, TextEncoder
+from lightning_modules.evaluation_output import EvaluationOutput
 from lightning_modules.objectives import Gather, Objective
 from lightning_modules.optimization import parameter_groups, total_steps, warmup_cosine
 from lightning_modules.views import encode_views, with_twins
@@ -161,7 +162,7 @@ class DualEncoder(LightningModule):
         Raises:
             ValueError: If the text encoder does not understand it.
         """
-        tokenizer = getattr(self.trainer.datamodule, "tokenizer", None)  # type: ignore[attr-defined]
+        tokenizer = data_facts(self.trainer).tokenizer
         if tokenizer is not None:
             self.text_encoder.check_tokenizer(tokenizer)
             self.tokenizer = tokenizer
@@ -242,8 +243,10 @@ class DualEncoder(LightningModule):
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
         self.objective.after_step()
 
-    def validation_step(self, batch: _Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
-        """Return features for the callbacks (see `features`), and log the loss where there are reports."""
+    def validation_step(  # type: ignore[override]  # Lightning names dicts alone, but passes on anything
+        self, batch: _Batch, batch_idx: int, dataloader_idx: int = 0
+    ) -> EvaluationOutput:
+        """Return features for the callbacks, and log the loss of the first loader where there are reports."""
         images, texts = self(batch)
         if texts is not None and dataloader_idx == 0:
             # Ranks may hold batches of different sizes here, so they keep to themselves.
@@ -251,12 +254,14 @@ class DualEncoder(LightningModule):
                 loss = self.objective(images, texts, self._with_twins(batch), Gather())["loss"]
             size = len(batch[IMAGE])
             self.log("val/loss", loss, batch_size=size, sync_dist=True, add_dataloader_idx=False)
-        return features(images, texts, batch)
+        return EvaluationOutput.of(images, texts, batch.get(INDEX))
 
-    def test_step(self, batch: _Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
-        """Return features for the callbacks (see `features`)."""
+    def test_step(  # type: ignore[override]
+        self, batch: _Batch, batch_idx: int, dataloader_idx: int = 0
+    ) -> EvaluationOutput:
+        """Return features for the callbacks."""
         images, texts = self(batch)
-        return features(images, texts, batch)
+        return EvaluationOutput.of(images, texts, batch.get(INDEX))
 
     predict_step = test_step
 
@@ -279,18 +284,5 @@ class DualEncoder(LightningModule):
         trainer: Any = self._trainer
         judged = stored is not None and trainer is not None and trainer.state.fn != "fit"
         self.tokenizer = restore_tokenizer(stored, None if judged else self.tokenizer)
-        if judged and getattr(trainer.datamodule, "tokenizer", None) is not None:
-            trainer.datamodule.tokenizer = self.tokenizer
-
-
-def features(images: EncoderOutput, texts: EncoderOutput | None, batch: _Batch) -> dict[str, Any]:
-    """Collect what evaluation reads from a batch.
-
-    Returns:
-        ``image`` ``(batch, projection)`` and ``image_pooled`` ``(batch, dim)``, float32; if there are reports
-        ``text`` ``(batch, projection)``; and what the batch has of ``labels, index, group, view``.
-    """
-    found = {"image": images.projected, "image_pooled": images.pooled.float()}
-    if texts is not None:
-        found["text"] = texts.projected
-    return found | {key: batch[key] for key in (LABELS, INDEX, GROUP, VIEW) if key in batch}
+        if judged and (facts := data_facts(trainer)).tokenizer is not None:
+            facts.tokenizer = self.tokenizer

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from datamodules.batch import IMAGE
 from lightning_modules.adaptation import Adaptation
-from lightning_modules.attention import suit_attention
+from lightning_modules.attention import choose_attention
 from lightning_modules.convolutional_stem import ConvolutionalStem
 from lightning_modules.encoders import EncoderOutput, ImageEncoder
 from lightning_modules.pretrained import load_tower, make_grey, resize_positions
@@ -163,7 +163,7 @@ class ViTEncoder(ImageEncoder):
                 f"ViTEncoder: images are {tuple(image.shape[1:])} (channel, height, width), the encoder "
                 f"takes (1, {self.image_size}, {self.image_size}): set its image_size or the data's"
             )
-        suit_attention(self.vit, image.device)
+        choose_attention(self.vit, image.device)
         tokens = self.vit(self._normalise(image)).last_hidden_state
         local = tokens[:, self._special :]
         pooled = self._pool(tokens[:, 0], local)
@@ -172,7 +172,7 @@ class ViTEncoder(ImageEncoder):
     def normalised(self, batch: Mapping[str, Any]) -> Tensor:
         """Return the images as the transformer takes them, for models that run its blocks themselves."""
         image: Tensor = batch[IMAGE]
-        suit_attention(self.vit, image.device)
+        choose_attention(self.vit, image.device)
         return self._normalise(image)
 
     def hidden_maps(self, batch: Mapping[str, Any]) -> list[Tensor]:

@@ -7,10 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from callbacks.base.evaluation import Evaluation, Occasion, Result, require_non_negative
+from callbacks.base.evaluation import Evaluation, require_non_negative
 from callbacks.base.features import Features
+from callbacks.base.result import Occasion, Result
 from callbacks.statistics.concept_scores import ConceptTable, score_concepts, stratum_rows
 from callbacks.statistics.intervals import Array
+from datamodules.batch import VIEWS
+
+BOTH_VIEWS = "both_views"
+FINDINGS = "findings"
 
 
 class ConceptEvaluation(Evaluation):
@@ -19,11 +24,22 @@ class ConceptEvaluation(Evaluation):
     A stratum takes a short cut away: findings can be told from the view alone where one view is taken of the
     sicker patients, so a figure over both views may measure the view.
 
+    Three means are over other concepts than ``auroc_macro`` (of all concepts with enough samples):
+
+    - ``auroc_macro_findings``: without devices and ``no_finding``, and concepts whose labels are the same in
+      all samples (``pleural_other`` where thickening is its only form) count as one;
+    - ``auroc_macro_both_views``, and the same after ``PA/`` and ``AP/``: of the concepts that have enough
+      samples in each view, so that the three average the same classes;
+    - ``<subset>/auroc_macro``: of a named list.
+
+    The same for ``ap``.
+
     Args:
         name: The callback's part of the metric names.
         min_count: A concept with fewer positives or fewer negatives is left out of all means, and named.
         strata: Views (PA, AP) or concepts: figures are given again within the samples of that view, or in
-            which that concept is present, as ``<stratum>/auroc_macro`` and so on. Empty strata are skipped.
+            which that concept is present, as ``<stratum>/auroc_macro`` and so on; ``+`` joins several
+            (``pneumonia+PA``). Empty strata are skipped.
         subsets: Named lists of concepts with a mean of their own, ``<subset>/auroc_macro``.
         **kwargs: Those of `Evaluation`.
 
@@ -35,7 +51,7 @@ class ConceptEvaluation(Evaluation):
         self,
         name: str,
         min_count: int = 10,
-        strata: Sequence[str] = ("PA", "AP"),
+        strata: Sequence[str] = VIEWS,
         subsets: Mapping[str, Sequence[str]] | None = None,
         **kwargs: Any,
     ) -> None:
@@ -44,7 +60,7 @@ class ConceptEvaluation(Evaluation):
         self.min_count, self.strata, self.subsets = min_count, tuple(strata), dict(subsets or {})
 
     def tables(self, scores: Array, features: Features, occasion: Occasion) -> dict[str, ConceptTable]:
-        """Scores the concepts over all samples (under ``""``) and in each stratum (``"PA/"`` …)."""
+        """Score the concepts over all samples (under ``""``) and in each stratum (``"PA/"`` …)."""
         labels, view = features.labels.double().numpy(), features.view.numpy()
         bootstrap, names = self.bootstrap(features.group.numpy(), occasion), occasion.concepts
         tables = {"": score_concepts(scores, labels, names, self.min_count, bootstrap)}
@@ -55,42 +71,48 @@ class ConceptEvaluation(Evaluation):
                 tables[f"{stratum}/"] = score_concepts(scores, masked, names, self.min_count, bootstrap)
         return tables
 
-    def result(self, tables: Mapping[str, ConceptTable]) -> Result:
-        """Puts tables into figures and details.
+    def result(self, tables: Mapping[str, ConceptTable], occasion: Occasion) -> Result:
+        """Put tables into figures, details and draws.
 
         Raises:
             ValueError: If a subset names an unknown concept.
         """
-        metrics: dict[str, float] = {}
-        intervals: dict[str, list[float]] = {}
+        whole = tables[""]
+        result = Result({}, {"min_count": self.min_count, **whole.counts()})
         for prefix, table in tables.items():
-            metrics |= table.metrics(prefix) | self._subset_metrics(prefix, table)
-            intervals |= table.intervals(prefix) | self._subset_intervals(prefix, table)
-        details: dict[str, Any] = {"intervals": intervals, "min_count": self.min_count, **tables[""].counts()}
-        details["strata"] = {prefix.rstrip("/"): table.counts() for prefix, table in tables.items() if prefix}
-        return Result(metrics, details)
-
-    def _subset_metrics(self, prefix: str, table: ConceptTable) -> dict[str, float]:
-        for subset, concepts in self.subsets.items():
-            if unknown := sorted(set(concepts) - set(table.names)):
-                raise ValueError(
-                    f"subset {subset!r} of {type(self).__name__} names {unknown}; known: {table.names}"
-                )
-        figures = {
-            f"{prefix}{subset}/{measure}_macro": table.macro(measure, concepts)
-            for subset, concepts in self.subsets.items()
-            for measure in table.value
+            result.metrics.update(table.metrics(prefix))
+            result.draws.update(table.draws(prefix))
+            for subset, concepts in self.subsets.items():
+                self._require_known(subset, concepts, table)
+                _add_mean(result, table, f"{prefix}{subset}/{{}}_macro", concepts)
+            _add_mean(result, table, f"{prefix}{{}}_macro_{FINDINGS}", occasion.findings, once=True)
+        views = [tables[f"{view}/"] for view in VIEWS if f"{view}/" in tables]
+        if len(views) == len(VIEWS):
+            both = [name for name in whole.judged if all(name in view.judged for view in views)]
+            result.details[BOTH_VIEWS] = both
+            for prefix in ("", *(f"{view}/" for view in VIEWS)):
+                _add_mean(result, tables[prefix], f"{prefix}{{}}_macro_{BOTH_VIEWS}", both)
+        result.details["strata"] = {
+            prefix.rstrip("/"): table.counts() for prefix, table in tables.items() if prefix
         }
-        return {name: value for name, value in figures.items() if not np.isnan(value)}
+        result.details[FINDINGS] = whole.distinct(occasion.findings)
+        return result
 
-    def _subset_intervals(self, prefix: str, table: ConceptTable) -> dict[str, list[float]]:
-        if table.bootstrap is None:
-            return {}
-        return {
-            f"{prefix}{subset}/{measure}_macro": table.bootstrap.interval(
-                table.macro_resampled(measure, concepts)
+    def _require_known(self, subset: str, concepts: Sequence[str], table: ConceptTable) -> None:
+        if unknown := sorted(set(concepts) - set(table.names)):
+            raise ValueError(
+                f"subset {subset!r} of {type(self).__name__} names {unknown}; known: {table.names}"
             )
-            for subset, concepts in self.subsets.items()
-            for measure in table.value
-            if not np.isnan(table.macro(measure, concepts))
-        }
+
+
+def _add_mean(
+    result: Result, table: ConceptTable, name: str, concepts: Sequence[str] | None, once: bool = False
+) -> None:
+    """Add the mean of each measure over some concepts; ``{}`` in the name stands for the measure."""
+    for measure in table.value:
+        mean = table.macro(measure, concepts, once)
+        if np.isnan(mean):
+            continue
+        result.metrics[name.format(measure)] = mean
+        if table.resampled is not None:
+            result.draws[name.format(measure)] = table.macro_resampled(measure, concepts, once)

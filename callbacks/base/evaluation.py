@@ -3,204 +3,217 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import lightning as L
 import numpy as np
+import torch
 
 from callbacks.base.features import FeatureCollector, Features
-from callbacks.run.run_directory import run_directory, save_picture
+from callbacks.base.result import Occasion, Result, with_intervals
+from callbacks.base.run_directory import run_directory, save_picture
 from callbacks.statistics.intervals import Array, PatientBootstrap
+from datamodules.batch import DataFacts, data_facts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True)
-class Occasion:
-    """What an evaluation is made for.
-
-    Attributes:
-        stage: ``"val"`` or ``"test"``.
-        concepts: Names of the label columns.
-        final: Whether figures deserve intervals: at ``test``, at ``validate`` and in the last epoch of a fit.
-    """
-
-    stage: str
-    concepts: tuple[str, ...]
-    final: bool
-
-
-@dataclass(frozen=True)
-class Result:
-    """What an evaluation found.
-
-    Attributes:
-        metrics: Figures by name below ``<stage>/<callback>/``.
-        details: What stands behind them (n, intervals, hashes, classes left out …), ready for JSON.
-    """
-
-    metrics: dict[str, float]
-    details: dict[str, Any] = field(default_factory=dict)
-
-
 class Evaluation(L.Callback, ABC):
     """Runs `evaluate` after each evaluation pass and logs its figures as ``<stage>/<name>/<figure>``.
 
+    Where a stage has several loaders (``evaluation_sources`` of the data), each is evaluated: figures of the
+    first stand under that name, those of another under ``<stage>/<name>@<source>/<figure>``.
+
     `evaluate` runs on rank zero alone and its result is sent to the others, so that figures are the same on
-    every rank (checkpoint choice depends on them) and cost one process. `RunSummary` reads `metrics` and
-    `details`.
+    every rank (checkpoint choice depends on them) and cost one process. `RunSummary` reads `metrics`,
+    `details` and `draws`.
+
+    Which validation of a fit is its last is known when training has ended, by whatever limit. The last one is
+    evaluated again then, for its intervals.
 
     Args:
         name: The callback's part of the metric names.
-        dataloader_idx: Which of several evaluation loaders it looks at.
         resamples: Bootstrap resamples of patients for 95 % intervals, drawn when an evaluation is final; 0
             for none.
         seed: Of the bootstrap.
 
     Attributes:
+        needs: Keys of `datamodules.batch.Batch` that evaluation batches must hold: the data module supplies
+            them, or refuses.
         metrics: Latest figures by full name, in double precision.
         details: Latest details by ``<stage>/<name>``.
+        draws: Latest bootstrap draws by ``<stage>/<name>`` and figure, on rank zero.
 
     Raises:
         ValueError: If ``resamples`` is negative.
     """
 
-    def __init__(self, name: str, dataloader_idx: int = 0, resamples: int = 1000, seed: int = 0) -> None:
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, name: str, resamples: int = 1000, seed: int = 0) -> None:
         require_non_negative(resamples=resamples)
         self.name = name
-        self.dataloader_idx = dataloader_idx
         self.resamples, self.seed = resamples, seed
         self.metrics: dict[str, float] = {}
         self.details: dict[str, dict[str, Any]] = {}
+        self.draws: dict[str, dict[str, Array]] = {}
+        self._to_finish = False
 
     @abstractmethod
     def evaluate(self, features: Features, occasion: Occasion) -> Result:
-        """Turns a feature pass into figures. Called on rank zero, without gradients, in inference mode."""
+        """Turn a feature pass into figures. Called on rank zero, without gradients, in inference mode."""
 
     def pictures(self, features: Features, occasion: Occasion, result: Result) -> dict[str, Figure]:
-        """Draws what was found: file name → figure. Called on rank zero after a final `evaluate`."""
+        """Draw the result: file name → figure. Called on rank zero after a final `evaluate`.
+
+        Args:
+            features: What was evaluated.
+            occasion: What for.
+            result: What `evaluate` returned, with ``details["intervals"]``.
+        """
         return {}
 
     def prepare(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Called on every rank before `evaluate`: the place for whatever runs the model."""
 
     def bootstrap(self, group: np.ndarray, occasion: Occasion) -> PatientBootstrap | None:
-        """The bootstrap over the patients of some samples, ``(n,)``; None where no intervals are wanted."""
+        """Return the bootstrap over the patients of some samples, ``(n,)``; None where none is wanted."""
         wanted = occasion.final and self.resamples > 0
         return PatientBootstrap(group, self.resamples, self.seed) if wanted else None
 
-    def mean_intervals(
+    def mean_draws(
         self, values: Mapping[str, Array], group: np.ndarray, occasion: Occasion
-    ) -> dict[str, list[float]]:
-        """Intervals of the means of what samples got, ``(n,)`` a name; NaN where a sample does not count."""
-        intervals = {}
+    ) -> dict[str, Array]:
+        """Draw the means of what samples got, ``(n,)`` a name; NaN where a sample does not count."""
+        draws = {}
         for name, value in values.items():
             known = ~np.isnan(value)
             bootstrap = self.bootstrap(group[known], occasion)
-            if bootstrap is not None:
-                intervals[name] = bootstrap.interval(bootstrap.mean(value[known]))
-        return intervals
+            if bootstrap is not None and known.any():
+                draws[name] = bootstrap.mean(value[known])
+        return draws
 
-    def macro_intervals(
+    def macro_draws(
         self, values: Mapping[str, Sequence[Array]], group: np.ndarray, occasion: Occasion
-    ) -> dict[str, list[float]]:
-        """Intervals of means over concepts of the means of what samples got: a row ``(n,)`` each."""
+    ) -> dict[str, Array]:
+        """Draw the means over concepts of the means of what samples got: a row ``(n,)`` each."""
         bootstrap = self.bootstrap(group, occasion)
         if bootstrap is None:
             return {}
-        return {
-            name: bootstrap.interval(bootstrap.macro_mean(np.stack(rows)))
-            for name, rows in values.items()
-            if rows
-        }
+        return {name: bootstrap.macro_mean(np.stack(rows)) for name, rows in values.items() if rows}
 
+    # -------------------------------------------------------------------------------------------------- hooks
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Finds out at the start, rather than after the first epoch, that there is no `FeatureCollector`."""
+        """Notice at the start, rather than after the first epoch, that there is no `FeatureCollector`."""
         FeatureCollector.of(trainer)
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Evaluates the validation pass, unless this is the sanity check."""
+        """Evaluate the validation pass, unless this is the sanity check."""
         if not trainer.sanity_checking:
-            self._run(trainer, pl_module, "val")
+            self._to_finish = trainer.state.fn == "fit"
+            self.prepare(trainer, pl_module)
+            self._run(trainer, pl_module, "val", final=not self._to_finish)
 
     def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Evaluates the test pass."""
-        self._run(trainer, pl_module, "test")
-
-    def _run(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        features = FeatureCollector.of(trainer).features(trainer, self.dataloader_idx)
-        occasion = Occasion(stage, concept_names(trainer, features), is_final(trainer))
+        """Evaluate the test pass."""
         self.prepare(trainer, pl_module)
+        self._run(trainer, pl_module, "test", final=True)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Give the last validation its intervals and pictures."""
+        if self._to_finish:
+            self._to_finish = False
+            self._run(trainer, None, "val", final=True)
+
+    # --------------------------------------------------------------------------------------------- evaluating
+    def _run(
+        self, trainer: L.Trainer, logging_module: L.LightningModule | None, stage: str, final: bool
+    ) -> None:
+        facts, collector = data_facts(trainer), FeatureCollector.of(trainer)
         directory = run_directory(trainer)
-        result = trainer.strategy.broadcast(
-            self._attempt(trainer, features, occasion, directory) if trainer.is_global_zero else None
-        )
-        if isinstance(result, Exception):
-            raise result
-        assert result is not None
-        prefix = f"{stage}/{self.name}"
-        kept = {key: value for key, value in self.metrics.items() if not key.startswith(f"{prefix}/")}
-        self.metrics = kept | {f"{prefix}/{key}": value for key, value in result.metrics.items()}
-        self.details[prefix] = {"n": len(features), **_split_hash(trainer, stage), **result.details}
-        for key, value in result.metrics.items():
-            pl_module.log(
-                f"{prefix}/{key}",
-                value,
-                prog_bar=key == "auroc_macro",
-                batch_size=1,
-                sync_dist=True,  # the ranks hold the same value already: this only spares a warning
-                add_dataloader_idx=False,
+        self._forget(stage)
+        for number, source in enumerate(collector.sources(trainer, stage)):
+            features = collector.features(trainer, number)
+            names = label_names(facts, features)
+            occasion = Occasion(stage, names, final, findings_of(facts, names), source if number else "")
+            result = trainer.strategy.broadcast(
+                self._attempt(trainer, features, occasion, directory) if trainer.is_global_zero else None
             )
+            if isinstance(result, Exception):
+                raise result
+            assert result is not None
+            prefix = f"{stage}/{self.name}" + (f"@{source}" if number else "")
+            self.metrics |= {f"{prefix}/{key}": value for key, value in result.metrics.items()}
+            self.details[prefix] = {"n": len(features), **_origin(facts, stage, source), **result.details}
+            if logging_module is not None:
+                _log(logging_module, prefix, result.metrics)
+
+    def _forget(self, stage: str) -> None:
+        ours = (f"{stage}/{self.name}/", f"{stage}/{self.name}@")
+        entries: dict[str, Any]
+        for entries in (self.metrics, self.details, self.draws):
+            for key in [key for key in entries if f"{key}/".startswith(ours)]:
+                del entries[key]
 
     def _attempt(
         self, trainer: L.Trainer, features: Features, occasion: Occasion, directory: Path | None
     ) -> Result | Exception:
+        suffix = f"@{occasion.source}" if occasion.source else ""
         try:
-            result = self.evaluate(features, occasion)
+            with torch.no_grad():  # at the end of a fit nobody else sees to that
+                result = with_intervals(self.evaluate(features, occasion))
+            self.draws[f"{occasion.stage}/{self.name}{suffix}"] = result.draws
             if occasion.final and directory is not None and result.metrics:
                 for name, figure in self.pictures(features, occasion, result).items():
-                    key = f"pictures/{occasion.stage}_{name}"
+                    key = f"pictures/{occasion.stage}_{name}{suffix}"
                     save_picture(trainer, figure, directory / f"{key}.png", key)
-            return result
+            return replace(result, draws={})  # megabytes that other ranks have no use for
         except Exception as error:  # sent on to be raised by all ranks: the others would wait for ever
             return error
 
 
-def is_final(trainer: L.Trainer) -> bool:
-    """Whether no later evaluation of this kind follows in the run."""
-    if trainer.state.fn != "fit" or trainer.should_stop:
-        return True
-    last_epoch = trainer.max_epochs not in (None, -1) and trainer.current_epoch + 1 >= (
-        trainer.max_epochs or 0
-    )
-    last_step = trainer.max_steps != -1 and trainer.global_step >= trainer.max_steps
-    return last_epoch or last_step
-
-
-def concept_names(trainer: L.Trainer, features: Features) -> tuple[str, ...]:
-    """Names of the label columns, from the datamodule.
+def label_names(facts: DataFacts, features: Features) -> tuple[str, ...]:
+    """Return the names of the label columns; none for data without labels.
 
     Raises:
-        ValueError: If the datamodule names none, or another number than the labels have columns.
+        ValueError: If the data names none, or another number than the labels have columns.
     """
     columns = features.labels.shape[1]
-    datamodule = trainer.datamodule  # type: ignore[attr-defined]
-    names = tuple(getattr(datamodule, "concept_names", ()))
+    names = facts.concept_names
     if columns and len(names) != columns:
         raise ValueError(
-            f"the labels have {columns} columns but {type(datamodule).__name__}.concept_names has "
-            f"{len(names)}: a datamodule with labels names their columns, in order"
+            f"the labels have {columns} columns but {type(facts).__name__}.concept_names has "
+            f"{len(names)}: a data module with labels names their columns, in order"
         )
     return names if columns else ()
 
 
-def _split_hash(trainer: L.Trainer, stage: str) -> dict[str, str]:
-    hasher: Callable[[str], str] | None = getattr(trainer.datamodule, "split_sha256", None)  # type: ignore[attr-defined]
-    return {} if hasher is None else {"split_sha256": hasher(stage)}
+def findings_of(facts: DataFacts, names: Sequence[str]) -> tuple[str, ...] | None:
+    """Return those of some concepts that are findings, by the catalogue; None where there is none."""
+    if facts.catalog is None:
+        return None
+    return tuple(name for name in names if facts.catalog[name].entity_type not in ("device", "normality"))
+
+
+def _origin(facts: DataFacts, stage: str, source: str) -> dict[str, str]:
+    told = {"split_sha256": facts.split_sha256(stage, source or None), "source": source}
+    return {key: value for key, value in told.items() if value}
+
+
+def _log(module: L.LightningModule, prefix: str, metrics: Mapping[str, float]) -> None:
+    for key, value in metrics.items():
+        module.log(
+            f"{prefix}/{key}",
+            value,
+            prog_bar=key == "auroc_macro",
+            batch_size=1,
+            sync_dist=True,  # the ranks hold the same value already: this only spares a warning
+            add_dataloader_idx=False,
+        )
 
 
 def require_non_negative(**numbers: int) -> None:

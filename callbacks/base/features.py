@@ -13,12 +13,13 @@ from lightning.pytorch.utilities.types import STEP_OUTPUT
 from torch import Tensor
 
 from callbacks.base.rows import Rows, check_rows, concatenate, gather_rows, to_cpu
-from datamodules.batch import GROUP, INDEX, LABELS, REPORT, UNKNOWN_VIEW, VIEW
+from datamodules.batch import GROUP, INDEX, LABELS, REPORT, UNKNOWN_VIEW, VIEW, data_facts
+from lightning_modules.evaluation_output import EvaluationOutput
 
 Extractor = Callable[[Mapping[str, Any]], Tensor]
 """Turns a batch into one more row of numbers a sample: ``(batch, dim)``."""
 
-Measure = Callable[[Mapping[str, Any], Mapping[str, Any]], Sequence[Any] | None]
+Measure = Callable[[Mapping[str, Any], EvaluationOutput], Sequence[Any] | None]
 """Turns a batch and the step's outputs into anything that can be pickled, one a sample; None for nothing."""
 
 
@@ -61,9 +62,9 @@ class Features:
 class FeatureCollector(L.Callback):
     """Keeps the outputs of the validation and test steps and hands them out as `Features`.
 
-    A step returns ``{"image": (b, projection), "image_pooled": (b, dim)}`` and, when the batch has reports,
-    ``"text"``; labels, index, group, view and report are taken from the outputs or else from the batch. The
-    pass is gathered over ranks when the first callback asks for it; shards may be uneven or empty.
+    A step returns an `EvaluationOutput`; labels, index, group, view and report are taken from the batch. The
+    pass is gathered over ranks when the first callback asks for it; shards may be uneven or empty. It is kept
+    until the next one, or the end of the run.
 
     Attributes:
         extractors: Callables by name that turn a batch into an extra feature set; other callbacks add theirs.
@@ -78,7 +79,7 @@ class FeatureCollector(L.Callback):
 
     @staticmethod
     def of(trainer: L.Trainer) -> FeatureCollector:
-        """Finds the collector of a trainer.
+        """Return the collector of a trainer.
 
         Raises:
             LookupError: If the trainer has none.
@@ -93,7 +94,7 @@ class FeatureCollector(L.Callback):
         )
 
     def features(self, trainer: L.Trainer, dataloader_idx: int = 0) -> Features:
-        """The pass just made. Collective: every rank must ask, in the same order.
+        """Return the pass just made. Collective: every rank must ask, in the same order.
 
         Args:
             trainer: The running trainer.
@@ -110,30 +111,43 @@ class FeatureCollector(L.Callback):
             if not rows:
                 raise LookupError(
                     f"no samples were seen in dataloader {dataloader_idx} of this evaluation; check its "
-                    "size, limit_val_batches/limit_test_batches and the callback's dataloader_idx"
+                    "size and limit_val_batches/limit_test_batches"
                 )
             self._features[dataloader_idx] = _finite(_in_order(rows))
         return self._features[dataloader_idx]
 
+    def sources(self, trainer: L.Trainer, stage: str) -> tuple[str, ...]:
+        """Return the names of the evaluation loaders of this pass, in order.
+
+        Args:
+            trainer: The running trainer.
+            stage: ``"val"`` or ``"test"``.
+
+        Raises:
+            ValueError: If the data names fewer than there are.
+        """
+        facts = data_facts(trainer)
+        names = facts.evaluation_sources(stage)
+        if (seen := max(self._batches.keys() | self._features.keys(), default=0)) >= len(names):
+            raise ValueError(
+                f"batches of {stage} loader {seen} came, but {type(facts).__name__}.evaluation_sources"
+                f"({stage!r}) names {list(names)}: it has to name every loader, in order"
+            )
+        return names
+
     def _reset(self) -> None:
         self._batches, self._features = {}, {}
 
-    def _collect(
-        self, outputs: STEP_OUTPUT, batch: Any, dataloader_idx: int, module: L.LightningModule
-    ) -> None:
-        if not isinstance(outputs, Mapping) or not {"image", "image_pooled"} <= outputs.keys():
-            got = sorted(outputs) if isinstance(outputs, Mapping) else type(outputs).__name__
-            raise ValueError(
-                f"the evaluation step of {type(module).__name__} returned {got}; FeatureCollector needs a "
-                "dict with 'image' (projected) and 'image_pooled'"
+    def _collect(self, outputs: object, batch: Any, dataloader_idx: int, module: L.LightningModule) -> None:
+        if not isinstance(outputs, EvaluationOutput):
+            raise TypeError(
+                f"the evaluation step of {type(module).__name__} returned {type(outputs).__name__}; "
+                "FeatureCollector reads a lightning_modules.EvaluationOutput (image, pooled, text)"
             )
-        rows: Rows = {"image": outputs["image"], "pooled": outputs["image_pooled"]}
-        if outputs.get("text") is not None:
-            rows["text"] = outputs["text"]
-        for name, key in _FROM_BATCH.items():
-            value = outputs.get(key, batch.get(key))
-            if value is not None:
-                rows[name] = value
+        rows: Rows = {"image": outputs.image, "pooled": outputs.pooled}
+        if outputs.text is not None:
+            rows["text"] = outputs.text
+        rows |= {name: batch[key] for name, key in _FROM_BATCH.items() if batch.get(key) is not None}
         for name, extract in self.extractors.items():
             rows[f"extra/{name}"] = extract(batch)
         for name, measure in self.measures.items():
@@ -144,7 +158,7 @@ class FeatureCollector(L.Callback):
         self._batches.setdefault(dataloader_idx, []).append(rows)
 
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Forgets the previous pass."""
+        """Forget the previous pass."""
         self._reset()
 
     on_test_epoch_start = on_validation_epoch_start
@@ -158,17 +172,22 @@ class FeatureCollector(L.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keeps one batch, unless this is the sanity check."""
+        """Keep one batch, unless this is the sanity check."""
         if not trainer.sanity_checking:
             self._collect(outputs, batch, dataloader_idx, pl_module)
 
     on_test_batch_end = on_validation_batch_end
 
-    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Frees the memory."""
+    def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Free the memory."""
         self._reset()
 
-    on_test_end = on_validation_end
+    on_test_end = on_fit_end
+
+    def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Free the memory, except in a fit, whose end looks at the last pass again."""
+        if trainer.state.fn != "fit" or trainer.sanity_checking:
+            self._reset()
 
 
 _FROM_BATCH = {"labels": LABELS, "index": INDEX, "group": GROUP, "view": VIEW, "reports": REPORT}

@@ -14,7 +14,7 @@ Rows = dict[str, Any]
 
 
 def to_cpu(value: Tensor | list[Any]) -> Tensor | list[Any]:
-    """A tensor detached on the CPU, floats as float32; a list as it is."""
+    """Return a tensor detached on the CPU, floats as float32; a list as it is."""
     if not isinstance(value, Tensor):
         return list(value)
     value = value.detach().cpu()
@@ -22,15 +22,15 @@ def to_cpu(value: Tensor | list[Any]) -> Tensor | list[Any]:
 
 
 def check_rows(rows: Rows) -> None:
-    """Makes sure that every sample has a number and a row in every column.
+    """Make sure that every sample has a number and a row in every column.
 
     Raises:
         ValueError: If not.
     """
     if "index" not in rows:
         raise ValueError(
-            f"neither the step's outputs nor the batch has {INDEX!r}: samples cannot be told apart, so "
-            "duplicates from uneven ranks cannot be dropped; return it from the step or put it in the batch"
+            f"the batch has no {INDEX!r}: samples cannot be told apart, so duplicates from uneven ranks "
+            "cannot be dropped; have the data put it in every batch"
         )
     sizes = {name: len(value) for name, value in rows.items()}
     if len(set(sizes.values())) > 1:
@@ -38,7 +38,7 @@ def check_rows(rows: Rows) -> None:
 
 
 def concatenate(parts: list[Rows]) -> Rows:
-    """Puts the rows of several batches, or ranks, under each other.
+    """Put the rows of several batches, or ranks, under each other.
 
     Raises:
         ValueError: If some have columns that others have not.
@@ -59,7 +59,7 @@ def _join(values: list[Any]) -> Any:
 
 
 def gather_rows(shard: Rows) -> list[Rows]:
-    """Brings the rows of every rank. Collective."""
+    """Bring the rows of every rank. Collective."""
     # Pickled objects, because shards differ in length and hold text; a few tens of MB at most.
     shards: list[Any] = [None] * torch.distributed.get_world_size()
     torch.distributed.all_gather_object(shards, shard)

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from callbacks.base.evaluation import Result
 from callbacks.drawing.pictures import GREY, blank_figure, tidy
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def roc_and_pr(scores: np.ndarray, labels: np.ndarray, names: Sequence[str], result: Result) -> Figure:
-    """Both curves of every concept that is judged, the best AUROC first in the legend.
+def roc_and_pr(
+    scores: np.ndarray, labels: np.ndarray, names: Sequence[str], metrics: Mapping[str, float]
+) -> Figure:
+    """Draw both curves of every concept that is judged, the best AUROC first in the legend.
 
     Args:
         scores: ``(n, concept)``, higher means more likely present.
         labels: ``(n, concept)`` of 1, 0 and NaN.
         names: Concepts, in column order.
-        result: The figures of these scores, ``auroc/<concept>`` and ``ap/<concept>``.
+        metrics: The figures of these scores, ``auroc/<concept>`` and ``ap/<concept>``.
     """
     from matplotlib import colormaps
 
     judged = sorted(
-        (name for name in names if f"auroc/{name}" in result.metrics),
-        key=lambda name: -result.metrics[f"auroc/{name}"],
+        (name for name in names if f"auroc/{name}" in metrics),
+        key=lambda name: -metrics[f"auroc/{name}"],
     )
     colours = colormaps["turbo"](np.linspace(0.05, 0.95, max(1, len(judged))))
     figure = blank_figure(12, 5.2, "ROC and precision-recall curves")
@@ -35,7 +36,7 @@ def roc_and_pr(scores: np.ndarray, labels: np.ndarray, names: Sequence[str], res
     for name, colour in zip(judged, colours, strict=True):
         column = list(names).index(name)
         false, true, precision = curves(scores[:, column], labels[:, column])
-        area, average = (result.metrics[f"{measure}/{name}"] for measure in ("auroc", "ap"))
+        area, average = (metrics[f"{measure}/{name}"] for measure in ("auroc", "ap"))
         label = f"{name.replace('_', ' ')} {area:.2f} / {average:.2f}"
         roc.plot(false, true, color=colour, linewidth=1, label=label)
         pr.step(true, precision, color=colour, linewidth=1, where="pre")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from callbacks.base.evaluation import Evaluation, Occasion, Result
+from callbacks.base.evaluation import Evaluation
 from callbacks.base.features import Features
-from callbacks.evaluations.retrieval_pictures import precision_curves
+from callbacks.base.result import Occasion, Result
+from callbacks.drawing.pictures import COLOURS, GREY, INK, blank_figure, tidy
 from callbacks.statistics.intervals import Array
 
 if TYPE_CHECKING:
@@ -85,9 +86,9 @@ class ClassRetrieval(Evaluation):
             "classes": list(self.classes),
             "chance": 1 / len(self.classes),
             "left_out": {f"p@{k}": f"only {each} samples of each class" for k in self.at if k > each},
-            "intervals": self.mean_intervals(precision, features.group.numpy()[rows], occasion),
         }
-        return Result({name: float(value.mean()) for name, value in precision.items()}, details)
+        metrics = {name: float(value.mean()) for name, value in precision.items()}
+        return Result(metrics, details, self.mean_draws(precision, features.group.numpy()[rows], occasion))
 
     def _chosen(self, features: Features, concepts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """The rows taken and the class of each."""
@@ -130,3 +131,26 @@ def class_hits(queries: Tensor, answers: Tensor, label: np.ndarray) -> np.ndarra
     """
     order = torch.argsort(queries @ answers.T, dim=1, descending=True, stable=True).numpy()
     return (label[order] == label[:, None]).astype(float)
+
+
+def precision_curves(hits: Mapping[str, np.ndarray], label: np.ndarray, classes: Sequence[str]) -> Figure:
+    """Precision over k, a panel a direction, a curve a class, with chance.
+
+    Args:
+        hits: Direction → whether the k-th answer of a query is of its class, ``(n, n)``.
+        label: Class of each query, ``(n,)``.
+        classes: Their names.
+    """
+    figure = blank_figure(11, 3.8, "class-level retrieval")
+    panels = figure.subplots(1, len(hits), squeeze=False, sharey=True)
+    for axes, (direction, same) in zip(panels.flat, hits.items(), strict=True):
+        k = np.arange(1, same.shape[1] + 1)
+        precision = same.cumsum(1) / k
+        for c, name in enumerate(classes):
+            axes.plot(k, precision[label == c].mean(0), color=COLOURS[c % len(COLOURS)], label=name)
+        axes.plot(k, precision.mean(0), color=INK, linewidth=2, label="all")
+        axes.axhline(1 / len(classes), color=GREY, linestyle="--", linewidth=1)
+        axes.set(xscale="log", ylim=(0, 1), title=direction, xlabel="k", ylabel="precision@k")
+        tidy(axes)
+    panels[0, 0].legend(fontsize=7, frameon=False)
+    return figure

@@ -10,16 +10,17 @@ import numpy as np
 
 from callbacks.base.batch_evaluation import BatchEvaluation
 from callbacks.base.concept_evaluation import ConceptEvaluation
-from callbacks.base.evaluation import Occasion, Result
 from callbacks.base.features import Features
+from callbacks.base.result import Occasion, Result
 from callbacks.drawing.curve_pictures import roc_and_pr
 from callbacks.statistics.intervals import Array
+from lightning_modules.evaluation_output import EvaluationOutput
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-class Classification(BatchEvaluation, ConceptEvaluation):
+class Classification(BatchEvaluation[EvaluationOutput], ConceptEvaluation):
     """AUROC and average precision of the ``scores`` that a model's evaluation step returns.
 
     For models trained on the labels (`lightning_modules.FineTune`). No threshold is chosen.
@@ -36,30 +37,31 @@ class Classification(BatchEvaluation, ConceptEvaluation):
         super().__init__(name, **kwargs)
 
     def measure(
-        self, pl_module: L.LightningModule, batch: Mapping[str, Any], outputs: Mapping[str, Any]
+        self, pl_module: L.LightningModule, batch: Mapping[str, Any], outputs: EvaluationOutput
     ) -> Sequence[np.ndarray]:
-        """Takes the scores.
+        """Take the scores.
 
         Raises:
-            KeyError: If the step returns none.
+            TypeError: If the step returns none.
         """
-        if "scores" not in outputs:
-            raise KeyError(
-                f"the evaluation step of {type(pl_module).__name__} returned {sorted(outputs)}, no 'scores': "
-                "Classification is for models with a score a concept, such as lightning_modules.FineTune"
+        if outputs.scores is None:
+            raise TypeError(
+                f"the evaluation step of {type(pl_module).__name__} returned no scores: Classification is "
+                "for models with a score a concept, such as lightning_modules.FineTune"
             )
-        return list(outputs["scores"].float().cpu().numpy())
+        return list(outputs.scores.float().cpu().numpy())
 
     def evaluate(self, features: Features, occasion: Occasion) -> Result:
         """Judges the scores."""
         if not occasion.concepts:
             return Result({}, {"note": "no labels: nothing to judge scores by"})
-        return self.result(self.tables(self._scores(features), features, occasion))
+        return self.result(self.tables(self._scores(features), features, occasion), occasion)
 
     def pictures(self, features: Features, occasion: Occasion, result: Result) -> dict[str, Figure]:
         """Draws ROC and precision-recall curves."""
         labels = features.labels.numpy()
-        return {f"{self.name}_curves": roc_and_pr(self._scores(features), labels, occasion.concepts, result)}
+        scores, names = self._scores(features), occasion.concepts
+        return {f"{self.name}_curves": roc_and_pr(scores, labels, names, result.metrics)}
 
     def _scores(self, features: Features) -> Array:
         return np.stack(features.measured[self.name]).astype(np.float64)

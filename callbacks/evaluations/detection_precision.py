@@ -2,50 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import lightning as L
 import numpy as np
 
 from callbacks.base.batch_evaluation import BatchEvaluation
-from callbacks.base.evaluation import Occasion, Result, require_non_negative
+from callbacks.base.evaluation import require_non_negative
 from callbacks.base.features import Features
-from callbacks.evaluations.box_pictures import box_sheet
-from callbacks.statistics.intervals import PatientBootstrap
-from datamodules.batch import IMAGE, INDEX
+from callbacks.base.result import Occasion, Result
+from callbacks.drawing.pictures import COLOURS, PicturedPair, blank_figure, show_pair
+from callbacks.statistics.coco_matches import CocoMatches, DetectedBoxes
+from callbacks.statistics.intervals import Array, PatientBootstrap
+from datamodules.batch import IMAGE, INDEX, MASKS
+from lightning_modules.downstream.detection import DetectionOutput
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True)
-class DetectedBoxes:
-    """True and detected boxes of one image, ``(boxes, 4)``: left, top, right, bottom as shares of its sides.
-
-    Attributes:
-        names: The classes.
-        truth: True boxes.
-        truth_classes: Their classes.
-        found: Detected boxes.
-        found_classes: Their classes.
-        scores: Their scores.
-        image: ``(height, width)``, kept for the first samples alone.
-    """
-
-    names: tuple[str, ...]
-    truth: np.ndarray
-    truth_classes: np.ndarray
-    found: np.ndarray
-    found_classes: np.ndarray
-    scores: np.ndarray
-    image: np.ndarray | None = None
-
-
-class DetectionPrecision(BatchEvaluation):
+class DetectionPrecision(BatchEvaluation[DetectionOutput]):
     """COCO's average precision of boxes, by pycocotools.
 
     (torchmetrics wraps the same library, but asks for torchvision, which nothing else here needs.) No score
@@ -65,6 +43,9 @@ class DetectionPrecision(BatchEvaluation):
         ValueError: If a number is negative.
     """
 
+    needs = frozenset({MASKS})  # boxes of regions come with them
+    reads = DetectionOutput
+
     def __init__(
         self,
         min_count: int = 5,
@@ -78,7 +59,7 @@ class DetectionPrecision(BatchEvaluation):
         self.min_count, self.examples = min_count, examples
 
     def measure(
-        self, pl_module: L.LightningModule, batch: Mapping[str, Any], outputs: Mapping[str, Any]
+        self, pl_module: L.LightningModule, batch: Mapping[str, Any], outputs: DetectionOutput
     ) -> Sequence[DetectedBoxes]:
         """Takes true and detected boxes."""
         names: tuple[str, ...] = pl_module.concepts  # type: ignore[assignment]
@@ -89,7 +70,7 @@ class DetectionPrecision(BatchEvaluation):
             half = half / 2
             kept = batch[IMAGE][row, 0].float().cpu().numpy() if index[row] < self.examples else None
             found, kinds, scores = (
-                outputs[key][row].cpu().numpy() for key in ("boxes", "box_classes", "box_scores")
+                part[row].cpu().numpy() for part in (outputs.boxes, outputs.box_classes, outputs.box_scores)
             )
             truth = np.concatenate([centre - half, centre + half], axis=1)
             labels = target["class_labels"].cpu().numpy()
@@ -105,7 +86,7 @@ class DetectionPrecision(BatchEvaluation):
         )
         judged = [c for c, n in enumerate(counts) if n >= max(1, self.min_count)]
         metrics: dict[str, float] = {}
-        intervals: dict[str, list[float]] = {}
+        draws: dict[str, Array] = {}
         if judged:
             matcher = CocoMatches(rows, judged)
             metrics |= _figures(matcher.precision(np.arange(len(rows))), [names[c] for c in judged])
@@ -113,85 +94,18 @@ class DetectionPrecision(BatchEvaluation):
             if bootstrap is not None:
                 drawn = [np.nanmean(matcher.precision(draw), 1) for draw in _draws(bootstrap)]
                 whole, half = np.array([(each.mean(), each[0]) for each in drawn]).T
-                intervals = {"map": bootstrap.interval(whole), "map50": bootstrap.interval(half)}
+                draws = {"map": whole, "map50": half}
         details = {
             "boxes": {name: int(n) for name, n in zip(names, counts, strict=True)},
             "left_out": {name: int(counts[c]) for c, name in enumerate(names) if c not in judged},
-            "intervals": intervals,
         }
-        return Result(metrics, details)
+        return Result(metrics, details, draws)
 
     def pictures(self, features: Features, occasion: Occasion, result: Result) -> dict[str, Figure]:
         """Draws true boxes, and as many of the surest detected ones, over the first images."""
         rows: list[DetectedBoxes] = features.measured[self.name]
         shown = [row for row in rows if row.image is not None and len(row.truth)]
         return {"detection": box_sheet(shown)} if shown else {}
-
-
-class CocoMatches:
-    """Detected boxes matched to true ones once; precision of any resample of images afterwards.
-
-    Args:
-        rows: The images.
-        classes: The classes that are judged.
-    """
-
-    def __init__(self, rows: Sequence[DetectedBoxes], classes: Sequence[int]) -> None:
-        from pycocotools.coco import COCO
-        from pycocotools.cocoeval import COCOeval
-
-        truth, found = COCO(), COCO()
-        categories = [{"id": int(c)} for c in classes]
-        images = [{"id": i} for i in range(len(rows))]
-        annotations = [
-            [
-                _annotation(i, box, kind)
-                for i, row in enumerate(rows)
-                for box, kind in zip(row.truth, row.truth_classes, strict=True)
-            ],
-            [
-                _annotation(i, box, kind) | {"score": float(score)}
-                for i, row in enumerate(rows)
-                for box, kind, score in zip(row.found, row.found_classes, row.scores, strict=True)
-            ],
-        ]
-        with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
-            for coco, some in zip((truth, found), annotations, strict=True):
-                numbered = [annotation | {"id": number} for number, annotation in enumerate(some, 1)]
-                coco.dataset = {"images": images, "categories": categories, "annotations": numbered}
-                coco.createIndex()
-            self._coco = COCOeval(truth, found, "bbox")
-            self._coco.params.areaRng, self._coco.params.areaRngLbl = [[0, 1e10]], ["all"]
-            self._coco.evaluate()
-        self._matches = np.array(self._coco.evalImgs, dtype=object).reshape(len(classes), len(rows))
-
-    def precision(self, draw: np.ndarray) -> np.ndarray:
-        """Average precision ``(IoU, class)`` of some images, which may be drawn more than once.
-
-        NaN where none of them has a true box of the class.
-
-        Args:
-            draw: Numbers of the images.
-        """
-        coco = self._coco
-        coco.evalImgs = self._matches[:, draw].ravel().tolist()
-        coco.params.imgIds = coco._paramsEval.imgIds = list(range(len(draw)))
-        with contextlib.redirect_stdout(io.StringIO()):
-            coco.accumulate()
-        found = coco.eval["precision"][:, :, :, 0, -1]  # (IoU, recall, class), -1 for no true box
-        return np.where(found < 0, np.nan, found).mean(1)
-
-
-def _annotation(image: int, box: np.ndarray, kind: int) -> dict[str, Any]:
-    left, top, right, bottom = (float(edge) for edge in box)
-    width, height = right - left, bottom - top
-    return {
-        "image_id": image,
-        "category_id": int(kind),
-        "bbox": [left, top, width, height],
-        "area": width * height,
-        "iscrowd": 0,
-    }
 
 
 def _figures(precision: np.ndarray, names: Sequence[str]) -> dict[str, float]:
@@ -207,3 +121,42 @@ def _draws(bootstrap: PatientBootstrap) -> Iterator[np.ndarray]:
     for block in bootstrap.weights():
         for counts in block.T:
             yield np.repeat(np.arange(len(counts)), counts.astype(int))
+
+
+def box_sheet(shown: Sequence[DetectedBoxes], columns: int = 4) -> Figure:
+    """Each image twice: with the true boxes, and with as many of the surest detected ones.
+
+    Args:
+        shown: Images with boxes.
+        columns: Images a row.
+    """
+    rows = -(-len(shown) // columns)
+    figure = blank_figure(4.2 * columns, 2.4 * rows + 0.4, "detection: truth, prediction")
+    grid = figure.subplots(rows, 2 * columns, squeeze=False)
+    for axes in grid.flat:
+        axes.axis("off")
+    for i, image in enumerate(shown):
+        row, column = divmod(i, columns)
+        assert image.image is not None
+        surest = np.argsort(-image.scores, kind="stable")[: len(image.truth)]
+        scored = [f" {score:.2f}" for score in image.scores[surest]]
+        for side, (title, boxes, kinds, notes) in enumerate(
+            (
+                ("truth", image.truth, image.truth_classes, [""] * len(image.truth)),
+                ("prediction", image.found[surest], image.found_classes[surest], scored),
+            )
+        ):
+            axes = grid[row, 2 * column + side]
+            show_pair(axes, PicturedPair(image.image, "", title))
+            for box, kind, note in zip(boxes, kinds, notes, strict=True):
+                name = image.names[int(kind)].replace("_", " ") + note
+                _frame(axes, box * image.image.shape[0], name, COLOURS[int(kind) % len(COLOURS)])
+    return figure
+
+
+def _frame(axes: Axes, box: np.ndarray, name: str, colour: str) -> None:
+    from matplotlib.patches import Rectangle
+
+    left, top, right, bottom = box
+    axes.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=colour))
+    axes.text(left, top, name, fontsize=5, color=colour, va="bottom")

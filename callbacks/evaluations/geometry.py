@@ -7,8 +7,9 @@ import math
 import torch
 from torch import Tensor
 
-from callbacks.base.evaluation import Evaluation, Occasion, Result
+from callbacks.base.evaluation import Evaluation
 from callbacks.base.features import Features
+from callbacks.base.result import Occasion, Result
 
 
 class EmbeddingGeometry(Evaluation):
@@ -28,11 +29,10 @@ class EmbeddingGeometry(Evaluation):
     Args:
         samples: How many are looked at, all if there are fewer; time and memory grow with its square.
         name: The callback's part of the metric names.
-        dataloader_idx: Which of several evaluation loaders it looks at.
     """
 
-    def __init__(self, samples: int = 2000, name: str = "geometry", dataloader_idx: int = 0) -> None:
-        super().__init__(name, dataloader_idx, resamples=0)
+    def __init__(self, samples: int = 2000, name: str = "geometry") -> None:
+        super().__init__(name, resamples=0)
         if samples < 2:
             raise ValueError(f"samples={samples} must be at least 2: distances are between samples")
         self.samples = samples

@@ -10,11 +10,12 @@ import numpy as np
 from torch import Tensor
 
 from callbacks.base.concept_evaluation import ConceptEvaluation
-from callbacks.base.evaluation import Occasion, Result
 from callbacks.base.features import Features
-from callbacks.evaluations.probe_pictures import label_curve
+from callbacks.base.result import Occasion, Result
+from callbacks.drawing.pictures import COLOURS, GREY, blank_figure, tidy
 from callbacks.statistics.concept_scores import ConceptTable, score_concepts
-from callbacks.statistics.logistic import few_patients, folds_of, out_of_fold
+from callbacks.statistics.logistic import folds_of, out_of_fold
+from datamodules.batch import subset_of_patients
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -91,7 +92,7 @@ class LinearProbe(ConceptEvaluation):
             return self.tables(scored.scores, features, occasion), scored.gradient
 
         tables, gradient = probe(features.pooled)
-        result = self.result(tables)
+        result = self.result(tables, occasion)
         result.details.update(
             folds=self.folds, penalty=self.penalty, dim=features.pooled.shape[1], gradient=gradient
         )
@@ -111,10 +112,12 @@ class LinearProbe(ConceptEvaluation):
         labels, group = features.labels.double().numpy(), features.group.numpy()
         bootstrap, tables = self.bootstrap(group, occasion), []
         for seed in range(self.fraction_seeds):
-            choose = partial(few_of, group, fraction, seed)
+            choose = partial(chosen_rows, group, fraction, seed)
             scored = out_of_fold(features.pooled, features.labels, fold, self.penalty, choose=choose)
             tables.append(score_concepts(scored.scores, labels, occasion.concepts, self.min_count, bootstrap))
-        patients = [len(np.unique(group[few_of(group, fraction, 0, fold != k)])) for k in np.unique(fold)]
+        patients = [
+            len(np.unique(group[chosen_rows(group, fraction, 0, fold != k)])) for k in np.unique(fold)
+        ]
         single = [table.metrics() for table in tables]
         share = f"{100 * fraction:g}%"
         result.metrics.update({f"{share}/{name}": mean_of(single, name) for name in single[0]})
@@ -124,17 +127,16 @@ class LinearProbe(ConceptEvaluation):
         }
         if bootstrap is not None:
             for measure in tables[0].value:
-                resampled = np.mean([table.macro_resampled(measure) for table in tables], axis=0)
-                result.details["intervals"][f"{share}/{measure}_macro"] = bootstrap.interval(resampled)
+                drawn = np.mean([table.macro_resampled(measure) for table in tables], axis=0)
+                result.draws[f"{share}/{measure}_macro"] = drawn
             if right := [table.right for table in tables if table.right is not None]:
                 accuracy = bootstrap.macro_mean(np.mean(right, axis=0, keepdims=True))
-                result.details["intervals"][f"{share}/accuracy"] = bootstrap.interval(accuracy)
+                result.draws[f"{share}/accuracy"] = accuracy
 
     @staticmethod
     def _add_floor(
         result: Result, name: str, tables: Mapping[str, ConceptTable], floors: Mapping[str, ConceptTable]
     ) -> None:
-        intervals: dict[str, Any] = result.details["intervals"]
         for prefix, floor in floors.items():
             table, key = tables[prefix], f"{prefix}minus_{name}"
             figures = floor.metrics(f"{prefix}{name}/")
@@ -142,19 +144,50 @@ class LinearProbe(ConceptEvaluation):
                 continue
             result.metrics.update(figures)
             result.metrics[key] = table.macro("auroc") - floor.macro("auroc")
-            intervals.update(floor.intervals(f"{prefix}{name}/"))
+            result.draws.update(floor.draws(f"{prefix}{name}/"))
             if table.bootstrap is not None:
-                difference = table.macro_resampled("auroc") - floor.macro_resampled("auroc")
-                intervals[key] = table.bootstrap.interval(difference)
+                result.draws[key] = table.macro_resampled("auroc") - floor.macro_resampled("auroc")
 
 
-def few_of(group: np.ndarray, fraction: float, seed: int, rows: np.ndarray) -> np.ndarray:
-    """Of some samples those of a share of their patients, ``(n,)`` bool: see `few_patients`."""
+def chosen_rows(group: np.ndarray, fraction: float, seed: int, rows: np.ndarray) -> np.ndarray:
+    """Find those of some samples that belong to a share of their patients, ``(n,)`` bool.
+
+    See `datamodules.batch.subset_of_patients`.
+    """
     chosen = np.zeros(len(group), bool)
-    chosen[rows] = few_patients(group[rows], fraction, seed)
+    chosen[rows] = subset_of_patients(group[rows], fraction, seed)
     return chosen
 
 
 def mean_of(figures: Sequence[Mapping[str, float]], name: str) -> float:
-    """Mean of one figure over several sets of figures."""
+    """Return the mean of one figure over several sets of figures."""
     return float(np.mean([one[name] for one in figures]))
+
+
+def label_curve(result: Result) -> Figure:
+    """Mean AUROC by share of the labels, with intervals, beside the floors that all labels give.
+
+    Args:
+        result: Of `LinearProbe`.
+    """
+    figure = blank_figure(6.5, 4.4, "linear probe on frozen features")
+    axes = figure.subplots()
+    means = {float(share.rstrip("%")): f"{share}/auroc_macro" for share in result.details["fractions"]}
+    means[100.0] = "auroc_macro"
+    drawn = sorted((share, key) for share, key in means.items() if key in result.metrics)
+    shares = [share for share, _ in drawn]
+    axes.plot(shares, [result.metrics[key] for _, key in drawn], "o-", color=COLOURS[1], label="features")
+    for share, key in drawn:
+        if key in result.details["intervals"]:
+            axes.vlines(share, *result.details["intervals"][key], color=COLOURS[1], linewidth=1)
+    floors = [key.removeprefix("minus_") for key in result.metrics if key.startswith("minus_")]
+    for floor, colour in zip(floors, COLOURS[2:], strict=False):
+        height = result.metrics[f"{floor}/auroc_macro"]
+        axes.axhline(height, color=colour, linewidth=1, linestyle=":", label=f"{floor}, all labels")
+    axes.axhline(0.5, color=GREY, linewidth=1, linestyle="--", label="chance")
+    axes.set(xscale="log", xlabel="% of the patients with labels", ylabel="mean AUROC")
+    axes.set_xticks(shares, [f"{share:g}" for share in shares])
+    axes.minorticks_off()
+    axes.legend(fontsize=8, frameon=False)
+    tidy(axes)
+    return figure

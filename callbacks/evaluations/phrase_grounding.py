@@ -13,11 +13,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from callbacks.base.batch_evaluation import BatchEvaluation
-from callbacks.base.evaluation import Occasion, Result, require_non_negative
+from callbacks.base.evaluation import require_non_negative
 from callbacks.base.features import Features
+from callbacks.base.result import Occasion, Result
 from callbacks.evaluations.grounding_pictures import grounding_sheet
 from callbacks.evaluations.zero_shot import Prompts, catalogue_prompts, prompts_sha256
-from datamodules.batch import IMAGE, INDEX, MASK_CONCEPTS, MASKS
+from datamodules.batch import IMAGE, INDEX, MASK_CONCEPTS, MASKS, data_facts
+from lightning_modules.evaluation_output import EvaluationOutput
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,7 +48,7 @@ class GroundedFinding:
     shown: np.ndarray | None = None
 
 
-class PhraseGrounding(BatchEvaluation):
+class PhraseGrounding(BatchEvaluation[EvaluationOutput]):
     """Similarity maps of the catalogue's phrases against exact masks, without any training.
 
     A finding's phrase is the ensemble of its "present" prompts. Its map is the inner product with what each
@@ -74,6 +76,8 @@ class PhraseGrounding(BatchEvaluation):
         ValueError: If a threshold is not in (0, 1), or a number is negative.
     """
 
+    needs = frozenset({MASKS})
+
     def __init__(
         self,
         thresholds: Sequence[float] = (0.5, 0.6, 0.7, 0.8, 0.9),
@@ -93,7 +97,7 @@ class PhraseGrounding(BatchEvaluation):
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Encodes the phrases."""
         super().on_validation_start(trainer, pl_module)
-        self._prompts = catalogue_prompts(trainer.datamodule)  # type: ignore[attr-defined]
+        self._prompts = catalogue_prompts(data_facts(trainer))
         encode = pl_module.encode_text
         ensembles = [encode(both["present"]).mean(0) for both in self._prompts.values()]  # type: ignore[operator]
         self._phrases = F.normalize(torch.stack(ensembles), dim=1) if ensembles else torch.empty(0)
@@ -101,7 +105,7 @@ class PhraseGrounding(BatchEvaluation):
     on_test_start = on_validation_start
 
     def measure(
-        self, pl_module: L.LightningModule, batch: Mapping[str, Any], outputs: Mapping[str, Any]
+        self, pl_module: L.LightningModule, batch: Mapping[str, Any], outputs: EvaluationOutput
     ) -> Sequence[list[GroundedFinding]] | None:
         """Grounds every finding of every image."""
         if MASKS not in batch:
@@ -126,7 +130,7 @@ class PhraseGrounding(BatchEvaluation):
         """Averages over findings."""
         rows = features.measured.get(self.name)
         if rows is None:
-            return Result({}, {"note": "no masks in the data: set data.init_args.masks to true"})
+            return Result({}, {"note": "these data know no masks"})
         found = [(finding, group) for row, group in zip(rows, features.group, strict=True) for finding in row]
         if not found:
             return Result({}, {"note": "no findings with masks in the data"})
@@ -144,9 +148,8 @@ class PhraseGrounding(BatchEvaluation):
             "left_out": {name: n for name, n in counts.items() if n and name not in judged},
             "thresholds": list(self.thresholds),
             "prompts_sha256": prompts_sha256(self._prompts),
-            "intervals": self.mean_intervals(values, group, occasion),
         }
-        return Result(metrics, details)
+        return Result(metrics, details, self.mean_draws(values, group, occasion))
 
     def pictures(self, features: Features, occasion: Occasion, result: Result) -> dict[str, Figure]:
         """Draws maps over the first images, the masks outlined."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,11 +12,13 @@ import lightning as L
 import numpy as np
 
 from callbacks.base.batch_evaluation import BatchEvaluation
-from callbacks.base.evaluation import Occasion, Result, require_non_negative
+from callbacks.base.evaluation import require_non_negative
 from callbacks.base.features import Features
-from callbacks.evaluations.answer_pictures import answer_sheet
+from callbacks.base.result import Occasion, Result
+from callbacks.drawing.pictures import COLOURS, GREY, blank_figure, tidy
 from callbacks.statistics.logistic import folds_of
-from datamodules.batch import ANSWER, IMAGE, INDEX, QUESTION, QUESTION_KIND
+from datamodules.batch import ANSWER, IMAGE, INDEX, QUESTION, QUESTION_KIND, data_facts
+from lightning_modules.evaluation_output import EvaluationOutput
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,7 +43,7 @@ class AnsweredQuestion:
     image: np.ndarray | None = None
 
 
-class QuestionAnswering(BatchEvaluation):
+class QuestionAnswering(BatchEvaluation[EvaluationOutput]):
     """Accuracy by kind of question, with a language prior.
 
     An answer is yes where its logit is above 0; no threshold is chosen. The prior answers each question as
@@ -60,6 +63,8 @@ class QuestionAnswering(BatchEvaluation):
         ValueError: If a number is negative.
     """
 
+    needs = frozenset({QUESTION})
+
     def __init__(
         self,
         examples: int = 18,
@@ -72,20 +77,28 @@ class QuestionAnswering(BatchEvaluation):
         self._questions_sha256: str | None = None
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Notes which questions are asked."""
+        """Note which questions are asked."""
         super().on_validation_start(trainer, pl_module)
-        writer = getattr(trainer.datamodule, "questions", None)  # type: ignore[attr-defined]
-        self._questions_sha256 = getattr(writer, "sha256", None)
+        self._questions_sha256 = data_facts(trainer).questions_sha256
 
     on_test_start = on_validation_start
 
     def measure(
-        self, pl_module: L.LightningModule, batch: Mapping[str, Any], outputs: Mapping[str, Any]
+        self, pl_module: L.LightningModule, batch: Mapping[str, Any], outputs: EvaluationOutput
     ) -> Sequence[AnsweredQuestion] | None:
-        """Takes the answers."""
+        """Take the answers.
+
+        Raises:
+            TypeError: If the step returns none.
+        """
         if QUESTION not in batch:
             return None
-        scores, answers = outputs["scores"].tolist(), batch[ANSWER].tolist()
+        if outputs.scores is None:
+            raise TypeError(
+                f"the evaluation step of {type(pl_module).__name__} returned no scores: QuestionAnswering is "
+                "for models with a score a question, such as lightning_modules.VisualQuestionAnswering"
+            )
+        scores, answers = outputs.scores.tolist(), batch[ANSWER].tolist()
         index = batch[INDEX].tolist()
         return [
             AnsweredQuestion(
@@ -99,7 +112,7 @@ class QuestionAnswering(BatchEvaluation):
         """Counts right answers."""
         rows: list[AnsweredQuestion] | None = features.measured.get(self.name)
         if rows is None:
-            return Result({}, {"note": "no questions in the data: set data.init_args.questions"})
+            return Result({}, {"note": "no questions in these data"})
         group, answer = features.group.numpy(), np.array([row.answer for row in rows])
         guesses = language_prior(rows, folds_of(group, 5))
         right = {
@@ -115,9 +128,8 @@ class QuestionAnswering(BatchEvaluation):
             "questions": dict(Counter(kinds.tolist())),
             "yes": float(answer.mean()),
             "prompts_sha256": self._questions_sha256,
-            "intervals": self.mean_intervals(values, group, occasion),
         }
-        return Result(metrics, details)
+        return Result(metrics, details, self.mean_draws(values, group, occasion))
 
     def pictures(self, features: Features, occasion: Occasion, result: Result) -> dict[str, Figure]:
         """Draws accuracy by kind beside the prior, and the first images with question and answer."""
@@ -146,3 +158,38 @@ def language_prior(rows: Sequence[AnsweredQuestion], fold: np.ndarray) -> np.nda
             seen = votes.get(rows[i].text) or votes.get(f"kind: {rows[i].kind}") or [0.5]
             guesses[i] = 0.5 * (1 + np.sign(np.mean(seen) - 0.5))
     return guesses
+
+
+def answer_sheet(
+    metrics: Mapping[str, float], shown: Sequence[tuple[np.ndarray, str, bool, bool]], columns: int = 6
+) -> Figure:
+    """Accuracy by kind of question beside the language prior; below it images with what was asked of them.
+
+    Args:
+        metrics: ``accuracy/<kind>`` and ``language_prior/<kind>``.
+        shown: Image ``(height, width)``, question, right answer, and the answer given.
+        columns: Images a row.
+    """
+    rows = -(-len(shown) // columns)
+    figure = blank_figure(2.2 * columns, 2.6 + 2.6 * rows, "closed questions")
+    grid = figure.add_gridspec(rows + 1, columns)
+    bars = figure.add_subplot(grid[0, :])
+    kinds = [name.removeprefix("accuracy/") for name in metrics if name.startswith("accuracy/")]
+    place = np.arange(len(kinds))
+    for i, measure in enumerate(("accuracy", "language_prior")):
+        values = [metrics[f"{measure}/{kind}"] for kind in kinds]
+        label = measure.replace("_", " ")
+        bars.bar(place + 0.4 * i - 0.2, values, 0.38, color=COLOURS[1 - i], label=label)
+    bars.axhline(0.5, color=GREY, linestyle="--", linewidth=1)
+    bars.set_xticks(place, kinds)
+    bars.set_ylim(0, 1)
+    bars.legend(fontsize=7, frameon=False)
+    tidy(bars)
+    for i, (image, question, answer, given) in enumerate(shown):
+        axes = figure.add_subplot(grid[1 + i // columns, i % columns])
+        axes.axis("off")
+        axes.imshow(image, cmap="gray", vmin=0, vmax=1)
+        told = f"{'yes' if given else 'no'} ({'right' if given == answer else 'wrong'})"
+        colour = "#1a7f37" if given == answer else "#b42318"
+        axes.set_title("\n".join([*textwrap.wrap(question, 30), told]), fontsize=7, color=colour)
+    return figure

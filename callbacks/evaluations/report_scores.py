@@ -10,11 +10,14 @@ import lightning as L
 import numpy as np
 
 from callbacks.base.batch_evaluation import BatchEvaluation
-from callbacks.base.evaluation import Occasion, Result, require_non_negative
+from callbacks.base.evaluation import require_non_negative
 from callbacks.base.features import Features
-from callbacks.evaluations.report_pictures import report_sheet
+from callbacks.base.result import Occasion, Result
+from callbacks.drawing.pictures import COLOURS, PicturedPair, blank_figure, show_pair, write_text
 from callbacks.statistics.intervals import Array, PatientBootstrap
-from datamodules.batch import IMAGE, INDEX
+from datamodules.batch import IMAGE, INDEX, data_facts
+from lightning_modules.downstream.report_generation import ReportOutput
+from lightning_modules.evaluation_output import EvaluationOutput
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,7 +40,7 @@ class GeneratedReport:
     image: np.ndarray | None = None
 
 
-class ReportScores(BatchEvaluation):
+class ReportScores(BatchEvaluation[EvaluationOutput]):
     """Entity F1 by the catalogue's extractor, BLEU-4 and ROUGE-L by torchmetrics.
 
     The extractor (`datamodules.BatchDataModule.claims`) reads which concepts a text asserts; those of the
@@ -73,15 +76,15 @@ class ReportScores(BatchEvaluation):
 
     def prepare(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Takes the extractor from the data."""
-        self.claims = trainer.datamodule.claims  # type: ignore[attr-defined]
+        self.claims = data_facts(trainer).claims
 
     def measure(
-        self, pl_module: L.LightningModule, batch: Mapping[str, Any], outputs: Mapping[str, Any]
+        self, pl_module: L.LightningModule, batch: Mapping[str, Any], outputs: EvaluationOutput
     ) -> Sequence[GeneratedReport] | None:
-        """Takes the reports."""
-        if "generated" not in outputs:
+        """Take the reports; there are none before test."""
+        if not isinstance(outputs, ReportOutput):
             return None
-        texts = zip(outputs["generated"], outputs["reference"], strict=True)
+        texts = zip(outputs.generated, outputs.reference, strict=True)
         index = batch[INDEX].tolist()
         return [
             GeneratedReport(
@@ -116,17 +119,16 @@ class ReportScores(BatchEvaluation):
             "distinct": len(set(written)) / len(written),
         }
         bootstrap = self.bootstrap(features.group.numpy(), occasion)
-        intervals: dict[str, list[float]] = {}
+        draws: dict[str, Array] = {}
         if bootstrap is not None:
-            intervals = entity_intervals(said, held, judged, bootstrap)
-            intervals["entity_f1_shuffled"] = entity_intervals(shuffled, held, judged, bootstrap)["entity_f1"]
-            intervals["rouge_l"] = bootstrap.interval(bootstrap.mean(overlap))
+            draws = entity_draws(said, held, judged, bootstrap)
+            draws["entity_f1_shuffled"] = entity_draws(shuffled, held, judged, bootstrap)["entity_f1"]
+            draws["rouge_l"] = bootstrap.mean(overlap)
         details = {
             "asserted": {name: int(n) for name, n in zip(occasion.concepts, counts, strict=True) if n},
             "left_out": {occasion.concepts[c]: int(n) for c, n in enumerate(counts) if n and c not in judged},
-            "intervals": intervals,
         }
-        return Result(metrics, details)
+        return Result(metrics, details, draws)
 
     def pictures(self, features: Features, occasion: Occasion, result: Result) -> dict[str, Figure]:
         """Draws images with true and generated reports."""
@@ -135,10 +137,10 @@ class ReportScores(BatchEvaluation):
         return {"reports": report_sheet(shown)} if shown else {}
 
 
-def entity_intervals(
+def entity_draws(
     said: np.ndarray, held: np.ndarray, judged: Sequence[int], bootstrap: PatientBootstrap
-) -> dict[str, list[float]]:
-    """Intervals of the entities' F1 (pooled, and mean over concepts), precision and recall.
+) -> dict[str, Array]:
+    """Draw the entities' F1 (pooled, and mean over concepts), precision and recall, ``(resamples,)`` each.
 
     Args:
         said: ``(report, concept)`` bool, asserted by the generated report.
@@ -160,7 +162,7 @@ def entity_intervals(
         total = (told + true)[:, list(judged)]
         by_concept = np.where(total > 0, 2 * both[:, list(judged)] / np.maximum(1, total), np.nan)
         resampled["entity_f1_macro"] = np.nanmean(by_concept, 1)
-    return {name: bootstrap.interval(values) for name, values in resampled.items()}
+    return resampled
 
 
 def f1(both: np.ndarray, said: np.ndarray, held: np.ndarray, axis: int | None = None) -> Array:
@@ -189,3 +191,20 @@ def rouge_l(written: Sequence[str], true: Sequence[str]) -> Array:
 
     scores = [rouge_score(*pair, rouge_keys="rougeL") for pair in zip(written, true, strict=True)]
     return np.array([float(score["rougeL_fmeasure"]) for score in scores])
+
+
+def report_sheet(shown: Sequence[tuple[np.ndarray, str, str]]) -> Figure:
+    """One row a sample: image, true report, generated report.
+
+    Args:
+        shown: Image ``(height, width)``, true and generated report.
+    """
+    figure = blank_figure(10, 2.7 * len(shown) + 0.4, "generated reports")
+    grid = figure.subplots(len(shown), 3, squeeze=False, width_ratios=[1, 1.3, 1.3])
+    for axes in grid.flat:
+        axes.axis("off")
+    for row, (image, true, written) in zip(grid, shown, strict=True):
+        show_pair(row[0], PicturedPair(image, ""))
+        write_text(row[1], true, width=50, lines=18, title="true report", colour=COLOURS[1])
+        write_text(row[2], written, width=50, lines=18, title="generated")
+    return figure

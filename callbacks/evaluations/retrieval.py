@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from callbacks.base.evaluation import Evaluation, Occasion, Result
+from callbacks.base.evaluation import Evaluation
 from callbacks.base.features import Features
+from callbacks.base.result import Occasion, Result
 from callbacks.statistics.intervals import Array
 
 
@@ -62,7 +63,7 @@ class Retrieval(Evaluation):
         n = len(images)
         metrics: dict[str, float] = {}
         hits: dict[str, Array] = {}
-        medians: dict[str, list[float]] = {}
+        draws: dict[str, Array] = {}
         bootstrap = self.bootstrap(features.group[pool].numpy(), occasion)
         for direction, queries, answers in (("i2t", images, texts), ("t2i", texts, images)):
             ranks = own_ranks(queries, answers, same_text)
@@ -70,7 +71,7 @@ class Retrieval(Evaluation):
                 median = f"{direction}_median_rank{suffix}"
                 metrics[median] = float(np.median(rank))
                 if bootstrap is not None:
-                    medians[median] = bootstrap.interval(bootstrap.median(rank))
+                    draws[median] = bootstrap.median(rank)
                 hits |= {f"{direction}_hit@{k}{suffix}": (rank <= k).astype(float) for k in self.at}
             metrics |= {name: float(hit.mean()) for name, hit in hits.items()}
             metrics |= {
@@ -80,9 +81,9 @@ class Retrieval(Evaluation):
             "candidates": n,
             "distinct_texts": int(same_text.max()) + 1 if features.reports is not None else None,
             "chance": {f"hit@{k}": min(k, n) / n for k in self.at} | {"median_rank": (n + 1) / 2},
-            "intervals": self.mean_intervals(hits, features.group[pool].numpy(), occasion) | medians,
         }
-        return Result(metrics, details)
+        draws |= self.mean_draws(hits, features.group[pool].numpy(), occasion)
+        return Result(metrics, details, draws)
 
 
 @dataclass(frozen=True)

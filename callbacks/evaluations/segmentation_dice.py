@@ -10,10 +10,12 @@ import lightning as L
 import numpy as np
 
 from callbacks.base.batch_evaluation import BatchEvaluation
-from callbacks.base.evaluation import Occasion, Result, require_non_negative
+from callbacks.base.evaluation import require_non_negative
 from callbacks.base.features import Features
-from callbacks.evaluations.mask_pictures import mask_sheet
-from datamodules.batch import IMAGE, INDEX
+from callbacks.base.result import Occasion, Result
+from callbacks.drawing.pictures import PicturedPair, blank_figure, show_pair
+from datamodules.batch import IMAGE, INDEX, MASKS
+from lightning_modules.downstream.segmentation import SegmentationOutput
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,10 +38,10 @@ class SegmentedImage:
     masks: dict[str, np.ndarray] | None = None
 
 
-class SegmentationDice(BatchEvaluation):
+class SegmentationDice(BatchEvaluation[SegmentationOutput]):
     """Dice of each concept over the images that have it, of masks cut at a probability fixed beforehand.
 
-    For models with ``concepts``, ``targets`` and ``mask_logits`` in their outputs, such as
+    For models with ``concepts`` and ``targets`` that return a `SegmentationOutput`, such as
     `lightning_modules.Segmentation`. Background is no class, and an image without the finding does not count
     as a Dice of 1 (both would lift the figure): what is drawn there is ``false_alarm``.
 
@@ -57,6 +59,9 @@ class SegmentationDice(BatchEvaluation):
         ValueError: If ``threshold`` is not in (0, 1), or a number is negative.
     """
 
+    needs = frozenset({MASKS})
+    reads = SegmentationOutput
+
     def __init__(
         self,
         threshold: float = 0.5,
@@ -72,14 +77,14 @@ class SegmentationDice(BatchEvaluation):
         self.threshold, self.min_count, self.examples = threshold, min_count, examples
 
     def measure(
-        self, pl_module: L.LightningModule, batch: Mapping[str, Any], outputs: Mapping[str, Any]
+        self, pl_module: L.LightningModule, batch: Mapping[str, Any], outputs: SegmentationOutput
     ) -> Sequence[SegmentedImage]:
         """Compares masks."""
         from monai.metrics import compute_dice
 
         names: tuple[str, ...] = pl_module.concepts  # type: ignore[assignment]
         truth = pl_module.targets(batch)  # type: ignore[operator]
-        drawn = (outputs["mask_logits"].sigmoid() >= self.threshold).float()
+        drawn = (outputs.mask_logits.sigmoid() >= self.threshold).float()
         dice = compute_dice(drawn, truth, ignore_empty=True).cpu().numpy()  # NaN where there is no finding
         false = drawn.flatten(2).any(2).cpu().numpy()
         rows = []
@@ -121,13 +126,32 @@ class SegmentationDice(BatchEvaluation):
             "images_with": counts,
             "left_out": {name: counts[name] for name in names if name not in judged},
             "threshold": self.threshold,
-            "intervals": self.mean_intervals(chosen, group, occasion)
-            | self.macro_intervals(macro, group, occasion),
         }
-        return Result(metrics, details)
+        draws = self.mean_draws(chosen, group, occasion) | self.macro_draws(macro, group, occasion)
+        return Result(metrics, details, draws)
 
     def pictures(self, features: Features, occasion: Occasion, result: Result) -> dict[str, Figure]:
         """Draws true and drawn outlines over the first images in which there is something."""
         rows: list[SegmentedImage] = features.measured[self.name]
         shown = [(row.image, row.masks) for row in rows if row.image is not None and row.masks]
         return {"segmentation": mask_sheet(shown)} if shown else {}
+
+
+def mask_sheet(shown: Sequence[tuple[np.ndarray, Mapping[str, np.ndarray]]], columns: int = 4) -> Figure:
+    """Each image twice: with the outlines of the true masks, and with those that were drawn.
+
+    Args:
+        shown: Image ``(height, width)``, and concept → true and drawn mask ``(2, height, width)``.
+        columns: Images a row.
+    """
+    rows = -(-len(shown) // columns)
+    figure = blank_figure(4.2 * columns, 2.4 * rows + 0.4, "segmentation: truth, prediction")
+    grid = figure.subplots(rows, 2 * columns, squeeze=False)
+    for axes in grid.flat:
+        axes.axis("off")
+    for i, (image, masks) in enumerate(shown):
+        row, column = divmod(i, columns)
+        for side, title in enumerate(("truth", "prediction")):
+            outlines = [(name if both[side].any() else "", both[side]) for name, both in masks.items()]
+            show_pair(grid[row, 2 * column + side], PicturedPair(image, "", title, outlines))
+    return figure

@@ -10,17 +10,19 @@ import numpy as np
 import torch
 
 from callbacks.base.batch_evaluation import BatchEvaluation
-from callbacks.base.evaluation import Occasion, Result, require_non_negative
+from callbacks.base.evaluation import require_non_negative
 from callbacks.base.features import Features
+from callbacks.base.result import Occasion, Result
 from callbacks.evaluations.twin_comparison import TwinComparison
 from callbacks.evaluations.twin_pictures import twin_bars, twin_sheet
 from datamodules.batch import IMAGE, INDEX, LEFT_OUT, REPORT, TWINS
+from lightning_modules.evaluation_output import EvaluationOutput
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-class TwinRanking(BatchEvaluation):
+class TwinRanking(BatchEvaluation[EvaluationOutput]):
     """Choosing between two reports that differ in one finding, for two images that differ in nothing else.
 
     Each image of a twin pair (`synthesis.twins`) has to be more similar to its own report than to its
@@ -42,6 +44,8 @@ class TwinRanking(BatchEvaluation):
         ValueError: If a number is negative.
     """
 
+    needs = frozenset({TWINS})
+
     def __init__(
         self,
         min_count: int = 10,
@@ -54,7 +58,7 @@ class TwinRanking(BatchEvaluation):
         self.min_count, self.examples = min_count, examples
 
     def measure(
-        self, pl_module: L.LightningModule, batch: Mapping[str, Any], outputs: Mapping[str, Any]
+        self, pl_module: L.LightningModule, batch: Mapping[str, Any], outputs: EvaluationOutput
     ) -> Sequence[TwinComparison] | None:
         """Compares both images with both reports."""
         if TWINS not in batch:
@@ -79,7 +83,7 @@ class TwinRanking(BatchEvaluation):
         """Counts right choices."""
         found, group = self._twins(features)
         if not found:
-            return Result({}, {"note": "no twins in the data: set data.init_args.twins to true"})
+            return Result({}, {"note": "no pair of these data has a twin"})
         right, concept = np.stack([twin.right() for twin in found]), np.array([t.concept for t in found])
         chosen = right[:, :2].mean(1)
         values = {
@@ -101,10 +105,10 @@ class TwinRanking(BatchEvaluation):
             "pairs": {name: n for name, n in counts.items() if n},
             "left_out": {name: n for name, n in counts.items() if n and name not in judged},
             "confusion": confusion(right),
-            "intervals": self.mean_intervals(values, group, occasion)
-            | self.macro_intervals(macro, group, occasion),
         }
-        return Result(metrics, details)
+        draws = self.mean_draws(values, group, occasion)
+        draws |= self.macro_draws(macro if judged else {}, group, occasion)
+        return Result(metrics, details, draws)
 
     def _twins(self, features: Features) -> tuple[list[TwinComparison], np.ndarray]:
         measured: list[TwinComparison] = features.measured.get(self.name, [])

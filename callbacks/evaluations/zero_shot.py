@@ -12,10 +12,11 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from callbacks.base.concept_evaluation import ConceptEvaluation
-from callbacks.base.evaluation import Occasion, Result
 from callbacks.base.features import Features
+from callbacks.base.result import Occasion, Result
 from callbacks.drawing.curve_pictures import roc_and_pr
 from callbacks.statistics.intervals import Array
+from datamodules.batch import DataFacts, data_facts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -49,15 +50,15 @@ class ZeroShot(ConceptEvaluation):
         self._directions = torch.empty(0)
 
     def prepare(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Encodes the prompts."""
-        self._prompts = catalogue_prompts(trainer.datamodule)  # type: ignore[attr-defined]
+        """Encode the prompts."""
+        self._prompts = catalogue_prompts(data_facts(trainer))
         self._directions = prompt_directions(pl_module, self._prompts) if self._prompts else torch.empty(0)
 
     def evaluate(self, features: Features, occasion: Occasion) -> Result:
         """Scores the images against the prompts."""
         if not occasion.concepts:
             return Result({}, {"note": "no labels: nothing to judge prompts by"})
-        result = self.result(self.tables(self._scores(features), features, occasion))
+        result = self.result(self.tables(self._scores(features), features, occasion), occasion)
         result.details["prompts_sha256"] = prompts_sha256(self._prompts)
         result.details["prompts"] = sum(len(both[side]) for both in self._prompts.values() for side in both)
         return result
@@ -65,27 +66,28 @@ class ZeroShot(ConceptEvaluation):
     def pictures(self, features: Features, occasion: Occasion, result: Result) -> dict[str, Figure]:
         """Draws ROC and precision-recall curves."""
         labels = features.labels.numpy()
-        return {f"{self.name}_curves": roc_and_pr(self._scores(features), labels, occasion.concepts, result)}
+        scores, names = self._scores(features), occasion.concepts
+        return {f"{self.name}_curves": roc_and_pr(scores, labels, names, result.metrics)}
 
     def _scores(self, features: Features) -> Array:
         return (features.image.double() @ self._directions.T).numpy()
 
 
-def catalogue_prompts(datamodule: object) -> Prompts:
-    """The prompts of a datamodule's concepts, from its catalogue, in label order.
+def catalogue_prompts(facts: DataFacts) -> Prompts:
+    """Return the prompts of the data's concepts, from its catalogue, in label order.
 
     Raises:
-        AttributeError: If the datamodule has no catalogue.
-        ValueError: If a concept has no present or no absent prompts.
+        ValueError: If the data names concepts and has no catalogue, or a concept has no present or no absent
+            prompts.
     """
-    catalog = getattr(datamodule, "catalog", None)
-    if catalog is None:
-        raise AttributeError(
-            f"{type(datamodule).__name__} has no `catalog`: ZeroShot takes its prompts from there"
+    if facts.concept_names and facts.catalog is None:
+        raise ValueError(
+            f"{type(facts).__name__} has concept_names and no catalog: prompts are taken from there"
         )
     prompts: Prompts = {}
-    for name in getattr(datamodule, "concept_names", ()):
-        concept = catalog[name]
+    for name in facts.concept_names:
+        assert facts.catalog is not None
+        concept = facts.catalog[name]
         prompts[name] = {"present": list(concept.prompts_present), "absent": list(concept.prompts_absent)}
         for side, sentences in prompts[name].items():
             if not sentences:

@@ -6,17 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import lightning as L
-import numpy as np
 import torch
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 from torch import Tensor
 
 from callbacks.base.features import FeatureCollector, Features
+from callbacks.base.run_directory import run_directory, save_picture
+from callbacks.drawing.batch_samples import Sample, picture_of, sample_of
 from callbacks.drawing.pictures import PicturedPair, Retrieved, metric_curves, pair_sheet, retrieval_sheet
-from callbacks.run.run_directory import run_directory, save_picture
-from datamodules.batch import IMAGE, INDEX, LABELS, MASK_CONCEPTS, MASKS, REPORT, VIEW, VIEWS
+from datamodules.batch import IMAGE, INDEX, data_facts
 
-_Sample = dict[str, Any]  # what is kept of one sample of a batch, on the CPU
 _Curve = list[tuple[float, float]]  # (step, value)
 
 
@@ -36,7 +35,8 @@ class PairGallery(L.Callback):
         queries: Images on a retrieval sheet, at most `pairs`.
         found: Reports shown for each.
         candidates: Reports to find them among, the first by index.
-        every_n_epochs: How often pictures are made while fitting; the last epoch always.
+        every_n_epochs: How often pictures are made while fitting; the last epoch always: which it was, is
+            known at the end of the fit.
 
     Raises:
         ValueError: If an argument is under 1.
@@ -56,7 +56,10 @@ class PairGallery(L.Callback):
                 raise ValueError(f"PairGallery: {name}={value} must be at least 1")
         self.pairs, self.queries, self.found = pairs, queries, found
         self.candidates, self.every_n_epochs = candidates, every_n_epochs
-        self._kept: list[_Sample] = []
+        self._kept: list[Sample] = []
+        self._first: list[Sample] = []  # of the epoch's first batch, until they are drawn
+        self._first_epoch = 0
+        self._undrawn: int | None = None  # the epoch last validated, until it is drawn
         self._curves: dict[str, _Curve] = {}
         self._losses: list[Tensor] = []
 
@@ -69,19 +72,29 @@ class PairGallery(L.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Draws the first batch of an epoch and keeps the loss for the curve."""
+        """Draw the first batch of an epoch, or keep it, and keep the loss for the curve."""
         loss = outputs["loss"] if isinstance(outputs, Mapping) else outputs
         if isinstance(loss, Tensor):
             self._losses.append(loss.detach())
-        if batch_idx == 0 and self._due(trainer):
-            directory = run_directory(trainer)
-            if trainer.is_global_zero and directory is not None:
-                samples = [_sample(batch, row) for row in range(min(self.pairs, len(batch[IMAGE])))]
-                figure = pair_sheet(
-                    self._pictured(trainer, samples), f"training pairs, epoch {trainer.current_epoch}"
-                )
-                name = f"train_pairs_{trainer.current_epoch:03d}"
-                save_picture(trainer, figure, directory / "pictures" / f"{name}.png", "pictures/train_pairs")
+        if batch_idx == 0:
+            self._first = [sample_of(batch, row) for row in range(min(self.pairs, len(batch[IMAGE])))]
+            self._first_epoch = trainer.current_epoch
+            if self._due(trainer):
+                self._draw_first(trainer)
+
+    def _draw_first(self, trainer: L.Trainer) -> None:
+        directory, epoch = run_directory(trainer), self._first_epoch
+        if trainer.is_global_zero and directory is not None:
+            figure = pair_sheet(self._pictured(trainer, self._first), f"training pairs, epoch {epoch}")
+            path = directory / "pictures" / f"train_pairs_{epoch:03d}.png"
+            save_picture(trainer, figure, path, "pictures/train_pairs")
+        self._first = []
+
+    def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Forget the samples of the pass before."""
+        self._kept = []
+
+    on_test_epoch_start = on_validation_epoch_start
 
     def on_validation_batch_end(
         self,
@@ -92,7 +105,7 @@ class PairGallery(L.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keeps the samples of lowest index."""
+        """Keep the samples of lowest index."""
         if not trainer.sanity_checking and dataloader_idx == 0:
             self._keep(batch)
 
@@ -103,33 +116,43 @@ class PairGallery(L.Callback):
         worst = self._kept[-1]["index"] if len(self._kept) >= self.pairs else None
         rows = [row for row in range(len(index)) if worst is None or int(index[row]) < worst]
         rows = sorted(rows, key=lambda row: int(index[row]))[: self.pairs]
-        self._kept = self._lowest([*self._kept, *(_sample(batch, row) for row in rows)])
+        self._kept = self._lowest([*self._kept, *(sample_of(batch, row) for row in rows)])
 
-    def _lowest(self, samples: Iterable[_Sample]) -> list[_Sample]:
+    def _lowest(self, samples: Iterable[Sample]) -> list[Sample]:
         once = {sample["index"]: sample for sample in samples}  # ranks may share a sample
         return [once[index] for index in sorted(once)[: self.pairs]]
 
     # ------------------------------------------------------------------------------------------------ drawing
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Draws the validation pairs and what their images retrieve, unless this is the sanity check."""
+        """Draw the validation pairs and what their images retrieve, unless this is the sanity check."""
         if trainer.sanity_checking:
             return
         if trainer.state.fn != "fit":
-            self._draw(trainer, "val", "")
-        elif self._due(trainer):
-            self._draw(trainer, "val", f"_{trainer.current_epoch:03d}")
-        self._kept = []
+            self._draw(trainer, "val")
+            return
+        self._undrawn = trainer.current_epoch
+        if self._due(trainer):
+            self._draw_validation(trainer)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Draw the last epoch, whatever has ended the fit."""
+        if self._first:
+            self._draw_first(trainer)
+        if self._undrawn is not None:
+            self._draw_validation(trainer)
+
+    def _draw_validation(self, trainer: L.Trainer) -> None:
+        self._draw(trainer, "val", self._undrawn)
+        self._undrawn = None
 
     def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Draws the test pairs and what their images retrieve."""
-        self._draw(trainer, "test", "")
-        self._kept = []
+        """Draw the test pairs and what their images retrieve."""
+        self._draw(trainer, "test")
 
     def _due(self, trainer: L.Trainer) -> bool:
-        last = trainer.max_epochs not in (None, -1) and trainer.current_epoch + 1 == trainer.max_epochs
-        return last or trainer.should_stop or trainer.current_epoch % self.every_n_epochs == 0
+        return trainer.current_epoch % self.every_n_epochs == 0
 
-    def _draw(self, trainer: L.Trainer, stage: str, suffix: str) -> None:
+    def _draw(self, trainer: L.Trainer, stage: str, epoch: int | None = None) -> None:
         features = FeatureCollector.of(trainer).features(trainer)
         samples, directory = self._gathered(trainer), run_directory(trainer)
         if not trainer.is_global_zero or directory is None:
@@ -142,13 +165,14 @@ class PairGallery(L.Callback):
         if features.text is not None and features.reports is not None:
             queries = {sample["index"]: pair for sample, pair in zip(samples, pictured, strict=True)}
             strips = self._strips(features, features.reports, queries)
-            heading = f"{stage}: reports found for an image" + (
-                f", epoch {trainer.current_epoch}" if suffix else ""
-            )
+            heading = f"{stage}: reports retrieved for an image"
+            suffix = ""
+            if epoch is not None:
+                heading, suffix = f"{heading}, epoch {epoch}", f"_{epoch:03d}"
             path = directory / "pictures" / f"{stage}_retrieval{suffix}.png"
             save_picture(trainer, retrieval_sheet(strips, heading), path, f"pictures/{stage}_retrieval")
 
-    def _gathered(self, trainer: L.Trainer) -> list[_Sample]:
+    def _gathered(self, trainer: L.Trainer) -> list[Sample]:
         if trainer.world_size == 1:
             return self._kept
         shards: list[Any] = [None] * trainer.world_size
@@ -176,13 +200,13 @@ class PairGallery(L.Callback):
         return strips
 
     @staticmethod
-    def _pictured(trainer: L.Trainer, samples: Sequence[_Sample]) -> list[PicturedPair]:
-        names = tuple(getattr(trainer.datamodule, "concept_names", ()))  # type: ignore[attr-defined]
-        return [_picture(sample, names) for sample in samples]
+    def _pictured(trainer: L.Trainer, samples: Sequence[Sample]) -> list[PicturedPair]:
+        names = data_facts(trainer).concept_names
+        return [picture_of(sample, names) for sample in samples]
 
     # ------------------------------------------------------------------------------------------------- curves
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Adds a point to every curve."""
+        """Add a point to every curve."""
         if trainer.sanity_checking or trainer.state.fn != "fit":
             return
         if self._losses:
@@ -195,18 +219,18 @@ class PairGallery(L.Callback):
                 self._curves.setdefault(name, []).append((trainer.global_step, float(value)))
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Draws the curves."""
+        """Draw the curves."""
         directory, panels = run_directory(trainer), curve_panels(self._curves)
         if trainer.is_global_zero and directory is not None and panels:
             figure = metric_curves(panels, "training curves (train/loss: mean since the last validation)")
             save_picture(trainer, figure, directory / "pictures" / "curves.png", "pictures/curves")
 
     def state_dict(self) -> dict[str, Any]:
-        """The curves so far, so that a resumed run draws them whole."""
+        """Return the curves so far, so that a resumed run draws them whole."""
         return {"curves": {name: [list(point) for point in curve] for name, curve in self._curves.items()}}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes the curves of the run that is resumed."""
+        """Take the curves of the run that is resumed."""
         self._curves = {name: [(x, y) for x, y in curve] for name, curve in state_dict["curves"].items()}
 
 
@@ -219,29 +243,8 @@ _PANELS = {
 
 
 def curve_panels(curves: Mapping[str, _Curve]) -> dict[str, dict[str, _Curve]]:
-    """Sorts curves into panels; panels without a curve are left out."""
+    """Sort curves into panels; panels without a curve are left out."""
     panels = {
         title: {name: curves[name] for name in names if name in curves} for title, names in _PANELS.items()
     }
     return {title: panel for title, panel in panels.items() if panel}
-
-
-def _sample(batch: Mapping[str, Any], row: int) -> _Sample:
-    sample: _Sample = {"index": int(batch[INDEX][row]), "image": batch[IMAGE][row, 0].float().cpu().numpy()}
-    for key in (REPORT, VIEW, LABELS, MASKS, MASK_CONCEPTS):
-        if key in batch:
-            value = batch[key][row]
-            sample[key] = value.cpu().numpy() if isinstance(value, Tensor) else value
-    return sample
-
-
-def _picture(sample: _Sample, names: Sequence[str]) -> PicturedPair:
-    text = sample.get(REPORT)
-    if text is None:
-        present = np.flatnonzero(sample.get(LABELS, np.empty(0)) == 1)
-        text = ", ".join(names[int(i)].replace("_", " ") for i in present) or "no label present"
-    view = int(sample.get(VIEW, -1))
-    title = f"sample {sample['index']}" + (f", {VIEWS[view]}" if view >= 0 else "")
-    concepts = sample.get(MASK_CONCEPTS, ())
-    masks = [(names[int(c)], mask) for c, mask in zip(concepts, sample.get(MASKS, ()), strict=False)]
-    return PicturedPair(sample["image"], text, title, masks)

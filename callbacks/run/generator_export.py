@@ -8,7 +8,7 @@ from typing import Any
 
 import lightning as L
 
-from callbacks.run.run_directory import run_directory
+from callbacks.base.run_directory import run_directory
 
 EXPORT = "export"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import math
 import os
 import platform
 import subprocess
@@ -15,26 +14,31 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 
 from callbacks.base.evaluation import Evaluation
+from callbacks.base.files import written_whole
+from callbacks.base.run_directory import run_directory, save_picture
 from callbacks.drawing.pictures import concept_bars
-from callbacks.run.run_directory import run_directory, save_picture
-from callbacks.run.summary_table import bars, concept_table, figure_table, stages_of
-from datamodules.batch import IMAGE
+from callbacks.run.draws_file import DRAWS, store_draws
+from callbacks.run.summary_file import merged, read_ceiling
+from callbacks.run.summary_table import bars, concept_table, figure_table, notes, stages_of, strata_table
+from datamodules.batch import IMAGE, data_facts
 
 _STAGES = {"fit": ("train", "val", "fit"), "validate": ("val", "validate"), "test": ("test",)}
 
 
 class RunSummary(L.Callback):
-    """Writes ``summary.json``, ``table.md`` and ``concepts.png`` to the run directory and prints the tables.
+    """Writes summary, tables, a picture and bootstrap draws to the run directory, and prints the tables.
 
     ``summary.json`` holds ``"<stage>/<callback>/<name>": value`` (null for what is not finite) and under
     ``"details"``, by ``"<stage>/<callback>"``, what stands behind the values: n, intervals, split and prompt
     hashes, classes left out; by ``"<fit|validate|test>/run"`` versions, commit, seed, seconds and samples
-    seen. A later stage in the same directory adds to the file. While fitting it is renewed at every
-    validation, so that a killed run leaves the latest.
+    seen, and where ``max_time`` ended a fit, after how much of it. A later stage in the same directory adds
+    to the file. While fitting it is renewed at every validation, so that a killed run leaves the latest.
+    ``bootstrap.npz`` holds what the intervals were made of (`store_draws`), ``table.md`` and
+    ``concepts.png`` what people read.
 
     Args:
         ceiling: JSON file ``{"<concept>": AUROC}`` of a model trained on the labels of made pairs, to be
@@ -103,21 +107,32 @@ class RunSummary(L.Callback):
             return
         summary = self._document(trainer)
         if directory is not None:
-            directory.mkdir(parents=True, exist_ok=True)
-            summary = merged(directory / "summary.json", summary, _STAGES[_function(trainer)])
-            write_atomically(
-                directory / "summary.json", json.dumps(summary, indent=1, allow_nan=False) + "\n"
-            )
+            path, stages = directory / "summary.json", _STAGES[_function(trainer)]
+            summary = merged(path, summary, stages)
+            with written_whole(path) as partial:
+                partial.write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n")
+            draws, about = self._draws(trainer)
+            store_draws(directory / DRAWS, draws, about, stages)
         self._written = summary, directory
+
+    @staticmethod
+    def _draws(trainer: L.Trainer) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+        draws: dict[str, Any] = {}
+        about: dict[str, dict[str, Any]] = {}
+        for callback in evaluations(trainer):
+            draws |= callback.draws
+            for prefix in callback.draws:
+                told = {key: callback.details[prefix].get(key) for key in ("n", "split_sha256")}
+                about[prefix] = {"seed": callback.seed, "resamples": callback.resamples, **told}
+        return draws, about
 
     def _document(self, trainer: L.Trainer) -> dict[str, Any]:
         fn = _function(trainer)
         figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
         details: dict[str, Any] = {f"{fn}/run": self._circumstances(trainer)}
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, Evaluation):
-                figures |= callback.metrics
-                details |= callback.details
+        for callback in evaluations(trainer):
+            figures |= callback.metrics
+            details |= callback.details
         stages = _STAGES[fn]
         figures = {name: value for name, value in figures.items() if name.split("/")[0] in stages}
         details = {name: value for name, value in details.items() if name.split("/")[0] in stages}
@@ -130,6 +145,7 @@ class RunSummary(L.Callback):
             "samples_seen": self._samples,
             "optimiser_steps": trainer.global_step,
             "epochs": trainer.current_epoch,
+            **stopped_early(trainer),
         }
         seed = os.environ.get("PL_GLOBAL_SEED")
         return {
@@ -143,8 +159,7 @@ class RunSummary(L.Callback):
 
     def _ceiling(self, trainer: L.Trainer) -> Mapping[str, float]:
         """The ceiling where it holds: it was measured on made pairs, and says nothing about real images."""
-        made = hasattr(trainer.datamodule, "synthesizer")  # type: ignore[attr-defined]
-        return self.ceiling if made and self.ceiling is not None else {}
+        return self.ceiling if self.ceiling is not None and data_facts(trainer).made else {}
 
     def _since_start(self) -> float:
         return round(time.monotonic() - self._started, 1)
@@ -160,12 +175,18 @@ class RunSummary(L.Callback):
         tables = {stage: [concept_table(summary, stage), figure_table(summary, stage)] for stage in stages}
         # Not a terminal: a log file, which has no width that tables would have to fit.
         console = Console(width=None if sys.stdout.isatty() else 120)
+        for note in notes(summary):
+            console.print(note, highlight=False)
         for table in (table for stage in shown for table in tables[stage] if table is not None):
             console.print(table.rich())
         if directory is None:
             return
-        text = "\n".join(table.markdown() for both in tables.values() for table in both if table is not None)
-        write_atomically(directory / "table.md", text)
+        for stage, some in tables.items():
+            some.append(strata_table(summary, stage))
+        text = [f"**{note}**\n" for note in notes(summary)]
+        text += [table.markdown() for some in tables.values() for table in some if table is not None]
+        with written_whole(directory / "table.md") as partial:
+            partial.write_text("\n".join(text))
         panels = {stage: found for stage in stages if (found := bars(summary, stage))}
         if panels:
             figure = concept_bars(
@@ -175,67 +196,31 @@ class RunSummary(L.Callback):
         console.print(f"summary, table and pictures: {directory}")
 
 
+def evaluations(trainer: L.Trainer) -> list[Evaluation]:
+    """Return the evaluations among a trainer's callbacks."""
+    callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    return [callback for callback in callbacks if isinstance(callback, Evaluation)]
+
+
+def stopped_early(trainer: L.Trainer) -> dict[str, str]:
+    """Return ``{"stopped": …}`` if ``max_time`` has ended a fit before its last step, else nothing."""
+    callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    remaining = [c.time_remaining("train") for c in callbacks if isinstance(c, Timer)]
+    over = any(seconds is not None and seconds <= 0 for seconds in remaining)
+    if trainer.max_epochs not in (None, -1):
+        done = (trainer.fit_loop.total_batch_idx + 1) / max(1, trainer.num_training_batches)
+        planned, unit = float(trainer.max_epochs or 0), "epochs"
+    else:
+        done, planned, unit = float(trainer.global_step), float(trainer.max_steps), "steps"
+    if not over or done >= planned or 0 <= trainer.max_steps <= trainer.global_step:
+        return {}
+    return {"stopped": f"stopped by max_time after {done:.3g} of {planned:.0f} {unit}"}
+
+
 def _function(trainer: L.Trainer) -> str:
     """``fit``, ``validate`` or ``test``."""
     assert trainer.state.fn is not None
     return trainer.state.fn.value
-
-
-def read_ceiling(path: Path) -> dict[str, float]:
-    """Reads ``{"<concept>": AUROC}``.
-
-    Raises:
-        ValueError: If the file is not such a mapping, or a value is outside [0, 1].
-    """
-    try:
-        read = json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError) as error:
-        raise ValueError(f"RunSummary: cannot read ceiling {path}: {error}; give a JSON file") from error
-    if not isinstance(read, dict):
-        raise ValueError(
-            f"RunSummary: ceiling {path} holds a {type(read).__name__}; it wants {{concept: AUROC}}"
-        )
-    for concept, value in read.items():
-        if not isinstance(value, int | float) or not 0 <= value <= 1:
-            raise ValueError(
-                f"RunSummary: ceiling {path} has {concept!r}: {value!r}; it wants an AUROC in [0, 1]"
-            )
-    return {concept: float(value) for concept, value in read.items()}
-
-
-def merged(path: Path, summary: Mapping[str, Any], stages: tuple[str, ...]) -> dict[str, Any]:
-    """The summary beside what other stages left in the file; what the same stages left is dropped."""
-    try:
-        old = json.loads(path.read_text()) if path.exists() else {}
-    except json.JSONDecodeError as error:
-        aside = path.with_name(f"{path.name}.unreadable")
-        path.replace(aside)
-        rank_zero_warn(f"{path} was no JSON ({error}); it is kept as {aside.name} and a new one begins")
-        old = {}
-
-    def others(entries: Mapping[str, Any]) -> dict[str, Any]:
-        return {key: v for key, v in entries.items() if key.split("/")[0] not in stages and key != "details"}
-
-    figures = others(old) | {key: v for key, v in summary.items() if key != "details"}
-    details = others(old.get("details", {})) | summary["details"]
-    document: dict[str, Any] = _finite(dict(sorted(figures.items())) | {"details": details})
-    return document
-
-
-def _finite(value: Any) -> Any:
-    """The same document with null for NaN and infinity, which JSON does not have."""
-    if isinstance(value, Mapping):
-        return {key: _finite(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Writes a file so that a reader, or a crash, never sees half of it."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text)
-    partial.replace(path)
 
 
 def versions() -> dict[str, str]:

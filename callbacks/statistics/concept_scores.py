@@ -28,6 +28,8 @@ class ConceptTable:
         bootstrap: What drew them.
         right: Where each sample has exactly one of the labels: whether its highest score is that one's,
             ``(n,)`` of 1, 0 and NaN (not labelled, or not in the stratum). None for other data.
+        same: A number for each concept, equal for concepts whose labels are the same in every sample,
+            ``(concept,)``; None where all count by themselves.
     """
 
     names: tuple[str, ...]
@@ -38,6 +40,7 @@ class ConceptTable:
     resampled: Mapping[Measure, Array] | None = None
     bootstrap: PatientBootstrap | None = None
     right: Array | None = None
+    same: np.ndarray | None = None
 
     @property
     def left_out(self) -> dict[str, str]:
@@ -48,19 +51,41 @@ class ConceptTable:
             if np.isnan(self.value["auroc"][i])
         }
 
-    def macro(self, measure: Measure, concepts: Sequence[str] | None = None) -> float:
-        """Mean over the concepts that are judged (of ``concepts``, or all); NaN if none is."""
-        return float(_mean(self.value[measure], self._columns(concepts)))
+    @property
+    def judged(self) -> tuple[str, ...]:
+        """The concepts that have figures, and that means are taken over."""
+        return tuple(self.names[i] for i in self._columns(None))
 
-    def macro_resampled(self, measure: Measure, concepts: Sequence[str] | None = None) -> Array:
-        """The same in each resample, ``(resamples,)``.
+    def macro(self, measure: Measure, concepts: Sequence[str] | None = None, once: bool = False) -> float:
+        """Return the mean over the concepts that are judged (of ``concepts``, or all); NaN if none is.
+
+        Args:
+            measure: Of what.
+            concepts: Names; None for all.
+            once: Whether concepts whose labels are the same count as one.
+        """
+        return float(self._macro(self.value[measure], concepts, once))
+
+    def macro_resampled(
+        self, measure: Measure, concepts: Sequence[str] | None = None, once: bool = False
+    ) -> Array:
+        """Return the same in each resample, ``(resamples,)``.
 
         Raises:
             ValueError: If the table was made without a bootstrap.
         """
         if self.resampled is None:
             raise ValueError("this table was made without a bootstrap: score it with one to get resamples")
-        return _mean(self.resampled[measure], self._columns(concepts))
+        return np.asarray(self._macro(self.resampled[measure], concepts, once))
+
+    def _macro(self, values: Array, concepts: Sequence[str] | None, once: bool) -> Any:
+        columns = self._columns(concepts)
+        if not once or self.same is None:
+            return _mean(values, columns)
+        groups = [columns[self.same[columns] == number] for number in np.unique(self.same[columns])]
+        means = [_mean(values, group) for group in groups]
+        stacked = np.stack(means, -1) if means else np.empty((*values.shape[:-1], 0))
+        return _mean(stacked, np.arange(stacked.shape[-1]))
 
     def metrics(self, prefix: str = "") -> dict[str, float]:
         """``{prefix}{auroc,ap}_macro`` and ``{prefix}{auroc,ap}/<concept>``, without those left out.
@@ -74,19 +99,30 @@ class ConceptTable:
                 figures[f"{prefix}{measure}/{name}"] = float(value)
         return {name: value for name, value in figures.items() if not np.isnan(value)}
 
-    def intervals(self, prefix: str = "") -> dict[str, list[float]]:
-        """Bootstrap intervals under the names of `metrics`; empty without a bootstrap."""
+    def draws(self, prefix: str = "") -> dict[str, Array]:
+        """Return the figures of each resample, ``(resamples,)``, under the names of `metrics`.
+
+        Empty without a bootstrap.
+        """
         if self.resampled is None or self.bootstrap is None:
             return {}
-        figures: dict[str, list[float]] = {}
+        figures: dict[str, Array] = {}
         if self.right is not None:
-            accuracy = self.bootstrap.macro_mean(self.right[None])
-            figures[f"{prefix}accuracy"] = self.bootstrap.interval(accuracy)
+            figures[f"{prefix}accuracy"] = self.bootstrap.macro_mean(self.right[None])
         for measure, samples in self.resampled.items():
-            figures[f"{prefix}{measure}_macro"] = self.bootstrap.interval(self.macro_resampled(measure))
+            figures[f"{prefix}{measure}_macro"] = self.macro_resampled(measure)
             for name, column in zip(self.names, samples.T, strict=True):
-                figures[f"{prefix}{measure}/{name}"] = self.bootstrap.interval(column)
-        return {name: interval for name, interval in figures.items() if not np.isnan(interval[0])}
+                figures[f"{prefix}{measure}/{name}"] = column
+        return {name: drawn for name, drawn in figures.items() if not np.isnan(drawn).all()}
+
+    def distinct(self, concepts: Sequence[str] | None = None) -> list[list[str]]:
+        """List the judged concepts (of ``concepts``, or all), together where their labels are the same."""
+        columns = self._columns(concepts)
+        same = np.arange(len(self.names)) if self.same is None else self.same
+        groups: dict[int, list[str]] = {}
+        for column in columns:
+            groups.setdefault(int(same[column]), []).append(self.names[column])
+        return list(groups.values())
 
     def counts(self) -> dict[str, Any]:
         """Labelled samples, positives and negatives by concept, and concepts left out: ready for JSON."""
@@ -138,7 +174,24 @@ def score_concepts(
     value = {measure: rows[0] for measure, rows in once.items()}
     labelled = int((~np.isnan(labels)).any(1).sum())
     right = right_class(scores, labels)
-    return ConceptTable(tuple(names), labelled, positives, negatives, value, resampled, bootstrap, right)
+    return ConceptTable(
+        tuple(names), labelled, positives, negatives, value, resampled, bootstrap, right, same_labels(labels)
+    )
+
+
+def same_labels(labels: Array) -> np.ndarray:
+    """Number the concepts so that those whose labels are the same in every sample have one number.
+
+    Where one concept of the data set is the only form of another that occurs, both columns are one question.
+
+    Args:
+        labels: ``(n, concept)`` of 1, 0 and NaN.
+
+    Returns:
+        ``(concept,)`` int.
+    """
+    _, number = np.unique(np.nan_to_num(labels, nan=-1).T, axis=0, return_inverse=True)
+    return np.asarray(number).reshape(-1)
 
 
 def right_class(scores: Array, labels: Array) -> Array | None:
@@ -175,21 +228,27 @@ def _measure(rankings: Mapping[int, Ranking], weights: Array, concepts: int) -> 
 
 
 def stratum_rows(stratum: str, labels: Array, view: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Which samples belong to a stratum, ``(n,)`` bool.
+    """Find the samples of a stratum, ``(n,)`` bool.
 
     Args:
-        stratum: ``"PA"`` or ``"AP"`` (samples of that view), or a concept (samples in which it is present).
+        stratum: ``"PA"`` or ``"AP"`` (samples of that view), a concept (samples in which it is present), or
+            several with ``+`` between them (samples of which all holds): ``"pneumonia+PA"``.
         labels: ``(n, concept)``.
         view: ``(n,)``: 0 PA, 1 AP, -1 unknown.
         names: Concepts, in column order.
 
     Raises:
-        ValueError: If ``stratum`` is neither.
+        ValueError: If a name is neither.
     """
-    if stratum in VIEWS:
-        return np.asarray(view == VIEWS.index(stratum))
-    if stratum in names:
-        return np.asarray(labels[:, list(names).index(stratum)] == 1)
-    raise ValueError(
-        f"stratum {stratum!r} is neither a view ({', '.join(VIEWS)}) nor one of the concepts {names}"
-    )
+    inside = np.ones(len(labels), bool)
+    for name in stratum.split("+"):
+        if name in VIEWS:
+            inside &= view == VIEWS.index(name)
+        elif name in names:
+            inside &= labels[:, list(names).index(name)] == 1
+        else:
+            raise ValueError(
+                f"stratum {stratum!r}: {name!r} is neither a view ({', '.join(VIEWS)}) nor one of the "
+                f"concepts {names}"
+            )
+    return inside

@@ -149,10 +149,20 @@ class PatientBootstrap:
         return np.concatenate([values[order][(r >= r[-1] / 2).argmax(0)] for r in running])
 
     def interval(self, samples: Array) -> list[float]:
-        """``[low, high]`` percentiles of a statistic's resamples; NaN resamples are left out."""
-        tail = 50 * (1 - self.level)
-        finite = samples[np.isfinite(samples)]
-        if not len(finite):
-            return [float("nan"), float("nan")]
-        low, high = np.percentile(finite, [tail, 100 - tail])
-        return [float(low), float(high)]
+        """Return the percentile interval of a statistic's resamples, see `percentile_interval`."""
+        return percentile_interval(samples, self.level)
+
+
+def percentile_interval(samples: Array, level: float = 0.95) -> list[float]:
+    """Return ``[low, high]``, between which a share of a statistic's resamples lies.
+
+    Args:
+        samples: ``(resamples,)``; those that are NaN are left out. Without any other, both ends are NaN.
+        level: The share, in (0, 1).
+    """
+    tail = 50 * (1 - level)
+    finite = samples[np.isfinite(samples)]
+    if not len(finite):
+        return [float("nan"), float("nan")]
+    low, high = np.percentile(finite, [tail, 100 - tail])
+    return [float(low), float(high)]

@@ -128,23 +128,6 @@ class OutOfFold:
     gradient: float
 
 
-def few_patients(group: np.ndarray, fraction: float, seed: int) -> np.ndarray:
-    """Which samples belong to a share of the patients, ``(n,)`` bool; at least two patients, if there are.
-
-    Patients are taken in the order of a hash of seed and patient, so that a smaller share is part of a larger
-    one, and adding samples of other patients only moves the edge.
-
-    Args:
-        group: Patient of each sample, ``(n,)``.
-        fraction: The share, in (0, 1].
-        seed: Other seeds, other patients.
-    """
-    patients, patient = np.unique(group, return_inverse=True)
-    digests = [hashlib.sha256(f"{seed}:{int(number)}".encode()).digest() for number in patients]
-    rank = np.argsort(np.argsort(digests, kind="stable"))
-    return np.asarray(rank[patient] < max(2, round(fraction * len(patients))))
-
-
 def out_of_fold(
     features: Tensor,
     labels: Tensor,

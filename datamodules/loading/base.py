@@ -6,17 +6,18 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from datamodules.batch import Batch
+from datamodules.batch import Batch, subset_of_patients
 from datamodules.loading.augmentation import Augmentation
 from datamodules.loading.dataset import BatchDataset, SampleSource
 from datamodules.loading.epoch_loader import EpochLoader
 from datamodules.loading.samplers import EpochSampler, OrderedSampler
-from datamodules.loading.subset_source import SubsetSource, labelled
+from datamodules.loading.subset_source import SubsetSource
 from datamodules.texts.claim_reader import ClaimReader
 from datamodules.texts.text_view import TextView
 from datamodules.texts.tokenizer import PADDING_MULTIPLE
@@ -172,7 +173,8 @@ class BatchDataModule(LightningDataModule):
                 f"{len(source)}."
             )
         if self.label_fraction < 1:
-            source = SubsetSource(source, labelled(source.groups(), self.label_fraction, self.seed))
+            chosen = subset_of_patients(source.groups(), self.label_fraction, self.seed)
+            source = SubsetSource(source, np.flatnonzero(chosen))
         sampler = EpochSampler(len(source), self.batch_size, self.seed, epoch_size, rank, world, self.echo)
         return EpochLoader(
             self._dataset(source, self.augmentation, self.text_views, self.image_views, self.unpaired),

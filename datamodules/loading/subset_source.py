@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -34,22 +33,3 @@ class SubsetSource:
     def samples(self, indices: Sequence[int]) -> list[Sample]:
         """Return the samples of some indices, in that order."""
         return self.source.samples([int(self.chosen[index]) for index in indices])
-
-
-def labelled(groups: npt.NDArray[np.int64], fraction: float, seed: int) -> npt.NDArray[np.int64]:
-    """Choose the samples of a share of the patients, at least of one.
-
-    Patients are taken in the order of a hash of seed and patient, so a smaller share is part of a larger one.
-
-    Args:
-        groups: Patient of each sample.
-        fraction: The share, in (0, 1].
-        seed: Other seeds, other patients.
-
-    Returns:
-        Numbers of the samples, ascending.
-    """
-    patients, patient = np.unique(groups, return_inverse=True)
-    digests = [hashlib.sha256(f"{seed}:{int(number)}".encode()).digest() for number in patients]
-    rank = np.argsort(np.argsort(digests, kind="stable"))
-    return np.flatnonzero(rank[patient] < max(1, round(fraction * len(patients))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,11 +13,27 @@ from torch.nn import functional as F
 from datamodules.batch import BOX_CONCEPTS, BOXES, IMAGE
 from lightning_modules.downstream.boxes import boxes_of, corners
 from lightning_modules.downstream.localisation_task import LocalisationTask
+from lightning_modules.evaluation_output import EvaluationOutput
 from lightning_modules.vit_encoder import ViTEncoder
 
 _Batch = Mapping[str, Any]
 
 FOCAL = ("pleural_effusion", "pneumothorax", "consolidation", "mass", "nodule", "cardiomegaly")
+
+
+@dataclass(kw_only=True)
+class DetectionOutput(EvaluationOutput):
+    """What an evaluation step of `Detection` returns.
+
+    Attributes:
+        boxes: ``(batch, token, 4)``: left, top, right, bottom, as shares of the image's sides.
+        box_scores: ``(batch, token)`` in [0, 1].
+        box_classes: ``(batch, token)`` int64, the place in `Detection.concepts`.
+    """
+
+    boxes: Tensor
+    box_scores: Tensor
+    box_classes: Tensor
 
 
 class Detection(LocalisationTask):
@@ -27,9 +44,7 @@ class Detection(LocalisationTask):
     True boxes are those of a table's regions, one each; of simulated findings they are those of the connected
     parts of the masks, without specks. Only the tokens, their places and two small heads are new.
 
-    Logs ``train/loss`` and ``val/loss``. Evaluation steps return ``boxes`` ``(batch, token, 4)`` (left, top,
-    right, bottom, as shares of the image's sides), ``box_scores`` and ``box_classes`` ``(batch, token)``, for
-    `callbacks.DetectionPrecision`.
+    Evaluation steps return a `DetectionOutput`, for `callbacks.DetectionPrecision`.
 
     Args:
         image_encoder: The tower, a ViT or DINOv2 without patch dropping and register tokens.
@@ -69,23 +84,19 @@ class Detection(LocalisationTask):
         for parameter in (own.cls_token, own.position_embeddings):
             parameter.requires_grad_(False)
 
-    def training_step(self, batch: _Batch, batch_idx: int) -> Tensor:
-        """Compute the loss of one batch."""
-        with self.draws():
-            loss: Tensor = self._detect(batch).loss
-        self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(batch[IMAGE]))
+    def loss(self, batch: _Batch) -> Tensor:
+        """See `ImageTask.loss`."""
+        loss: Tensor = self._detect(batch).loss
         return loss
 
-    def validation_step(self, batch: _Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
-        """Return features and boxes, and log the loss."""
-        found = self._detect(batch)
-        size = len(batch[IMAGE])
-        self.log("val/loss", found.loss, batch_size=size, sync_dist=True, add_dataloader_idx=False)
-        return self._outputs(found)
-
-    def test_step(self, batch: _Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
+    def outputs(self, batch: _Batch) -> DetectionOutput:
         """Return features (the mean patch) and boxes."""
         return self._outputs(self._detect(batch))
+
+    def outputs_and_loss(self, batch: _Batch) -> tuple[DetectionOutput, Tensor]:
+        """See `ImageTask.outputs_and_loss`."""
+        found = self._detect(batch)
+        return self._outputs(found), found.loss
 
     def targets(self, batch: _Batch) -> list[dict[str, Tensor]]:
         """Return the true boxes of each image: ``boxes (n, 4)`` (centre, size) and ``class_labels (n,)``.
@@ -118,12 +129,12 @@ class Detection(LocalisationTask):
         assert isinstance(encoder, ViTEncoder)
         return self.detector(encoder.normalised(batch), labels=self.targets(batch))
 
-    def _outputs(self, found: Any) -> dict[str, Any]:
+    def _outputs(self, found: Any) -> DetectionOutput:
         pooled = found.last_hidden_state[:, 1 : -self.tokens].mean(1).float()
         scores, classes = found.logits.float().softmax(-1)[..., :-1].max(-1)  # the last class is "nothing"
         boxes = corners(found.pred_boxes.float()).clamp(0, 1)
-        features = {"image": F.normalize(pooled, dim=1), "image_pooled": pooled}
-        return features | {"boxes": boxes, "box_scores": scores, "box_classes": classes}
+        image = F.normalize(pooled, dim=1)
+        return DetectionOutput(image, pooled, boxes=boxes, box_scores=scores, box_classes=classes)
 
 
 def _yolos(encoder: ViTEncoder, classes: int, tokens: int) -> Any:

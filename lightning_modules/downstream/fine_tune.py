@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from datamodules.batch import IMAGE, LABELS
-from lightning_modules.downstream.image_task import ImageTask, features
+from datamodules.batch import LABELS, data_facts
+from lightning_modules.downstream.image_task import ImageTask
+from lightning_modules.evaluation_output import EvaluationOutput
 
 _Batch = Mapping[str, Any]
 
@@ -21,8 +23,7 @@ class FineTune(ImageTask):
     (``label_fraction``); the best epoch is chosen on the validation split, never on the test split
     (``configs/tasks/fine_tune.yaml``).
 
-    Logs ``train/loss`` and ``val/loss``. Evaluation steps return ``scores`` ``(batch, concept)``, for
-    `callbacks.Classification`.
+    Evaluation steps return ``scores`` ``(batch, concept)``, for `callbacks.Classification`.
 
     Args:
         **kwargs: See `ImageTask`.
@@ -39,7 +40,7 @@ class FineTune(ImageTask):
             ValueError: If the data names no concepts.
         """
         super().setup(stage)
-        concepts = len(getattr(self.trainer.datamodule, "concept_names", ()))  # type: ignore[attr-defined]
+        concepts = len(data_facts(self.trainer).concept_names)
         if not concepts:
             raise ValueError("FineTune: the data has no concept_names: give it labels to be trained on")
         if self.head is None:
@@ -47,25 +48,20 @@ class FineTune(ImageTask):
             nn.init.trunc_normal_(self.head.weight, std=0.02)
             nn.init.zeros_(self.head.bias)
 
-    def training_step(self, batch: _Batch, batch_idx: int) -> Tensor:
-        """Compute the loss of one batch."""
-        with self.draws():
-            loss = masked_cross_entropy(self._logits(self.image_encoder(batch).pooled), batch[LABELS])
-        self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(batch[IMAGE]))
-        return loss
+    def loss(self, batch: _Batch) -> Tensor:
+        """See `ImageTask.loss`."""
+        return masked_cross_entropy(self._logits(self.image_encoder(batch).pooled), batch[LABELS])
 
-    def validation_step(self, batch: _Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
-        """Return features and scores, and log the loss."""
-        outputs = self.test_step(batch, batch_idx)
-        loss = masked_cross_entropy(outputs["scores"], batch[LABELS])
-        size = len(batch[IMAGE])
-        self.log("val/loss", loss, batch_size=size, sync_dist=True, add_dataloader_idx=False)
-        return outputs
-
-    def test_step(self, batch: _Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
+    def outputs(self, batch: _Batch) -> EvaluationOutput:
         """Return features and scores."""
         images = self.image_encoder(batch)
-        return features(images) | {"scores": self._logits(images.pooled).float()}
+        return replace(EvaluationOutput.of(images), scores=self._logits(images.pooled).float())
+
+    def outputs_and_loss(self, batch: _Batch) -> tuple[EvaluationOutput, Tensor]:
+        """See `ImageTask.outputs_and_loss`."""
+        outputs = self.outputs(batch)
+        assert outputs.scores is not None
+        return outputs, masked_cross_entropy(outputs.scores, batch[LABELS])
 
     def _logits(self, pooled: Tensor) -> Tensor:
         assert self.head is not None, "setup adds it"

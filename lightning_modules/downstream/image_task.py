@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from abc import abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any
@@ -11,20 +12,26 @@ import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import AdamW
 
+from datamodules.batch import IMAGE
 from lightning_modules.checkpoints import require_same_architecture
 from lightning_modules.contexts import seeded
-from lightning_modules.encoders import EncoderOutput, ImageEncoder
+from lightning_modules.encoders import ImageEncoder
+from lightning_modules.evaluation_output import EvaluationOutput
 from lightning_modules.optimization import layer_wise_groups, total_steps, warmup_cosine
+
+_Batch = Mapping[str, Any]
 
 
 class ImageTask(LightningModule):
     """A downstream model, trained by AdamW with layer-wise learning rates, warm-up and cosine decay.
 
-    A subclass adds its parts (in the constructor, or in `setup` where they depend on the data) and the steps;
-    evaluation steps return `features` with what its callback reads.
+    A subclass adds its parts (in the constructor, or in `setup` where they depend on the data), `loss`,
+    `outputs` with what its callback reads, and `outputs_and_loss`.
+
+    Logs ``train/loss``, and as ``val/loss`` that of the first evaluation loader.
 
     Args:
         image_encoder: The tower.
@@ -70,7 +77,7 @@ class ImageTask(LightningModule):
         if stage == "fit" and self.weights is not None:
             for name, tower in self.towers().items():
                 load_tower_weights(tower, self.weights, name)
-        for part in self.towers().values() if self.frozen else self.idle_parts():
+        for part in self.towers().values() if self.frozen else self.unused_modules():
             part.requires_grad_(False)
         self.train(self.training)
 
@@ -78,8 +85,8 @@ class ImageTask(LightningModule):
         """The parts that pre-training has trained, by their names there."""
         return {"image_encoder": self.image_encoder}
 
-    def idle_parts(self) -> list[nn.Module]:
-        """Parts of the tower that the task does not use: DDP refuses parameters without a gradient."""
+    def unused_modules(self) -> list[nn.Module]:
+        """Return what the task does not use of the tower: DDP refuses parameters without a gradient."""
         return [self.image_encoder.projection]
 
     def train(self, mode: bool = True) -> ImageTask:
@@ -88,6 +95,41 @@ class ImageTask(LightningModule):
         for tower in self.towers().values() if self.frozen else ():
             tower.eval()
         return self
+
+    @abstractmethod
+    def loss(self, batch: _Batch) -> Tensor:
+        """Return the loss of a training batch, a scalar."""
+
+    @abstractmethod
+    def outputs(self, batch: _Batch) -> EvaluationOutput:
+        """Return what the task's callback reads of an evaluation batch."""
+
+    @abstractmethod
+    def outputs_and_loss(self, batch: _Batch) -> tuple[EvaluationOutput, Tensor]:
+        """Return the outputs and the loss of a validation batch, of one pass."""
+
+    def training_step(self, batch: _Batch, batch_idx: int) -> Tensor:
+        """Compute and log the loss of one batch."""
+        with self.draws():
+            loss = self.loss(batch)
+        self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(batch[IMAGE]))
+        return loss
+
+    def validation_step(  # type: ignore[override]  # Lightning names dicts alone, but passes on anything
+        self, batch: _Batch, batch_idx: int, dataloader_idx: int = 0
+    ) -> EvaluationOutput:
+        """Return the outputs, and log the loss of the first loader."""
+        outputs, loss = self.outputs_and_loss(batch)
+        if dataloader_idx == 0:
+            size = len(batch[IMAGE])
+            self.log("val/loss", loss, batch_size=size, sync_dist=True, add_dataloader_idx=False)
+        return outputs
+
+    def test_step(  # type: ignore[override]
+        self, batch: _Batch, batch_idx: int, dataloader_idx: int = 0
+    ) -> EvaluationOutput:
+        """Return the outputs."""
+        return self.outputs(batch)
 
     def draws(self) -> AbstractContextManager[None]:
         """The random numbers of this step: the same after a resume."""
@@ -108,11 +150,6 @@ class ImageTask(LightningModule):
         """
         if "state_dict" in checkpoint:
             require_same_architecture(self.state_dict(), checkpoint["state_dict"])
-
-
-def features(images: EncoderOutput) -> dict[str, Any]:
-    """What every evaluation step returns of the tower, see `callbacks.FeatureCollector`."""
-    return {"image": images.projected, "image_pooled": images.pooled.float()}
 
 
 def load_tower_weights(tower: nn.Module, checkpoint: str, name: str) -> None:

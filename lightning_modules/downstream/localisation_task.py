@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from datamodules.batch import MASK_CONCEPTS, MASKS
+from datamodules.batch import MASK_CONCEPTS, MASKS, data_facts
 from lightning_modules.downstream.image_task import ImageTask
 from lightning_modules.vit_encoder import ViTEncoder
 
@@ -39,16 +39,16 @@ class LocalisationTask(ImageTask):
             ValueError: If the data does not know a concept.
         """
         super().setup(stage)
-        known = tuple(getattr(self.trainer.datamodule, "concept_names", ()))  # type: ignore[attr-defined]
+        known = data_facts(self.trainer).concept_names
         if unknown := [name for name in self.concepts if name not in known]:
             raise ValueError(
                 f"{type(self).__name__}: concepts {unknown} are not among those of the data: {known}"
             )
         self._columns = [known.index(name) for name in self.concepts]
 
-    def idle_parts(self) -> list[nn.Module]:
-        """See `ImageTask.idle_parts`: pooling is not used either."""
-        return [*super().idle_parts(), *(p for n, p in self.image_encoder.named_children() if n == "mix")]
+    def unused_modules(self) -> list[nn.Module]:
+        """See `ImageTask.unused_modules`: pooling is not used either."""
+        return [*super().unused_modules(), *(p for n, p in self.image_encoder.named_children() if n == "mix")]
 
     def found(
         self, batch: Mapping[str, Any], where: str = MASKS, concepts: str = MASK_CONCEPTS

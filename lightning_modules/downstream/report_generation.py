@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 
-from datamodules.batch import ATTENTION_MASK, IMAGE, INPUT_IDS
+from datamodules.batch import ATTENTION_MASK, INPUT_IDS, data_facts
 from lightning_modules.checkpoints import restore_tokenizer, tokenizer_to_text
-from lightning_modules.downstream.image_task import ImageTask, features
+from lightning_modules.downstream.image_task import ImageTask
+from lightning_modules.evaluation_output import EvaluationOutput
 from lightning_modules.vit_encoder import ViTEncoder
 
 _Batch = Mapping[str, Any]
 _IGNORED = -100  # what transformers' losses leave out
+
+
+@dataclass(kw_only=True)
+class ReportOutput(EvaluationOutput):
+    """What a test step of `ReportGeneration` returns: texts as the tokenizer decodes them (lower case).
+
+    Attributes:
+        generated: The reports that the model wrote.
+        reference: The true ones.
+    """
+
+    generated: list[str]
+    reference: list[str]
 
 
 class ReportGeneration(ImageTask):
@@ -22,8 +37,7 @@ class ReportGeneration(ImageTask):
     Trained to say the next word of the report, given the image and the words before. Reports are generated at
     test alone, greedily; the epoch is chosen by the validation loss.
 
-    Logs ``train/loss`` and ``val/loss``. Test steps return ``generated`` and ``reference``, texts as the
-    tokenizer decodes them (lower case), for `callbacks.ReportScores`.
+    Test steps return a `ReportOutput`, for `callbacks.ReportScores`.
 
     Args:
         image_encoder: The tower, a vision transformer.
@@ -76,7 +90,7 @@ class ReportGeneration(ImageTask):
             ValueError: If the data has no reports, or its tokenizer more words than the decoder.
         """
         super().setup(stage)
-        self.tokenizer = getattr(self.trainer.datamodule, "tokenizer", None)  # type: ignore[attr-defined]
+        self.tokenizer = data_facts(self.trainer).tokenizer
         if self.tokenizer is None:
             raise ValueError("ReportGeneration: the data has no reports, hence no tokenizer: train on pairs")
         if len(self.tokenizer) > self.vocab_size:
@@ -93,30 +107,26 @@ class ReportGeneration(ImageTask):
             config.decoder_start_token_id, config.pad_token_id = tokens.cls_token_id, tokens.pad_token_id
             config.eos_token_id, config.bos_token_id = tokens.sep_token_id, tokens.cls_token_id
 
-    def idle_parts(self) -> list[nn.Module]:
-        """See `ImageTask.idle_parts`: pooling is not used either."""
-        return [*super().idle_parts(), *(p for n, p in self.image_encoder.named_children() if n == "mix")]
+    def unused_modules(self) -> list[nn.Module]:
+        """See `ImageTask.unused_modules`: pooling is not used either."""
+        return [*super().unused_modules(), *(p for n, p in self.image_encoder.named_children() if n == "mix")]
 
-    def training_step(self, batch: _Batch, batch_idx: int) -> Tensor:
-        """Compute the loss of one batch."""
-        with self.draws():
-            loss = self._loss(batch, self.image_encoder(batch).local)
-        self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(batch[IMAGE]))
-        return loss
+    def loss(self, batch: _Batch) -> Tensor:
+        """See `ImageTask.loss`."""
+        return self._loss(batch, self.image_encoder(batch).local)
 
-    def validation_step(self, batch: _Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
-        """Return features, and log the loss."""
-        images = self.image_encoder(batch)
-        size = len(batch[IMAGE])
-        loss = self._loss(batch, images.local)
-        self.log("val/loss", loss, batch_size=size, sync_dist=True, add_dataloader_idx=False)
-        return features(images)
-
-    def test_step(self, batch: _Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
+    def outputs(self, batch: _Batch) -> ReportOutput:
         """Return features, generated reports, and the true ones as they come back from the tokenizer."""
         images = self.image_encoder(batch)
+        features = EvaluationOutput.of(images)
         reference = self.tokenizer.batch_decode(batch[INPUT_IDS], skip_special_tokens=True)
-        return features(images) | {"generated": self.generate(images.local), "reference": reference}
+        generated = self.generate(images.local)
+        return ReportOutput(features.image, features.pooled, generated=generated, reference=reference)
+
+    def outputs_and_loss(self, batch: _Batch) -> tuple[EvaluationOutput, Tensor]:
+        """Return features and the loss; reports are generated at test alone."""
+        images = self.image_encoder(batch)
+        return EvaluationOutput.of(images), self._loss(batch, images.local)
 
     def generate(self, patches: Tensor) -> list[str]:
         """Write reports, greedily.

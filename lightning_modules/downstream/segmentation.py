@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,11 +13,23 @@ from torch.nn import functional as F
 from datamodules.batch import IMAGE
 from lightning_modules.downstream.localisation_task import LocalisationTask
 from lightning_modules.downstream.unetr_decoder import UnetrDecoder
+from lightning_modules.evaluation_output import EvaluationOutput
 from lightning_modules.vit_encoder import ViTEncoder
 
 _Batch = Mapping[str, Any]
 
 FOCAL = ("pleural_effusion", "pneumothorax", "consolidation", "atelectasis", "mass", "cardiomegaly")
+
+
+@dataclass(kw_only=True)
+class SegmentationOutput(EvaluationOutput):
+    """What an evaluation step of `Segmentation` returns.
+
+    Attributes:
+        mask_logits: ``(batch, concept, height, width)`` float32.
+    """
+
+    mask_logits: Tensor
 
 
 class Segmentation(LocalisationTask):
@@ -25,8 +38,7 @@ class Segmentation(LocalisationTask):
     The loss is the mean of binary cross-entropy and of the Dice loss over the batch (Milletari et al. 2016,
     V-Net, arXiv 1606.04797), as in nnU-Net.
 
-    Logs ``train/loss`` and ``val/loss``. Evaluation steps return ``mask_logits``
-    ``(batch, concept, height, width)``, for `callbacks.SegmentationDice`.
+    Evaluation steps return a `SegmentationOutput`, for `callbacks.SegmentationDice`.
 
     Args:
         image_encoder: The tower, a vision transformer without patch dropping.
@@ -45,26 +57,20 @@ class Segmentation(LocalisationTask):
         super().__init__(image_encoder, concepts, **kwargs)
         self.decoder = UnetrDecoder(image_encoder.width, image_encoder.patch_size, len(concepts), channels)
 
-    def training_step(self, batch: _Batch, batch_idx: int) -> Tensor:
-        """Compute the loss of one batch."""
-        with self.draws():
-            loss = self._loss(self._forward(batch)[0], self.targets(batch))
-        self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(batch[IMAGE]))
-        return loss
+    def loss(self, batch: _Batch) -> Tensor:
+        """See `ImageTask.loss`."""
+        return self._loss(self._forward(batch)[0], self.targets(batch))
 
-    def validation_step(self, batch: _Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
-        """Return features and logits, and log the loss."""
-        outputs = self.test_step(batch, batch_idx)
-        loss = self._loss(outputs["mask_logits"], self.targets(batch))
-        size = len(batch[IMAGE])
-        self.log("val/loss", loss, batch_size=size, sync_dist=True, add_dataloader_idx=False)
-        return outputs
-
-    def test_step(self, batch: _Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
+    def outputs(self, batch: _Batch) -> SegmentationOutput:
         """Return features (the mean patch) and logits."""
         logits, last = self._forward(batch)
         pooled = last.mean((2, 3)).float()
-        return {"image": F.normalize(pooled, dim=1), "image_pooled": pooled, "mask_logits": logits.float()}
+        return SegmentationOutput(F.normalize(pooled, dim=1), pooled, mask_logits=logits.float())
+
+    def outputs_and_loss(self, batch: _Batch) -> tuple[SegmentationOutput, Tensor]:
+        """See `ImageTask.outputs_and_loss`."""
+        outputs = self.outputs(batch)
+        return outputs, self._loss(outputs.mask_logits, self.targets(batch))
 
     def targets(self, batch: _Batch) -> Tensor:
         """Return the masks of the concepts, float32 ``(batch, concept, height, width)``, 0 where absent.

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from datamodules.batch import ANSWER, IMAGE
-from lightning_modules.downstream.image_task import ImageTask, features
+from datamodules.batch import ANSWER, data_facts
+from lightning_modules.downstream.image_task import ImageTask
 from lightning_modules.encoders import ImageEncoder, TextEncoder
+from lightning_modules.evaluation_output import EvaluationOutput
 
 _Batch = Mapping[str, Any]
 
@@ -21,8 +23,7 @@ class VisualQuestionAnswering(ImageTask):
     Both towers come from pre-training and are tuned (or frozen); the fusion is a transformer decoder of
     PyTorch without causal mask, from scratch. The loss is binary cross-entropy.
 
-    Logs ``train/loss`` and ``val/loss``. Evaluation steps return ``scores`` ``(batch,)``, the logit of "yes",
-    for `callbacks.QuestionAnswering`.
+    Evaluation steps return ``scores`` ``(batch,)``, the logit of "yes", for `callbacks.QuestionAnswering`.
 
     Args:
         image_encoder: Tower for images.
@@ -64,40 +65,35 @@ class VisualQuestionAnswering(ImageTask):
             ValueError: If it does not.
         """
         super().setup(stage)
-        datamodule = self.trainer.datamodule  # type: ignore[attr-defined]
-        if getattr(datamodule, "questions", None) is None:
+        facts = data_facts(self.trainer)
+        if facts.questions_sha256 is None:
             raise ValueError("the data asks no questions: set data.init_args.questions (QuestionWriter)")
-        self.text_encoder.check_tokenizer(datamodule.tokenizer)
+        self.text_encoder.check_tokenizer(facts.tokenizer)
 
     def towers(self) -> dict[str, nn.Module]:
         """See `ImageTask.towers`."""
         return {"image_encoder": self.image_encoder, "text_encoder": self.text_encoder}
 
-    def idle_parts(self) -> list[nn.Module]:
-        """See `ImageTask.idle_parts`: pooling is not used either."""
+    def unused_modules(self) -> list[nn.Module]:
+        """See `ImageTask.unused_modules`: pooling is not used either."""
         pooling = [part for name, part in self.image_encoder.named_children() if name == "mix"]
-        return [*super().idle_parts(), self.text_encoder.projection, *pooling]
+        return [*super().unused_modules(), self.text_encoder.projection, *pooling]
 
-    def training_step(self, batch: _Batch, batch_idx: int) -> Tensor:
-        """Compute the loss of one batch."""
-        with self.draws():
-            scores = self._answer(batch, self.image_encoder(batch).local)
-            loss = F.binary_cross_entropy_with_logits(scores.float(), batch[ANSWER])
-        self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(batch[IMAGE]))
-        return loss
+    def loss(self, batch: _Batch) -> Tensor:
+        """See `ImageTask.loss`."""
+        scores = self._answer(batch, self.image_encoder(batch).local)
+        return F.binary_cross_entropy_with_logits(scores.float(), batch[ANSWER])
 
-    def validation_step(self, batch: _Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
-        """Return features and scores, and log the loss."""
-        outputs = self.test_step(batch, batch_idx)
-        loss = F.binary_cross_entropy_with_logits(outputs["scores"], batch[ANSWER])
-        size = len(batch[IMAGE])
-        self.log("val/loss", loss, batch_size=size, sync_dist=True, add_dataloader_idx=False)
-        return outputs
-
-    def test_step(self, batch: _Batch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Any]:
+    def outputs(self, batch: _Batch) -> EvaluationOutput:
         """Return features and scores."""
         images = self.image_encoder(batch)
-        return features(images) | {"scores": self._answer(batch, images.local).float()}
+        return replace(EvaluationOutput.of(images), scores=self._answer(batch, images.local).float())
+
+    def outputs_and_loss(self, batch: _Batch) -> tuple[EvaluationOutput, Tensor]:
+        """See `ImageTask.outputs_and_loss`."""
+        outputs = self.outputs(batch)
+        assert outputs.scores is not None
+        return outputs, F.binary_cross_entropy_with_logits(outputs.scores, batch[ANSWER])
 
     def _answer(self, batch: _Batch, patches: Tensor) -> Tensor:
         question = self.text_encoder(batch)

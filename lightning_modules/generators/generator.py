@@ -14,7 +14,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import nn
 from torch.optim import AdamW
 
-from datamodules.batch import LABELS, REPORT
+from datamodules.batch import LABELS, REPORT, data_facts
 from lightning_modules.checkpoints import require_same_architecture, restore_tokenizer, tokenizer_to_text
 from lightning_modules.generators.report_encoder import ReportEncoder, word_tokenizer
 from lightning_modules.optimization import parameter_groups
@@ -97,11 +97,10 @@ class Generator(LightningModule):
         Args:
             stage: ``fit``, ``validate``, ``test`` or ``predict``.
         """
-        datamodule = self.trainer.datamodule  # type: ignore[attr-defined]
-        self.concept_names = tuple(getattr(datamodule, "concept_names", ())) or self.concept_names
-        tokenizer = getattr(datamodule, "tokenizer", None)
-        if tokenizer is not None:
-            self.report_encoder.take_tokenizer(tokenizer)
+        facts = data_facts(self.trainer)
+        self.concept_names = facts.concept_names or self.concept_names
+        if facts.tokenizer is not None:
+            self.report_encoder.take_tokenizer(facts.tokenizer)
 
     def on_fit_start(self) -> None:
         """Make a tokenizer of the concepts' names for data with labels alone.

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from datamodules.batch import IMAGE, INDEX
+from datamodules.batch import IMAGE, INDEX, data_facts
 from lightning_modules.contexts import seeded
 from lightning_modules.generators.generator import Generator
 from lightning_modules.generators.latent_cache import LatentCache
@@ -97,8 +97,7 @@ class LatentDiffusion(Generator):
             ValueError: If latents are to be cached of images that are augmented.
         """
         super().on_fit_start()
-        augmentation = getattr(self.trainer.datamodule, "augmentation", None)  # type: ignore[attr-defined]
-        if self.cache is not None and augmentation is not None:
+        if self.cache is not None and data_facts(self.trainer).augmented:
             raise ValueError(
                 "cache_latents is true, but the data augments its images, so every epoch would see the first "
                 "one's: set data.init_args.augmentation to null, or cache_latents to false"

@@ -17,30 +17,30 @@ from torch.nn.functional import normalize
 from torch.utils.data import DataLoader
 
 import callbacks
+from lightning_modules import EvaluationOutput
+from tests.known_data import KnownData
 
 CONCEPTS = ("cardiomegaly", "edema", "fracture", "hernia")
 SIZE = 16
 
 
-class TinyData(L.LightningDataModule):
+class TinyData(KnownData):
     """Noise with a bright patch for each finding; fracture is sometimes unknown, hernia hardly occurs."""
 
     concept_names = CONCEPTS
-    tokenizer = None
 
     def __init__(self, n: int = 121, batch: int = 32, text: bool = True) -> None:
         super().__init__()
         self.n, self.batch, self.text = n, batch, text
         prompts = {
             name: SimpleNamespace(
-                prompts_present=(f"{name} is seen", name), prompts_absent=(f"no {name}", f"without {name}")
+                prompts_present=(f"{name} is seen", name),
+                prompts_absent=(f"no {name}", f"without {name}"),
+                entity_type="abnormality",
             )
             for name in CONCEPTS
         }
         self.catalog = prompts
-
-    def split_sha256(self, stage: str) -> str:
-        return f"hash of {stage}"
 
     def samples(self, split: str) -> list[dict]:
         rng = np.random.default_rng(zlib.crc32(split.encode()))
@@ -123,12 +123,10 @@ class TinyModel(L.LightningModule):
         self.log("train/loss", loss)
         return loss
 
-    def validation_step(self, batch: dict, batch_idx: int, dataloader_idx: int = 0) -> dict:
+    def validation_step(self, batch: dict, batch_idx: int, dataloader_idx: int = 0) -> EvaluationOutput:
         out = self.image_encoder(batch)
-        found = {"image": out.projected, "image_pooled": out.pooled}
-        if "report" in batch:
-            found["text"] = self.encode_text(batch["report"])
-        return found | {key: batch[key] for key in ("labels", "index", "group", "view")}
+        text = self.encode_text(batch["report"]) if "report" in batch else None
+        return EvaluationOutput(out.projected, out.pooled, text)
 
     test_step = validation_step
 

@@ -123,7 +123,7 @@ def test_another_tokenizer_is_refused_in_training_and_gives_way_to_the_checkpoin
     with pytest.raises(ValueError, match="data's tokenizer is not the one this checkpoint was trained with"):
         trainer(max_steps=4).fit(model(), datamodule=other(), ckpt_path=checkpoint)
     with_own, with_other = (
-        [batch["text"] for batch in trainer().predict(model(), datamodule=its, ckpt_path=checkpoint)]
+        [batch.text for batch in trainer().predict(model(), datamodule=its, ckpt_path=checkpoint)]
         for its in (data(), other())
     )
     assert all(torch.equal(*pair) for pair in zip(with_own, with_other, strict=True))

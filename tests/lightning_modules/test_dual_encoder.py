@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lightning_modules import ConceptAwareInfoNCE, InfoNCE, Objective
+from lightning_modules import ConceptAwareInfoNCE, EvaluationOutput, InfoNCE, Objective
 from lightning_modules.contexts import seeded
 
 Make = Callable[..., Any]
@@ -237,18 +237,18 @@ def test_steps_return_what_the_callbacks_read(model: Make, batch: dict[str, Tens
     dual = model(image={"patch_drop": 0.5}).eval()
     for step in (dual.test_step, dual.predict_step):
         found = step(batch, 0)
-        assert set(found) == {"image", "image_pooled", "text", "labels", "index", "group", "view"}
-        assert found["image"].shape == (6, 16) and found["image_pooled"].shape == (6, 32)
-        assert found["text"].shape == (6, 16) and torch.equal(found["labels"], batch["labels"])
+        assert isinstance(found, EvaluationOutput)
+        assert found.image.shape == (6, 16) and found.pooled.shape == (6, 32)
+        assert found.text is not None and found.text.shape == (6, 16)
     image_only = {key: batch[key] for key in ("image", "index")}
     found = dual.validation_step(image_only, 0)
-    assert set(found) == {"image", "image_pooled", "index"}
-    torch.testing.assert_close(found["image"], dual.encode_image(batch["image"]))
+    assert found.text is None and found.scores is None
+    torch.testing.assert_close(found.image, dual.encode_image(batch["image"]))
 
 
 @pytest.mark.parametrize("image_only", [False, True])
 def test_every_stage_of_the_trainer_runs(image_only: bool, model: Make, data: Make, trainer: Make) -> None:
-    outputs: list[dict[str, Tensor]] = []
+    outputs: list[EvaluationOutput] = []
 
     class Keep(L.Callback):
         def on_validation_batch_end(self, trainer: L.Trainer, module: Any, output: Any, *_: Any) -> None:
@@ -261,9 +261,9 @@ def test_every_stage_of_the_trainer_runs(image_only: bool, model: Make, data: Ma
     fit.test(dual, data(image_only=image_only), verbose=False)
     outputs += fit.predict(dual, data(image_only=image_only))
     assert ("val/loss" in logged[0]) == (not image_only)
-    indices = torch.cat([output["index"] for output in outputs])
+    indices = torch.cat([output.index for output in outputs if output.index is not None])
     assert torch.equal(indices, torch.arange(12).repeat(3))
-    assert all(("text" in output) == (not image_only) for output in outputs)
+    assert all((output.text is None) == image_only for output in outputs)
 
 
 def test_texts_are_encoded_in_chunks_and_without_dropout(model: Make, tokenizer: Any) -> None:

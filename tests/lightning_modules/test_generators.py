@@ -28,6 +28,7 @@ from lightning_modules.generators.generator import concepts_prompt, section_of
 from lightning_modules.generators.latent_cache import LatentCache
 from main import main
 from scripts.experiments import resolved_config
+from tests.known_data import KnownData
 
 ROOT = Path(__file__).resolve().parents[2]
 SPEC = importlib.util.spec_from_file_location("tiny_generators", ROOT / "tests" / "tiny_generators.py")
@@ -321,8 +322,8 @@ def test_a_cached_latent_is_the_one_computed() -> None:
 
 
 def test_latents_of_augmented_images_are_not_cached(autoencoder: str, trainer: Callable[..., Any]) -> None:
-    class Augmented(L.LightningDataModule):
-        augmentation, train_dataloader = "yes", staticmethod(batches)
+    class Augmented(KnownData):
+        augmented, train_dataloader = True, staticmethod(batches)
 
     with pytest.raises(ValueError, match="augmentation to null, or cache_latents to false"):
         trainer(max_epochs=1).fit(build("diffusion", autoencoder, cache_latents=True), Augmented())
@@ -393,7 +394,7 @@ def test_labels_alone_do(trainer: Callable[..., Any], tmp_path: Path) -> None:
     model.report_encoder.register_forward_pre_hook(lambda module, inputs: seen.extend(inputs[0]))
     samples = [{"image": torch.rand(1, 16, 16), "labels": torch.tensor([1.0, float(i)])} for i in range(2)]
 
-    class Labelled(L.LightningDataModule):
+    class Labelled(KnownData):
         concept_names = ("mass", "pleural_effusion")
 
         def train_dataloader(self) -> DataLoader[Any]:

@@ -46,7 +46,7 @@ def test_precision_equals_a_slow_computation() -> None:
     assert result.metrics["i2t_p@1"] == pytest.approx(naive(made(), 1))
     assert result.metrics["i2t_p@5"] == pytest.approx(naive(made(), 5))
     assert result.details["left_out"].keys() == {"p@500"} and result.details["chance"] == 0.5
-    assert result.details["intervals"].keys() == result.metrics.keys()
+    assert result.draws.keys() == result.metrics.keys()
 
 
 def test_classes_that_are_told_apart_are_found_and_others_are_at_chance() -> None:

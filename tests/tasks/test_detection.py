@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 
 from callbacks import DetectionPrecision, Features, Occasion
-from callbacks.evaluations.detection_precision import DetectedBoxes
+from callbacks.base.result import with_intervals
+from callbacks.statistics.coco_matches import CocoMatches, DetectedBoxes
 from datamodules import Columns, LabelColumns, LabelledImages
 from lightning_modules import Detection, Segmentation, ViTEncoder
 from lightning_modules.downstream.boxes import boxes_of, corners
@@ -47,7 +48,7 @@ def made(n: int = 24, shift: float = 0.0, wrong: bool = False) -> Features:
 
 def test_precision_is_that_of_coco() -> None:
     callback = DetectionPrecision(resamples=20)
-    perfect = callback.evaluate(made(), TEST)
+    perfect = with_intervals(callback.evaluate(made(), TEST))
     assert perfect.metrics["map"] == perfect.metrics["map50/mass"] == pytest.approx(1)
     assert perfect.details["intervals"]["map"] == pytest.approx([1, 1])
     assert perfect.details["boxes"] == {"mass": 25, "edema": 23}
@@ -60,8 +61,6 @@ def test_precision_is_that_of_coco() -> None:
 
 
 def test_a_resample_equals_the_images_themselves() -> None:
-    from callbacks.evaluations.detection_precision import CocoMatches
-
     rows = made(shift=0.03).measured["detection"]
     draw = np.array([0, 0, 3, 5, 5, 5, 7])
     again = CocoMatches([rows[i] for i in draw], [0, 1]).precision(np.arange(7))

@@ -13,7 +13,7 @@ from lightning.pytorch import LightningDataModule
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from callbacks.drawing.curve_pictures import curves
-from datamodules.loading.subset_source import labelled
+from datamodules.batch import subset_of_patients
 from lightning_modules import FineTune, ViTEncoder
 from lightning_modules.downstream.fine_tune import masked_cross_entropy
 from lightning_modules.optimization import layer_wise_groups
@@ -72,10 +72,10 @@ def test_curves_are_scikit_learns() -> None:
 
 def test_a_label_fraction_takes_whole_patients_and_nests() -> None:
     groups = np.repeat(np.arange(200), 3)
-    one, ten = labelled(groups, 0.01, 0), labelled(groups, 0.1, 0)
-    assert (len(one), len(ten)) == (6, 60) and set(one) <= set(ten)
+    one, ten = subset_of_patients(groups, 0.01, 0), subset_of_patients(groups, 0.1, 0)
+    assert (one.sum(), ten.sum()) == (6, 60) and not (one & ~ten).any()
     assert set(np.bincount(groups[ten])) == {0, 3}
-    assert set(labelled(groups, 0.1, 1)) != set(ten) and len(labelled(groups, 1.0, 0)) == 600
+    assert (subset_of_patients(groups, 0.1, 1) != ten).any() and subset_of_patients(groups, 1.0, 0).all()
 
 
 @pytest.mark.parametrize("task", ["fine_tune", "segmentation", "detection"])
@@ -100,7 +100,7 @@ def test_fine_tuning_starts_from_the_tower_and_is_tested_without_it(
     assert (
         0 <= summary["val/fine_tune/auroc_macro"] <= 1 and "intervals" in summary["details"]["val/fine_tune"]
     )
-    assert summary["details"]["fit/run"]["samples_seen"] == 64, "one label, but two epochs of 32 pairs"
+    assert summary["details"]["fit/run"]["samples_seen"] == 64, "two labels, and two epochs of 32 pairs"
     assert (directory / "pictures" / "val_fine_tune_curves.png").exists()
     saved = torch.load(directory / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     tower = torch.load(pretrained / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]

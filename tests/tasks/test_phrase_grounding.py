@@ -60,7 +60,7 @@ def test_findings_are_averaged_and_concepts_with_few_are_named() -> None:
     assert result.metrics["pointing_gain"] == pytest.approx(10 / 21 - 0.25)
     assert result.metrics["pointing/edema"] == 0.5 and "pointing/mass" not in result.metrics
     assert result.details["left_out"] == {"mass": 1}
-    assert result.details["intervals"].keys() == {
+    assert result.draws.keys() == {
         "pointing",
         "pointing_chance",
         "pointing_gain",

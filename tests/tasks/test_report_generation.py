@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from callbacks import Features, Occasion, ReportScores
+from callbacks.base.result import with_intervals
 from callbacks.evaluations.report_scores import GeneratedReport, f1
 from datamodules.texts.claim_reader import ClaimReader
 from lightning_modules import ReportGeneration, ViTEncoder
@@ -31,7 +32,7 @@ def judge(written: list[str], catalog: ConceptCatalog) -> dict[str, float]:
     scores.claims = ClaimReader(catalog).read
     result = scores.evaluate(features, Occasion("test", catalog.names, True))
     shared = {"entity_f1", "entity_precision", "entity_recall", "entity_f1_shuffled", "rouge_l"}
-    intervals = result.details["intervals"]
+    intervals = with_intervals(result).details["intervals"]
     assert intervals.keys() == shared | ({"entity_f1_macro"} & result.metrics.keys())
     assert all(low <= result.metrics[name] <= high for name, (low, high) in intervals.items())
     return result.metrics

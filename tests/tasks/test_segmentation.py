@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from callbacks import Features, Occasion, SegmentationDice
+from callbacks.base.result import with_intervals
 from callbacks.evaluations.segmentation_dice import SegmentedImage
 from datamodules import Augmentation, SyntheticPairs
 from lightning_modules import Segmentation, ViTEncoder
@@ -108,7 +109,7 @@ def test_dice_counts_images_with_the_finding_and_alarms_the_others() -> None:
     assert result.metrics["dice/mass"] == result.metrics["dice_macro"] == 0.5
     assert result.details["left_out"] == {"edema": 1} and "dice/edema" not in result.metrics
     assert result.metrics["false_alarm_macro"] == 0
-    intervals = result.details["intervals"]
+    intervals = with_intervals(result).details["intervals"]
     assert intervals["dice_macro"] == [0.5, 0.5] and intervals["false_alarm_macro"] == [0, 0]
     loose = SegmentationDice(min_count=1, resamples=0).evaluate(features, Occasion("test", ("mass",), True))
     assert loose.metrics["dice_macro"] == 0.75 and loose.metrics["false_alarm/edema"] == 0.25

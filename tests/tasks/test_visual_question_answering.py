@@ -67,7 +67,7 @@ def test_the_prior_learns_from_other_patients_only() -> None:
     assert result.metrics["accuracy/presence"] == result.metrics["language_prior/presence"] == 0.75
     assert result.metrics["accuracy/side"] == 0 and result.metrics["language_prior/side"] == 1
     assert result.metrics["gain"] == pytest.approx(-1 / 3)
-    assert result.details["intervals"].keys() == result.metrics.keys()
+    assert result.draws.keys() == result.metrics.keys()
 
 
 def test_the_command_line_answers_questions(

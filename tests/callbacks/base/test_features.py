@@ -1,19 +1,24 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import lightning as L
 import pytest
 import torch
+from lightning.pytorch.callbacks import EarlyStopping, LambdaCallback
 
-from callbacks import FeatureCollector, Retrieval
-from callbacks.base.evaluation import Evaluation, Occasion, Result
+from callbacks import FeatureCollector, Retrieval, SegmentationDice
+from callbacks.base.evaluation import Evaluation
 from callbacks.base.features import Features
+from callbacks.base.result import Occasion, Result
+from lightning_modules import EvaluationOutput
 
 
 class Look(Evaluation):
     """Keeps the features it is given."""
 
-    def __init__(self, dataloader_idx: int = 0) -> None:
-        super().__init__(f"look{dataloader_idx}", dataloader_idx)
+    def __init__(self) -> None:
+        super().__init__("look")
         self.seen: list[tuple[Features, Occasion]] = []
 
     def evaluate(self, features: Features, occasion: Occasion) -> Result:
@@ -41,13 +46,13 @@ def test_features_are_those_of_the_steps_in_order_of_the_index(tiny, tmp_path) -
     with torch.no_grad():
         expected = model.eval().validation_step(batch, 0)
     assert found.index.tolist() == list(range(23))
-    torch.testing.assert_close(found.image, expected["image"])
-    torch.testing.assert_close(found.pooled, expected["image_pooled"])
-    torch.testing.assert_close(found.text, expected["text"])
+    torch.testing.assert_close(found.image, expected.image)
+    torch.testing.assert_close(found.pooled, expected.pooled)
+    torch.testing.assert_close(found.text, expected.text)
     assert torch.equal(found.group, batch["group"]) and torch.equal(found.view, batch["view"])
     assert torch.equal(found.labels.isnan(), batch["labels"].isnan())
     assert found.reports == batch["report"]
-    assert trainer.callback_metrics["test/look0/n"] == 23
+    assert trainer.callback_metrics["test/look/n"] == 23
 
 
 def test_image_only_data_has_no_text(tiny, tmp_path) -> None:
@@ -69,39 +74,45 @@ def test_extractors_add_feature_sets(tiny, tmp_path) -> None:
     torch.testing.assert_close(found.extra["mean"], expected)
 
 
-def test_each_of_several_loaders_has_its_own_pass(tiny, tmp_path) -> None:
-    data, look = tiny.Data(), [Look(0), Look(1)]
-    sizes = tiny.Data(n=12, batch=5), tiny.Data(n=7, batch=5)
-    data.test_dataloader = lambda: [part.test_dataloader() for part in sizes]
-    trainer = tiny.trainer(tmp_path, callbacks=[FeatureCollector(), *look], logger=False)
-    trainer.test(tiny.Model(), data)
-    assert [len(one.seen[0][0]) for one in look] == [12, 7]
-    assert trainer.callback_metrics["test/look1/n"] == 7
-
-
-def test_a_loader_that_is_not_there_is_named(tiny, tmp_path) -> None:
-    trainer = tiny.trainer(tmp_path, callbacks=[FeatureCollector(), Look(3)], logger=False)
-    with pytest.raises(LookupError, match="dataloader 3"):
-        trainer.test(tiny.Model(), tiny.Data(n=5))
-
-
 def test_the_sanity_check_is_skipped_and_each_epoch_starts_afresh(tiny, tmp_path) -> None:
     look = Look()
     trainer = tiny.trainer(
         tmp_path, callbacks=[FeatureCollector(), look], logger=False, num_sanity_val_steps=2
     )
     trainer.fit(tiny.Model(), tiny.Data(n=40))
-    assert [len(features) for features, _ in look.seen] == [40, 40]
-    assert [(occasion.stage, occasion.final) for _, occasion in look.seen] == [("val", False), ("val", True)]
+    assert [len(features) for features, _ in look.seen] == [40, 40, 40]
+    finals = [("val", False), ("val", False), ("val", True)]
+    assert [(occasion.stage, occasion.final) for _, occasion in look.seen] == finals
     assert look.seen[0][1].concepts == tiny.CONCEPTS
 
 
-@pytest.mark.parametrize("limit", [{"max_epochs": 3}, {"max_epochs": -1, "max_steps": 6}])
-def test_the_last_epoch_is_known_from_epochs_or_steps(tiny, tmp_path, limit) -> None:
-    look = Look()
-    trainer = tiny.trainer(tmp_path, callbacks=[FeatureCollector(), look], logger=False, **limit)
-    trainer.fit(tiny.Model(), tiny.Data(n=40))  # two steps an epoch
-    assert [occasion.final for _, occasion in look.seen] == [False, False, True]
+@pytest.mark.parametrize(
+    "limit",
+    [
+        {"max_epochs": 3},
+        {"max_epochs": -1, "max_steps": 6},
+        {"max_epochs": 5, "max_steps": 7},  # within an epoch, which is not validated
+        {"max_epochs": 5, "check_val_every_n_epoch": 2},
+        {"max_epochs": 9, "callbacks": [EarlyStopping("val/look/n", patience=2)]},
+        {"max_epochs": 9, "check_val_every_n_epoch": 2, "callbacks": ["stop in epoch 4"]},
+    ],
+    ids=str,
+)
+def test_the_last_validation_is_known_whatever_ends_the_fit(tiny, tmp_path, limit) -> None:
+    look, model = Look(), tiny.Model()
+    callbacks = [FeatureCollector(), look, *limit.pop("callbacks", [])]
+    if isinstance(callbacks[-1], str):
+
+        def stop(trainer: L.Trainer, module: L.LightningModule) -> None:
+            trainer.should_stop = trainer.current_epoch == 4
+
+        callbacks[-1] = LambdaCallback(on_train_epoch_start=stop)
+    trainer = tiny.trainer(tmp_path, callbacks=callbacks, logger=False, **limit)
+    trainer.fit(model, tiny.Data(n=40))  # two steps an epoch
+    validations = [occasion.final for _, occasion in look.seen]
+    assert validations[:-1] == [False] * (len(validations) - 1) and validations[-1] and len(validations) > 2
+    before, last = look.seen[-2][0], look.seen[-1][0]
+    assert torch.equal(before.image, last.image), "the last validation, not what training made of it since"
 
 
 def test_a_missing_collector_is_found_at_the_start(tiny, tmp_path) -> None:
@@ -111,12 +122,18 @@ def test_a_missing_collector_is_found_at_the_start(tiny, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("outputs", [None, {"image": torch.ones(2, 2)}])
-def test_a_step_that_returns_too_little_is_named(tiny, tmp_path, outputs) -> None:
+def test_a_step_that_returns_something_else_is_named(tiny, tmp_path, outputs) -> None:
     model = tiny.Model()
     model.test_step = lambda batch, batch_idx: outputs
     trainer = tiny.trainer(tmp_path, callbacks=[FeatureCollector(), Look()], logger=False)
-    with pytest.raises(ValueError, match=r"TinyModel returned .*'image_pooled'"):
+    with pytest.raises(TypeError, match=r"TinyModel returned (NoneType|dict); .*EvaluationOutput"):
         trainer.test(model, tiny.Data(n=5))
+
+
+def test_an_evaluation_that_reads_more_than_a_step_returns_is_named(tiny, tmp_path) -> None:
+    trainer = tiny.trainer(tmp_path, callbacks=[FeatureCollector(), SegmentationDice()], logger=False)
+    with pytest.raises(TypeError, match=r"TinyModel returned EvaluationOutput.*SegmentationOutput"):
+        trainer.test(tiny.Model(), tiny.Data(n=5))
 
 
 def test_samples_without_an_index_and_columns_that_come_and_go_are_refused(tiny, tmp_path) -> None:
@@ -128,17 +145,15 @@ def test_samples_without_an_index_and_columns_that_come_and_go_are_refused(tiny,
             model, tiny.Data(n=9, batch=4)
         )
 
-    def no_index(out: dict, batch: dict, batch_idx: int) -> dict:
-        del out["index"], batch["index"]
+    def no_index(out: EvaluationOutput, batch: dict, batch_idx: int) -> EvaluationOutput:
+        del batch["index"]
         return out
 
-    def text_at_first(out: dict, batch: dict, batch_idx: int) -> dict:
-        if batch_idx:
-            del out["text"]
-        return out
+    def text_at_first(out: EvaluationOutput, batch: dict, batch_idx: int) -> EvaluationOutput:
+        return replace(out, text=None) if batch_idx else out
 
-    def too_short(out: dict, batch: dict, batch_idx: int) -> dict:
-        return out | {"image": out["image"][1:]}
+    def too_short(out: EvaluationOutput, batch: dict, batch_idx: int) -> EvaluationOutput:
+        return replace(out, image=out.image[1:])
 
     for change, message in (
         (no_index, "'index'"),
@@ -153,9 +168,9 @@ def test_a_model_that_has_diverged_is_found_out(tiny, tmp_path) -> None:
     model = tiny.Model()
     step = model.validation_step
 
-    def diverged(batch: dict, batch_idx: int) -> dict:
+    def diverged(batch: dict, batch_idx: int) -> EvaluationOutput:
         out = step(batch, batch_idx)
-        out["text"][out["index"] == 5] = torch.nan
+        out.text[batch["index"] == 5] = torch.nan
         return out
 
     model.test_step = diverged

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from callbacks import Features, LinearProbe, Occasion
+from callbacks.base.result import with_intervals
 
 NAMES = ("left", "right", "rare")
 TEST = Occasion("test", NAMES, final=True)
@@ -30,7 +31,7 @@ def test_what_is_there_is_found_and_what_is_not_is_at_chance() -> None:
     assert good.metrics["auroc_macro"] > 0.98 and good.metrics["ap_macro"] > 0.97
     assert np.mean(bad) == pytest.approx(0.5, abs=0.03)
     assert good.details["absent_classes"].keys() == {"rare"}
-    assert "auroc/rare" not in good.metrics and good.details["intervals"].keys() == good.metrics.keys()
+    assert "auroc/rare" not in good.metrics and good.draws.keys() == good.metrics.keys()
     assert good.details["gradient"] < 1e-5
 
 
@@ -66,7 +67,7 @@ def test_floors_are_compared_on_the_same_patients() -> None:
     noise = torch.randn(240, 5, generator=torch.Generator().manual_seed(1))
     twin = {"same": features.pooled.clone(), "noise": noise, "pixels": torch.cat([noise, features.pooled], 1)}
     features.extra.update(twin)
-    result = probe(components={"pixels": 3}).evaluate(features, TEST)
+    result = with_intervals(probe(components={"pixels": 3}).evaluate(features, TEST))
     found, intervals = result.metrics, result.details["intervals"]
     assert found["same/auroc_macro"] == found["auroc_macro"] and found["minus_same"] == 0
     assert intervals["minus_same"] == [0, 0]  # paired: unpaired resamples would differ
@@ -79,15 +80,15 @@ def test_floors_are_compared_on_the_same_patients() -> None:
 
 def test_intervals_are_left_to_the_last_epoch() -> None:
     early = probe().evaluate(made(), Occasion("val", NAMES, final=False))
-    assert early.details["intervals"] == {}
+    assert early.draws == {}
     assert early.metrics == probe().evaluate(made(), TEST).metrics
-    assert probe(resamples=0).evaluate(made(), TEST).details["intervals"] == {}
+    assert probe(resamples=0).evaluate(made(), TEST).draws == {}
 
 
 def test_subsets_have_a_mean_of_their_own() -> None:
     result = probe(subsets={"one": ["right", "rare"]}).evaluate(made(), TEST)
     assert result.metrics["one/auroc_macro"] == result.metrics["auroc/right"]
-    assert result.details["intervals"]["PA/one/auroc_macro"] == result.details["intervals"]["PA/auroc/right"]
+    assert (result.draws["PA/one/auroc_macro"] == result.draws["PA/auroc/right"]).all()
     with pytest.raises(ValueError, match=r"subset 'one' of LinearProbe names \['wrong'\]"):
         probe(subsets={"one": ["wrong"]}).evaluate(made(), TEST)
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
 from callbacks import Features, Occasion, Retrieval
+from callbacks.base.result import with_intervals
 from callbacks.evaluations.retrieval import own_ranks
 
 TEST = Occasion("test", (), final=True)
@@ -60,7 +61,7 @@ def test_a_perfect_model_finds_all_and_a_collapsed_one_nothing() -> None:
 
 
 def test_chance_is_k_among_the_candidates() -> None:
-    result = Retrieval(candidates=400).evaluate(features(unit(600), unit(600, 1)), TEST)
+    result = with_intervals(Retrieval(candidates=400).evaluate(features(unit(600), unit(600, 1)), TEST))
     assert result.details["candidates"] == 400
     assert result.details["chance"] == {
         "hit@1": 1 / 400,
@@ -115,7 +116,7 @@ def test_data_without_reports_is_noted() -> None:
 
 def test_intervals_wait_for_the_last_epoch_and_odd_settings_are_refused() -> None:
     early = Retrieval().evaluate(features(unit(9), unit(9)), Occasion("val", (), final=False))
-    assert early.details["intervals"] == {}
+    assert early.draws == {}
     for wrong in ({"candidates": 0}, {"at": [0]}, {"at": []}):
         with pytest.raises(ValueError, match="at least 1"):
             Retrieval(**wrong)

@@ -9,6 +9,7 @@ from torch.nn.functional import normalize
 
 from callbacks import Features, Occasion, ZeroShot
 from callbacks.evaluations.zero_shot import catalogue_prompts, prompt_directions, prompts_sha256
+from tests.known_data import KnownData
 
 TEST = Occasion("test", ("edema", "mass"), final=True)
 PROMPTS = {
@@ -25,12 +26,14 @@ class Words:
         return normalize(torch.stack(draw), dim=1)
 
 
-def datamodule(prompts: dict = PROMPTS) -> SimpleNamespace:
+def datamodule(prompts: dict = PROMPTS) -> KnownData:
     catalog = {
         name: SimpleNamespace(prompts_present=both["present"], prompts_absent=both["absent"])
         for name, both in prompts.items()
     }
-    return SimpleNamespace(catalog=catalog, concept_names=tuple(prompts))
+    data = KnownData()
+    data.catalog, data.concept_names = catalog, tuple(prompts)
+    return data
 
 
 def features(images: torch.Tensor, labels: torch.Tensor) -> Features:
@@ -93,8 +96,10 @@ def test_the_prompts_are_recorded_by_their_hash(drawn) -> None:
 def test_a_concept_without_prompts_and_data_without_a_catalogue_are_named() -> None:
     with pytest.raises(ValueError, match="'edema' has no absent prompts"):
         catalogue_prompts(datamodule({"edema": {"present": ["edema"], "absent": []}}))
-    with pytest.raises(AttributeError, match="SimpleNamespace has no `catalog`"):
-        catalogue_prompts(SimpleNamespace())
+    named = KnownData()
+    named.concept_names = ("edema",)
+    with pytest.raises(ValueError, match="KnownData has concept_names and no catalog"):
+        catalogue_prompts(named)
 
 
 def test_data_without_labels_is_noted(drawn) -> None:

@@ -8,6 +8,7 @@ from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from PIL import Image
 
 from callbacks import FeatureCollector, PairGallery
+from callbacks.base.run_directory import save_picture
 from callbacks.drawing.pictures import (
     ConceptBars,
     PicturedPair,
@@ -18,7 +19,6 @@ from callbacks.drawing.pictures import (
     retrieval_sheet,
 )
 from callbacks.run.gallery import curve_panels
-from callbacks.run.run_directory import save_picture
 
 
 def pixels(path) -> np.ndarray:

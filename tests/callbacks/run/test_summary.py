@@ -11,7 +11,8 @@ from lightning.pytorch.callbacks import RichProgressBar
 from PIL import Image
 
 from callbacks import RunSummary
-from callbacks.run.summary import git_commit, merged, read_ceiling, versions
+from callbacks.run.summary import git_commit, versions
+from callbacks.run.summary_file import merged, read_ceiling
 from callbacks.run.summary_table import concept_table, figure_table, methods_of, stages_of
 
 
@@ -163,7 +164,7 @@ def test_the_ceiling_stands_beside_the_figures(tiny, tmp_path) -> None:
     assert read_ceiling(path)["fracture"] == 1.0
     chosen = [*tiny.everything()[:-1], RunSummary(str(path))]
     made, real = tiny.Data(n=40), tiny.Data(n=40)
-    made.synthesizer = "the mark of made pairs, for which the ceiling was measured"
+    made.made = True  # the ceiling was measured on made pairs
     tiny.trainer(tmp_path / "real", callbacks=chosen).test(tiny.Model(), real)
     assert concept_table(strict(tmp_path / "real" / "summary.json"), "test").columns[-1] != "ceiling"
     tiny.trainer(tmp_path, callbacks=chosen).test(tiny.Model(), made)

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from callbacks.statistics.concept_scores import score_concepts, stratum_rows
-from callbacks.statistics.intervals import PatientBootstrap
+from callbacks.statistics.intervals import PatientBootstrap, percentile_interval
 
 NAMES = ("a", "b", "rare", "never", "always", "unknown")
 
@@ -56,14 +56,15 @@ def test_nothing_to_judge_gives_no_figures(data) -> None:
     table = score_concepts(
         scores, np.full_like(labels, np.nan), NAMES, 10, PatientBootstrap(np.arange(200), 20)
     )
-    assert table.metrics() == {} and table.intervals() == {}
+    assert table.metrics() == {} and table.draws() == {}
     assert table.counts()["labelled"] == 0
 
 
 def test_intervals_hold_the_figures_and_the_mean_is_narrower_than_its_parts(data) -> None:
     table = score_concepts(*data, NAMES, 10, PatientBootstrap(np.arange(200), 300))
-    figures, intervals = table.metrics(), table.intervals()
-    assert figures.keys() == intervals.keys()
+    figures, draws = table.metrics(), table.draws()
+    assert figures.keys() == draws.keys()
+    intervals = {name: percentile_interval(drawn) for name, drawn in draws.items()}
     assert all(low < figures[name] < high for name, (low, high) in intervals.items())
     width = {name: high - low for name, (low, high) in intervals.items()}
     assert width["auroc_macro"] < min(width["auroc/a"], width["auroc/b"])
@@ -107,7 +108,7 @@ def test_samples_of_one_class_each_have_an_accuracy() -> None:
     table = score_concepts(scores, labels, NAMES, 1, PatientBootstrap(np.arange(30) // 2, 200))
     assert 0.3 < np.mean(hits) < 0.9
     assert table.metrics("AP/")["AP/accuracy"] == pytest.approx(np.mean(hits))
-    low, high = table.intervals()["accuracy"]
+    low, high = percentile_interval(table.draws()["accuracy"])
     assert low < np.mean(hits) < high
 
 

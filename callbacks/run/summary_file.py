@@ -1,0 +1,61 @@
+"""Reading and merging the JSON documents of a run."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.utilities import rank_zero_warn
+
+
+def read_ceiling(path: Path) -> dict[str, float]:
+    """Read ``{"<concept>": AUROC}``.
+
+    Raises:
+        ValueError: If the file is not such a mapping, or a value is outside [0, 1].
+    """
+    try:
+        read = json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise ValueError(f"RunSummary: cannot read ceiling {path}: {error}; give a JSON file") from error
+    if not isinstance(read, dict):
+        raise ValueError(
+            f"RunSummary: ceiling {path} holds a {type(read).__name__}; it wants {{concept: AUROC}}"
+        )
+    for concept, value in read.items():
+        if not isinstance(value, int | float) or not 0 <= value <= 1:
+            raise ValueError(
+                f"RunSummary: ceiling {path} has {concept!r}: {value!r}; it wants an AUROC in [0, 1]"
+            )
+    return {concept: float(value) for concept, value in read.items()}
+
+
+def merged(path: Path, summary: Mapping[str, Any], stages: tuple[str, ...]) -> dict[str, Any]:
+    """Return the summary beside what other stages left in the file; what the same stages left is dropped."""
+    try:
+        old = json.loads(path.read_text()) if path.exists() else {}
+    except json.JSONDecodeError as error:
+        aside = path.with_name(f"{path.name}.unreadable")
+        path.replace(aside)
+        rank_zero_warn(f"{path} was no JSON ({error}); it is kept as {aside.name} and a new one begins")
+        old = {}
+
+    def others(entries: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: v for key, v in entries.items() if key.split("/")[0] not in stages and key != "details"}
+
+    figures = others(old) | {key: v for key, v in summary.items() if key != "details"}
+    details = others(old.get("details", {})) | summary["details"]
+    document: dict[str, Any] = _finite(dict(sorted(figures.items())) | {"details": details})
+    return document
+
+
+def _finite(value: Any) -> Any:
+    """Return the same document with null for NaN and infinity, which JSON does not have."""
+    if isinstance(value, Mapping):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
