@@ -22,11 +22,19 @@ PAGES = {"index.md": "README.md", "contributing.md": "CONTRIBUTING.md", "changel
 # The target of a link or a picture, without its anchor: [text](target#anchor), ![text](target).
 LINK = re.compile(r"(?<=\]\()(?!https?:|mailto:|#)([^)#\s]+)")
 FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
+# Packages of the pages of the reference. Those of synthesis are listed: its short names are a few of many.
 REFERENCE = {
-    "synthesis": "Pairs: concepts, cases, reports, images, filters and their store.",
-    "datamodules": "Batches of made and real pairs.",
-    "lightning_modules": "What is trained: encoders, objectives, generators, downstream tasks.",
-    "callbacks": "What is measured or shown.",
+    "synthesis": (
+        "synthesis",
+        "synthesis.concepts",
+        "synthesis.cases",
+        "synthesis.reports",
+        "synthesis.images",
+        "synthesis.filters",
+    ),
+    "datamodules": ("datamodules",),
+    "lightning_modules": ("lightning_modules",),
+    "callbacks": ("callbacks",),
 }
 
 
@@ -55,10 +63,10 @@ def targets(markdown: str, path: str) -> list[str]:
 
 
 def public_names(package: str) -> list[str]:
-    """Return the dotted names of the public classes of a package, by reading its source.
+    """Return the dotted names of what a package makes public, by reading its source.
 
-    They are those that its `__all__` lists. Without one, they are those of its subpackages, and the classes
-    of its modules under their modules' names.
+    They are those that its `__all__` lists. Without one, they are those of its subpackages, and the
+    classes of its modules under their modules' names.
 
     Args:
         package: Dotted name of a package, such as `callbacks` or `synthesis.filters`.
@@ -78,6 +86,26 @@ def public_names(package: str) -> list[str]:
     return names
 
 
+def reference(page: str) -> str:
+    """Return the Markdown of a page of the reference: its packages, each class under its shortest name.
+
+    Args:
+        page: The top-level package that the page is about.
+    """
+    text, seen = f"# `{page}`\n", set()
+    for package in REFERENCE[page]:
+        about = (
+            ast.get_docstring(ast.parse((ROOT / package.replace(".", "/") / "__init__.py").read_text())) or ""
+        )
+        heading = f"\n## `{package}`\n" if len(REFERENCE[page]) > 1 else ""
+        text += f"{heading}\n{about}\n"
+        for name in public_names(package):
+            if (short := name.rpartition(".")[2]) not in seen:
+                seen.add(short)
+                text += f"\n::: {name}\n"
+    return text
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add README, results and whatever else the pages link to, and the pages of the reference.
 
@@ -87,10 +115,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """
     for page, source in PAGES.items():
         files.append(File.generated(config, page, abs_src_path=str(ROOT / source)))
-    for package, about in REFERENCE.items():
-        entries = "".join(f"\n::: {name}\n" for name in public_names(package))
-        content = f"# `{package}`\n\n{about}\n{entries}"
-        files.append(File.generated(config, f"reference/{package}.md", content=content))
+    for package in REFERENCE:
+        files.append(File.generated(config, f"reference/{package}.md", content=reference(package)))
     waiting = [file for file in files if file.is_documentation_page()]
     while waiting:
         linking = waiting.pop()
