@@ -36,7 +36,7 @@ def generator(pair_seed: int, purpose: str) -> np.random.Generator:
     Different purposes get independent streams: drawing more numbers for a report never changes its image.
 
     Args:
-        pair_seed: What :func:`pair_seed` returned, ≥ 0.
+        pair_seed: What `pair_seed` returned, ≥ 0.
         purpose: Name of the part that draws ("case", "report", "anatomy" …).
 
     Returns:

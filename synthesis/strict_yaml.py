@@ -19,7 +19,7 @@ class YamlError(ValueError):
 class Entry:
     """A mapping of a YAML file whose keys are taken one by one.
 
-    Take the known keys, then call :meth:`close`: whatever is left is an unknown key, and an error.
+    Take the known keys, then call `close`: whatever is left is an unknown key, and an error.
 
     Args:
         where: How errors name this mapping, e.g. "chest_xray.yaml, concept edema".

@@ -152,7 +152,7 @@ class BalancedCaseSampler(CaseSampler):
 
     Args:
         cap: How often a concept may lead in one block, ≥ 1.
-        **settings: As for :class:`CaseSampler`.
+        **settings: As for `CaseSampler`.
     """
 
     def __init__(self, cap: int = 15, **settings: Any) -> None:
@@ -203,7 +203,7 @@ class LongTailedCaseSampler(CaseSampler):
 
     Args:
         normal_rate: Share of normal studies; None takes the prevalence of no_finding in the catalogue.
-        **settings: As for :class:`CaseSampler`.
+        **settings: As for `CaseSampler`.
     """
 
     def __init__(self, normal_rate: float | None = None, **settings: Any) -> None:

@@ -38,7 +38,7 @@ class _Sentence:
 
 
 class GrammarWriter:
-    """Writes reports from a phrase bank: the embedded :class:`~synthesis.reports.report_writer.ReportWriter`.
+    """Writes reports from a phrase bank: the embedded `ReportWriter`.
 
     Each sentence draws from a random stream of its own, keyed by its subject. So the reports of a case and of
     the same case without one finding, written with the same seed, differ in what they say about that finding

@@ -41,7 +41,7 @@ class Alternative:
 
     Attributes:
         when: Feature and the values that it may have, for every feature that matters.
-        template: What :func:`parse` returned.
+        template: What `parse` returned.
     """
 
     when: tuple[tuple[str, frozenset[str | None]], ...]

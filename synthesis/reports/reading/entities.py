@@ -59,8 +59,8 @@ class _Name:
 class EntityExtractor:
     """Finds the concepts of the catalogue in a report, by rules: no weights, and every decision can be read.
 
-    Names come from the catalogue and a lexicon; negation and uncertainty from cues (:class:`~.cues.Cues`);
-    sides, places and degrees from the words around (:mod:`~.modifiers`). A structure that is called normal
+    Names come from the catalogue and a lexicon; negation and uncertainty from cues (`Cues`);
+    sides, places and degrees from the words around (`modifiers`). A structure that is called normal
     ("heart size is normal") denies the concepts that the lexicon lists for it.
 
     Args:

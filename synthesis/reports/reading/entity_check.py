@@ -39,8 +39,8 @@ class EntityCheck:
 
     Args:
         catalog: The concept catalogue; None takes the one shipped.
-        extractor: Reads the entities: a trained :class:`~.token_classifier.TokenClassifier`, say; None takes
-            the rules of :class:`~.entities.EntityExtractor`.
+        extractor: Reads the entities: a trained `TokenClassifier`, say; None takes
+            the rules of `EntityExtractor`.
     """
 
     def __init__(self, catalog: str | Path | None = None, extractor: EntityReader | None = None) -> None:
