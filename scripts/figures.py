@@ -93,7 +93,7 @@ def sections(page: str) -> Iterator[tuple[str, int, int]]:
         yield title, start, end
 
 
-def figures(page: str, start: int, end: int) -> list[Figure]:
+def figures(page: str, start: int, end: int, integers: bool = False) -> list[Figure]:
     """Return the numbers of a section that have to be accounted for, in order.
 
     They are decimals, numbers with thousands separators, percentages, fractions such as 18/24, and, in
@@ -103,13 +103,14 @@ def figures(page: str, start: int, end: int) -> list[Figure]:
         page: The text of the page.
         start: Where the section begins.
         end: Where it ends.
+        integers: Count the integers of the text, too.
     """
     blank = NAMES.sub(lambda match: " " * len(match[0]), blanked(page))
     places: dict[int, str] = {}
     for match in FRACTION.finditer(blank, start, end):
         places |= {match.start(1): match[1], match.start(2): match[2]}
     for match in NUMBER.finditer(blank, start, end):
-        if re.search(r"[.,%]", match[0]) or in_numeric_cell(blank, match.start()):
+        if integers or re.search(r"[.,%]", match[0]) or in_numeric_cell(blank, match.start()):
             places.setdefault(match.start(), match[0])
     return [Figure(text, place) for place, text in sorted(places.items())]
 
@@ -146,10 +147,10 @@ def compare(
     ]
     wrong += [f"{path}: two sections are called {title!r}" for title in entries if titles.count(title) > 1]
     for title, start, end in reversed(list(sections(page))):
-        shown = [figure for figure in figures(page, start, end) if figure.text not in given]
-        expected: list[float] = []
-        for entry in entries.get(title, ()):
-            expected += sources.numbers(entry)
+        listed = entries.get(title, ())
+        integers = "integers" in listed
+        shown = [figure for figure in figures(page, start, end, integers) if figure.text not in given]
+        expected = [value for entry in listed if entry != "integers" for value in sources.numbers(entry)]
         if len(shown) != len(expected):
             wrong.append(
                 f"{path}, {title!r}: {len(shown)} figures on the page ({' '.join(f.text for f in shown)}), "
