@@ -20,7 +20,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 import callbacks  # noqa: F401  imported so that YAML and `--model.help` find the classes by name
 import datamodules  # noqa: F401
 import lightning_modules  # noqa: F401
-from callbacks.run.run_directory import check_checkpoint, free_directory
+from callbacks.base.run_directory import check_checkpoint, free_directory
 from synthesis.configuration import located_layers, located_values
 
 # Lets `${data.init_args.x}` be written from the top of the file although a subcommand is the parser's root.
