@@ -14,7 +14,7 @@ import torch
 import yaml
 
 import main as entry
-from callbacks.run.run_directory import free_directory
+from callbacks.base.run_directory import free_directory
 from main import main
 from scripts.experiments import resolved_config
 
