@@ -154,5 +154,5 @@ format: install ## Mend what lint and format can mend
 
 .PHONY: clean
 clean: ## Remove caches of tools; runs/, cache/ and results/ stay
-	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis build site *.egg-info
 	find . -path ./.venv -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf

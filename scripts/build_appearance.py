@@ -2,8 +2,8 @@
 
     python -m scripts.build_appearance            # rewrites synthesis/filters/appearance.npz
 
-No real radiograph has a part in it. With `--images FOLDER` it learns from those of a folder instead, of your
-own scanner, say, whose sound images are then told from bad ones better: give the filters the file as
+It is learnt from simulated images alone. With `--images FOLDER` it is learnt from those of a folder, such as
+your own scanner's, whose good images are then told from bad ones better. Give the filters the file as
 `components`.
 """
 

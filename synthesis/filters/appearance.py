@@ -147,8 +147,8 @@ class Mirroring(AppearanceFilter):
     """Refuses an image that looks more like a chest in a mirror.
 
     The measure is what `Appearance` leaves unexplained of the mirror image, relative to the image as it is.
-    The two differ little, and real radiographs are less alike than simulated ones: with the components
-    shipped, which no real radiograph had a part in, most mirrored real ones pass. Situs inversus does not.
+    The two differ little, and real radiographs are less alike than simulated ones. With the components
+    shipped, learnt from simulated images alone, most mirrored real ones pass. Situs inversus does not.
 
     Args:
         least: Lowest value allowed.
