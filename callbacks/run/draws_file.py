@@ -6,8 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
+from lightning.pytorch.utilities import rank_zero_warn
 
 from callbacks.base.files import written_whole
 from callbacks.statistics.intervals import Array
@@ -32,12 +34,18 @@ def store_draws(
     difference of the draws is that of a paired bootstrap.
 
     Args:
-        path: The file. Where it cannot be read, its content is dropped: it can be made again.
+        path: The file; one that is damaged begins anew, with a warning.
         draws: ``<stage>/<callback>`` → figure → ``(resamples,)``.
         about: ``<stage>/<callback>`` → what the draws depend on, ready for JSON.
         stages: What they left in the file before is dropped.
     """
-    old, old_about = read_draws(path) if path.exists() else ({}, {})
+    old: dict[str, Array] = {}
+    old_about: dict[str, dict[str, Any]] = {}
+    if path.exists():
+        try:
+            old, old_about = read_draws(path)
+        except ValueError as error:
+            rank_zero_warn(f"{error}; it begins anew")
     kept: dict[str, Any] = {key: drawn for key, drawn in old.items() if key.split("/")[0] not in stages}
     kept |= {
         f"{prefix}/{figure}": drawn.astype(np.float32)
@@ -59,13 +67,15 @@ def read_draws(path: Path) -> tuple[dict[str, Array], dict[str, dict[str, Any]]]
         path: The file.
 
     Returns:
-        ``<stage>/<callback>/<figure>`` → draws ``(resamples,)``, and what each callback's depend on. Both are
-        empty if the file is damaged.
+        ``<stage>/<callback>/<figure>`` → draws ``(resamples,)``, and what each callback's depend on.
+
+    Raises:
+        ValueError: If the file is missing or damaged.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
         about: dict[str, dict[str, Any]] = json.loads(str(arrays.pop(ABOUT)))
-    except (OSError, ValueError, KeyError, EOFError):
-        return {}, {}
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise ValueError(f"{path} holds no bootstrap draws that can be read ({error})") from error
     return arrays, about

@@ -84,9 +84,7 @@ def concept_table(summary: Summary, stage: str) -> Table | None:
     for source in sources:
         columns.append(f"{source}: positive" if source else "positive")
         columns += [_column(method) for method in methods if _source(method) == source]
-    n = ", ".join(
-        f"{source}: {c.get('n', '?')}" if source else str(c.get("n", "?")) for source, c in sources.items()
-    )
+    n = ", ".join(str(c.get("n", "?")) + (f" ({source})" if source else "") for source, c in sources.items())
     heading = f"{stage}: AUROC with 95 % intervals, n = {n}"
     return Table(heading, [*columns, "ceiling"] if ceiling else columns, rows)
 

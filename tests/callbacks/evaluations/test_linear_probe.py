@@ -48,6 +48,36 @@ def test_strata_are_given_with_their_counts() -> None:
     assert not [name for name in probe().evaluate(only_pa, TEST).metrics if name.startswith("AP/")]
 
 
+def test_both_views_are_averaged_over_the_same_classes() -> None:
+    features = made(n=400)
+    ap = features.view == 1
+    features.labels[:, 2] = ((torch.arange(400) % 4 == 1) & ap).float()  # in AP alone
+    result = probe(subsets={"two": ["left", "right"]}).evaluate(features, TEST)
+    found, draws = result.metrics, result.draws
+    assert result.details["both_views"] == ["left", "right"] and "auroc/rare" in found
+    for prefix in ("", "PA/", "AP/"):
+        assert found[f"{prefix}auroc_macro_both_views"] == found[f"{prefix}two/auroc_macro"]
+        assert (draws[f"{prefix}ap_macro_both_views"] == draws[f"{prefix}two/ap_macro"]).all()
+    assert found["AP/auroc_macro"] != found["AP/auroc_macro_both_views"], "AP alone has the rare one"
+    one_view = made()
+    one_view.view[:] = 0
+    assert "auroc_macro_both_views" not in probe().evaluate(one_view, TEST).metrics
+
+
+def test_the_mean_of_findings_leaves_out_devices_and_counts_duplicates_once() -> None:
+    features = made()
+    features.labels[:, 2] = features.labels[:, 0]
+    occasion = Occasion("test", NAMES, final=True, findings=("left", "rare"))
+    result = probe().evaluate(features, occasion)
+    found = result.metrics
+    assert result.details["findings"] == [["left", "rare"]]
+    mean = (found["auroc/left"] + found["auroc/rare"]) / 2
+    assert found["auroc_macro_findings"] == pytest.approx(mean) and found["auroc_macro"] != pytest.approx(
+        mean
+    )
+    assert "auroc_macro_findings" in result.draws
+
+
 def test_a_view_that_stands_in_for_a_finding_is_unmasked_by_the_strata() -> None:
     g = torch.Generator().manual_seed(0)
     n, index = 400, torch.arange(400)

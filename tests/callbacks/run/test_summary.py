@@ -7,13 +7,20 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from lightning.pytorch.callbacks import RichProgressBar
+from lightning.pytorch.callbacks import RichProgressBar, Timer
 from PIL import Image
 
 from callbacks import RunSummary
 from callbacks.run.summary import git_commit, versions
 from callbacks.run.summary_file import merged, read_ceiling
-from callbacks.run.summary_table import concept_table, figure_table, methods_of, stages_of
+from callbacks.run.summary_table import (
+    concept_table,
+    figure_table,
+    methods_of,
+    notes,
+    stages_of,
+    strata_table,
+)
 
 
 def strict(path: Path) -> dict:
@@ -221,6 +228,60 @@ def test_tables_of_a_summary_by_hand() -> None:
         ["retrieval/i2t_median_rank", "12.0"],
     ]
     assert concept_table({"val/loss": 1.0}, "val") is None and figure_table({"val/loss": 1.0}, "val") is None
+
+
+def test_views_are_shown_over_the_same_classes_and_strata_by_concept() -> None:
+    counts = {
+        "positives": {"edema": 20, "mass": 15},
+        "negatives": {"edema": 5, "mass": 9},
+        "absent_classes": {},
+    }
+    pa = {**counts, "absent_classes": {"mass": "2 positive"}}
+    figures = {
+        "auroc/edema": 0.8, "auroc/mass": 0.6, "auroc_macro": 0.7, "auroc_macro_both_views": 0.8,
+        "auroc_macro_findings": 0.65, "PA/auroc/edema": 0.75, "PA/auroc_macro": 0.75,
+        "PA/auroc_macro_both_views": 0.75, "AP/auroc/edema": 0.7, "AP/auroc/mass": 0.5, "AP/auroc_macro": 0.6,
+        "AP/auroc_macro_both_views": 0.7,
+    }  # fmt: skip
+    details = {
+        **counts, "n": 40, "strata": {"PA": pa, "AP": counts}, "both_views": ["edema"],
+        "findings": [["edema"], ["mass"]],
+    }  # fmt: skip
+    summary = {f"val/probe/{name}": value for name, value in figures.items()}
+    summary["details"] = {"val/probe": details}
+    assert concept_table(summary, "val").rows[2:] == [
+        ["mean of 2", "", "0.700"],
+        ["mean of 2 distinct findings", "", "0.650"],
+        ["mean of the same 1", "", "0.800"],
+        ["PA: mean of the same 1", "", "0.750"],
+        ["AP: mean of the same 1", "", "0.700"],
+    ]
+    table = strata_table(summary, "val")
+    assert table.columns == ["concept", "PA: positive", "PA: probe", "AP: positive", "AP: probe"]
+    assert table.rows == [["edema", "20", "0.750", "20", "0.700"], ["mass", "15", "–", "15", "0.500"]]
+
+
+def test_a_fit_that_time_has_cut_says_so(tiny, tmp_path, capsys) -> None:
+    class Slow(Timer):
+        """A limit that has passed after five steps of eight."""
+
+        def time_elapsed(self, stage: str = "train") -> float:
+            return float(steps.global_step) if steps is not None else 0.0
+
+    steps = None
+    callbacks = [*tiny.everything(), Slow(duration={"seconds": 5})]
+    steps = tiny.trainer(tmp_path, callbacks=callbacks, max_epochs=4)
+    steps.fit(tiny.Model(), tiny.Data(n=40))  # two steps an epoch
+    line = "stopped by max_time after 2.5 of 4 epochs"
+    summary = strict(tmp_path / "summary.json")
+    assert summary["details"]["fit/run"]["stopped"] == line and notes(summary) == [line]
+    assert (tmp_path / "table.md").read_text().startswith(f"**{line}**\n")
+    assert line in capsys.readouterr().out
+    assert "intervals" in summary["details"]["val/probe"] and summary["details"]["val/probe"]["intervals"]
+
+
+def test_a_fit_that_ends_by_itself_says_nothing(finished) -> None:
+    assert "stopped" not in strict(finished / "summary.json")["details"]["fit/run"]
 
 
 def test_versions_and_commit() -> None:

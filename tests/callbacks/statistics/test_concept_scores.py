@@ -92,6 +92,31 @@ def test_strata_are_views_or_samples_with_a_concept(data) -> None:
         stratum_rows("lateral", labels, view, NAMES)
 
 
+def test_strata_may_be_joined(data) -> None:
+    labels, view = data[1], np.arange(200) % 3 - 1
+    assert (stratum_rows("a+PA", labels, view, NAMES) == ((labels[:, 0] == 1) & (view == 0))).all()
+    with pytest.raises(ValueError, match=r"stratum 'a\+lateral': 'lateral' is neither"):
+        stratum_rows("a+lateral", labels, view, NAMES)
+
+
+def test_concepts_with_the_same_labels_count_once(data) -> None:
+    scores, labels = data
+    labels[:, 3] = labels[:, 0]  # "never" is now what "a" is
+    table = score_concepts(scores, labels, NAMES, 10, PatientBootstrap(np.arange(200), 30))
+    assert table.same is not None and table.same[0] == table.same[3] != table.same[1]
+    assert table.distinct() == [["a", "never"], ["b"]]
+    assert table.distinct(["b", "never"]) == [["b"], ["never"]]
+    a, b, never = (table.metrics()[f"auroc/{name}"] for name in ("a", "b", "never"))
+    assert table.macro("auroc") == pytest.approx((a + b + never) / 3)
+    assert table.macro("auroc", once=True) == pytest.approx(((a + never) / 2 + b) / 2)
+    assert table.macro("auroc", ["never", "b"], once=True) == pytest.approx((never + b) / 2)
+    drawn = table.resampled["auroc"]
+    expected = (drawn[:, [0, 3]].mean(1) + drawn[:, 1]) / 2
+    assert np.allclose(table.macro_resampled("auroc", once=True), expected)
+    labels[5, 3] = np.nan  # known of one and not of the other: two questions
+    assert len(score_concepts(scores, labels, NAMES).distinct()) == 3
+
+
 def classes() -> tuple[np.ndarray, np.ndarray]:
     """Scores and labels of three classes among six concepts; 30 samples, the last two without a label."""
     rng = np.random.default_rng(1)
