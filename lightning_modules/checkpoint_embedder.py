@@ -31,6 +31,8 @@ class CheckpointEmbedder:
             tokenizer.
     """
 
+    version: int = 1  # of the results, see synthesis.identity
+
     def __init__(self, checkpoint: str | Path, device: str = "cpu", batch_size: int = 64) -> None:
         self.checkpoint = Path(checkpoint)
         if not self.checkpoint.is_file():
@@ -53,7 +55,7 @@ class CheckpointEmbedder:
         """Everything the vectors depend on: the SHA-256 of the checkpoint."""
         with self.checkpoint.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return {"class_path": f"{__name__}.CheckpointEmbedder", "checkpoint_sha256": digest}
+        return {"checkpoint_sha256": digest}
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the weights behind: another process loads its own."""

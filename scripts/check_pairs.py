@@ -29,7 +29,7 @@ from scripts.make_corpus import BASE, build_data, read_data, read_options
 from synthesis.cases import Case
 from synthesis.files import write_atomically
 from synthesis.filters import CorpusFilter
-from synthesis.pairs import Pair, PairFilter, kind_of
+from synthesis.pairs import Pair, PairFilter, Rejection
 from synthesis.reports.report import Report
 
 ALL, IMAGES = "configs/filters/real.yaml", "configs/filters/images.yaml"
@@ -77,7 +77,7 @@ def check(
         What was found in the order of the rows, the number of rows looked at, and pictures of some.
     """
     TableImages.prepare_data(data)  # the table and its images, but no tokenizer
-    found = [Found(bad.row, bad.image, _bad_kind(bad.reason), bad.reason) for bad in data.bad_rows]
+    found = [Found(bad.row, bad.image, bad.kind, bad.reason) for bad in data.bad_rows]
     count, seen = len({bad.row for bad in found}), Counter[str]()
     pictures: list[PicturedPair] = []
     signatures: list[list[np.ndarray]] = [[] for _ in corpus_filters]
@@ -87,9 +87,9 @@ def check(
         reasons = _reasons(filters, pairs)
         for row, pair, reason in zip(rows, pairs, reasons, strict=True):
             if reason is not None:
-                found.append(Found(*row, kind_of(reason), reason))
-                seen[kind_of(reason)] += 1
-                if seen[kind_of(reason)] <= 4:
+                found.append(Found(*row, reason.kind, str(reason)))
+                seen[reason.kind] += 1
+                if seen[reason.kind] <= 4:
                     pictures.append(pictured(pair, f"row {row[0]}: {reason}"))
         good = [k for k, reason in enumerate(reasons) if reason is None]
         passed += [rows[k] for k in good]
@@ -98,7 +98,7 @@ def check(
     for part, signed in zip(corpus_filters, signatures, strict=True):
         reasons = part.reject(np.concatenate(signed)) if signed else []
         named = zip(passed, reasons, strict=True)
-        found += [Found(*row, kind_of(reason), reason) for row, reason in named if reason is not None]
+        found += [Found(*row, reason.kind, str(reason)) for row, reason in named if reason is not None]
     return sorted(found, key=lambda entry: entry.row), count, pictures
 
 
@@ -150,29 +150,15 @@ def _case(view: int) -> Case:
     return Case((), (), "AP" if view == VIEWS.index("AP") else "PA")
 
 
-def _reasons(filters: Sequence[PairFilter], pairs: Sequence[Pair]) -> list[str | None]:
+def _reasons(filters: Sequence[PairFilter], pairs: Sequence[Pair]) -> list[Rejection | None]:
     """Return the first reason of each pair."""
-    reasons: list[str | None] = [None] * len(pairs)
+    reasons: list[Rejection | None] = [None] * len(pairs)
     for part in filters:
         open_ = [k for k, reason in enumerate(reasons) if reason is None]
         if open_:
             for k, reason in zip(open_, part.reject([pairs[k] for k in open_]), strict=True):
                 reasons[k] = reason
     return reasons
-
-
-def _bad_kind(reason: str) -> str:
-    """Return by what a row is counted that could not even be read."""
-    kinds = {
-        "in colour": "colour",
-        "blank, every": "blank",
-        "is empty (0 bytes)": "empty file",
-        "cannot be read": "unreadable",
-        "no such file": "missing file",
-        "report is empty": "empty report",
-        "frames": "several frames",
-    }
-    return next((kind for words, kind in kinds.items() if words in reason), "bad row")
 
 
 def main(args: Sequence[str] | None = None) -> list[Found]:

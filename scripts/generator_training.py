@@ -17,7 +17,7 @@ from lightning.pytorch.callbacks import Timer
 from callbacks.run.generator_export import EXPORT, export
 from main import main
 from scripts.experiments import resolved_config
-from synthesis.pairs import json_sha256
+from synthesis.identity import json_sha256
 
 CONFIGS = Path("configs/generator")
 GENERATORS = ("variational", "adversarial", "diffusion")

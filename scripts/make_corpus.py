@@ -23,18 +23,19 @@ from lightning.pytorch import LightningDataModule
 from datamodules import SyntheticPairs
 from scripts.corpus_gallery import write_gallery
 from scripts.experiments import resolved_config
-from synthesis.cache import PairCache
-from synthesis.corpus import (
-    CorpusPlan,
-    Part,
+from synthesis.files import locked
+from synthesis.filters import CorpusFilter
+from synthesis.pairs import PairSynthesizer
+from synthesis.store import (
+    PairStore,
+    Share,
+    StorePlan,
     data_card,
     export_parquet,
     export_webdataset,
-    make_corpus,
+    fill,
     write_card,
 )
-from synthesis.files import locked
-from synthesis.filters import CorpusFilter
 
 BASE, OPTIONS = "configs/pretrain.yaml", Path("configs/corpus")
 EXPORTS = {"webdataset": export_webdataset, "parquet": export_parquet}
@@ -94,13 +95,12 @@ def build_data(resolved: Mapping[str, Any]) -> LightningDataModule:
     return data
 
 
-def licences(options: Options, plan: CorpusPlan) -> dict[str, str]:
+def licences(options: Options, synthesizer: PairSynthesizer) -> dict[str, str]:
     """Return the licence of each part that makes the pairs.
 
     Raises:
         SystemExit: If one is not said: a card would be wrong or silent about it.
     """
-    synthesizer = plan.synthesizer
     parts = (synthesizer.writer, getattr(synthesizer.writer, "fallback", None), synthesizer.image_maker)
     used = [type(part).__name__ for part in parts if part is not None]
     if missing := [name for name in used if name not in options.licences]:
@@ -121,14 +121,13 @@ def take_own_device() -> None:
         torch.cuda.set_device(int(rank) % torch.cuda.device_count())
 
 
-def finish(root: Path, plan: CorpusPlan, made: Any, options: Options, title: str) -> None:
+def finish(root: Path, store: PairStore, synthesizer: PairSynthesizer, options: Options, title: str) -> None:
     """Write card, gallery and exports of a finished corpus; one process at a time."""
     with locked(root):
-        corpus = PairCache(made.directory)
-        write_gallery(root / "gallery", corpus, plan, made.refused, options.examples)
+        write_gallery(root / "gallery", store, synthesizer, options.examples)
         for name in options.exports:
-            EXPORTS[name](corpus, root / name, plan.synthesizer.catalog, options.export_pairs)
-        write_card(root, data_card(made, plan, licences(options, plan)), title)
+            EXPORTS[name](store, root / name, synthesizer.catalog, options.export_pairs)
+        write_card(root, data_card(store, synthesizer, licences(options, synthesizer)), title)
 
 
 def parsed(args: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
@@ -147,7 +146,7 @@ def parsed(args: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
 
 
 def main(args: Sequence[str] | None = None) -> Path:
-    """Make a corpus, or this process's part of it.
+    """Make a corpus, or this process's share of it.
 
     Returns:
         The directory of the corpus.
@@ -157,24 +156,26 @@ def main(args: Sequence[str] | None = None) -> Path:
     own = OPTIONS / Path(known.config[-1]).name
     chosen = known.corpus or str(own if own.exists() else OPTIONS / "default.yaml")
     data, options = read_data(known.config, overrides), read_options(chosen)
-    plan = CorpusPlan(
-        synthesizer=data.synthesizer,
+    plan = StorePlan(
+        maker=data.synthesizer,
         pairs=data.sizes["train"] if known.pairs is None else known.pairs,
         seed=data.seed,
         split=known.split,
         filters=options.filters,
         shard_pairs=options.shard_pairs,
+        complete=False,
     )
-    licences(options, plan)
+    licences(options, data.synthesizer)
     take_own_device()
     name = Path(known.config[-1]).stem
     root: Path = known.out or Path("corpora", name)
-    part = Part.parse(known.shard) if known.shard else None
+    share = Share.parse(known.shard) if known.shard else Share.of_environment()
     workers = data.num_workers if known.workers is None else known.workers
-    made = make_corpus(root, plan, part, workers)
-    if made is not None:
-        finish(root, plan, made, options, f"SynVLP corpus {root.name}")
-        print(f"{made.pairs:,} of {plan.pairs:,} pairs are in {made.directory}; open {root / 'README.md'}")
+    store = fill(root / plan.split, plan, share, workers)
+    if store is not None:
+        finish(root, store, data.synthesizer, options, f"SynVLP corpus {root.name}")
+        made = store.manifest.made
+        print(f"{len(store):,} of {made:,} pairs are in {store.directory}; open {root / 'README.md'}")
     return root
 
 

@@ -60,7 +60,12 @@ class ClinicSynthesizer(PairSynthesizer):
             equally.
         splits: The splits that are damaged; what is held out stays clean, so that arms are judged on the same
             pairs.
+
+    Attributes:
+        version: Of the plan of damages and of how images are spoilt, beside that of `PairSynthesizer`.
     """
+
+    version: int = 1
 
     def __init__(
         self,

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -15,16 +11,32 @@ from torch import Tensor
 
 from synthesis.cases import Case, CaseSampler
 from synthesis.concepts import ConceptCatalog
+from synthesis.identity import identity, json_sha256
 from synthesis.images.image_maker import ImageMaker, MadeImages
 from synthesis.reports.report import Report
 from synthesis.reports.report_writer import ReportWriter
 from synthesis.seeding import pair_seed
 
-DRAWN_AGAIN = "drawn again: "
-"""How a note begins that says why a filter refused an earlier drawing of a pair."""
 
-UNWRITTEN = "no case could be written"
-"""Note of a pair that has no report, for the writer dropped every case that was drawn for it."""
+@dataclass(frozen=True)
+class Rejection:
+    """Why a drawing of a pair was refused.
+
+    Attributes:
+        kind: What rejections are counted by, e.g. "blurred".
+        detail: The figures or words behind it; may be empty.
+    """
+
+    kind: str
+    detail: str = ""
+
+    def __str__(self) -> str:
+        """One line for people."""
+        return f"{self.kind}: {self.detail}" if self.detail else self.kind
+
+
+NO_REPORT = Rejection("no report")
+"""Why a drawing is refused whose report the writer dropped."""
 
 
 @dataclass
@@ -38,8 +50,12 @@ class Pair:
         image: uint8 ``(1, height, width)``: 255 times the intensity, rounded.
         masks: bool ``(finding, height, width)`` in the order of ``case.findings``; None if the maker knows
             none.
-        notes: What was done to the pair, e.g. why a filter had it drawn again, or how it was damaged on
-            purpose.
+        notes: What was done to the pair, over all its drawings, for people to read: what of a language model
+            was not accepted, how it was damaged on purpose. No program reads them.
+        attempt: Which drawing this is, from 0: each is made from another stream of random numbers.
+        rejections: Why the drawings before this one were refused, in their order; of a pair that was refused
+            on every attempt, this one too.
+        unwritten: Whether the writer dropped every case that was drawn, so that there is no report.
     """
 
     index: int
@@ -48,17 +64,17 @@ class Pair:
     image: Tensor
     masks: Tensor | None
     notes: tuple[str, ...] = ()
+    attempt: int = 0
+    rejections: tuple[Rejection, ...] = ()
+    unwritten: bool = False
 
 
 @runtime_checkable
 class PairFilter(Protocol):
     """Says which pairs are bad. A pure function of its configuration and the pair."""
 
-    def reject(self, pairs: Sequence[Pair]) -> list[str | None]:
-        """Return for each pair the reason why it is refused, or None.
-
-        A reason is "<kind>: <detail>"; rejections are counted by kind (see `kind_of`).
-        """
+    def reject(self, pairs: Sequence[Pair]) -> list[Rejection | None]:
+        """Return for each pair why it is refused, or None."""
         ...
 
     def describe(self) -> dict[str, Any]:
@@ -71,7 +87,7 @@ class PairSynthesizer:
 
     A pair that a filter refuses is drawn again from another seed for the same case, so that every index has a
     pair and the balance of the cases stays. Where the writer drops a report, the index gets another case: the
-    balance shifts towards what the writer can say. Reasons are in `Pair.notes`, with what the writer notes.
+    balance shifts towards what the writer can say. Reasons are in `Pair.rejections`.
 
     Args:
         sampler: Draws the case of each index.
@@ -79,7 +95,12 @@ class PairSynthesizer:
         image_maker: Draws the case (or the report).
         filters: Refuse bad pairs, in this order.
         attempts: How often a case is drawn before filters or writer are said to be impossible to please, ≥ 1.
+
+    Attributes:
+        version: Of how sampler, writer, image maker and filters are put together, see `synthesis.identity`.
     """
+
+    version: int = 1
 
     def __init__(
         self,
@@ -126,10 +147,12 @@ class PairSynthesizer:
         pairs, refused = self.offer(indices, seed, split)
         if refused:
             worst = pairs[refused[0]]
+            drawings = "; ".join(map(str, worst.rejections))
+            noted = f" (notes: {'; '.join(worst.notes)})" if worst.notes else ""
             raise RuntimeError(
-                f"pair {worst.index} of {split!r} (seed {seed}) was given up: "
-                f"{'; '.join(worst.notes)}. Loosen that filter, give the writer a better model or a "
-                "fallback, or raise attempts."
+                f"pair {worst.index} of {split!r} (seed {seed}) was rejected on every attempt: {drawings}"
+                f"{noted}. Loosen that filter, give the writer a better model or a fallback, or raise "
+                "attempts."
             )
         return pairs
 
@@ -137,48 +160,46 @@ class PairSynthesizer:
         """Like `make`, for whoever can do without the pairs that get no report or are refused every time.
 
         Returns:
-            A pair for each index, and the positions of those that were refused to the last.
+            A pair for each index, and the positions of those that were rejected on every attempt.
         """
         pairs = self._draw(indices, seed, split)
         refused = self._refuse(pairs, range(len(pairs)))
         for attempt in range(1, self.attempts):
-            waiting = [k for k in refused if UNWRITTEN not in pairs[k].notes]
+            waiting = [k for k in refused if not pairs[k].unwritten]
             if not waiting:
                 break
             redrawn = self._draw([pairs[k].index for k in waiting], seed, split, attempt)
             for k, pair in zip(waiting, redrawn, strict=True):
                 pair.notes = pairs[k].notes + pair.notes
+                pair.rejections = pairs[k].rejections
                 pairs[k] = pair
             still = set(self._refuse(pairs, waiting))
             refused = [k for k in refused if k in still or k not in waiting]
         return pairs, refused
 
     def draw(self, indices: Sequence[int], seed: int, split: str, attempt: int = 0) -> list[Pair]:
-        """Draw pairs without asking the filters: the ``k``-th `DRAWN_AGAIN` of one is about attempt ``k``."""
+        """Draw pairs without asking the filters: `Pair.rejections` ``[k]`` is about attempt ``k``."""
         return self._draw(indices, seed, split, attempt)
 
     def describe(self) -> dict[str, Any]:
         """Everything a pair depends on besides seed, split and index, as a JSON-able dict."""
         return {
-            "class_path": _class_path(self),
-            "code": code_sha256(),
             "catalog": self.catalog.sha256,
-            "sampler": described(self.sampler),
-            "writer": described(self.writer),
-            "image_maker": described(self.image_maker),
-            "filters": [described(part) for part in self.filters],
+            "sampler": identity(self.sampler),
+            "writer": identity(self.writer),
+            "image_maker": identity(self.image_maker),
+            "filters": [identity(part) for part in self.filters],
             "attempts": self.attempts,
         }
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of `describe` as canonical JSON: equal fingerprints, equal pairs."""
-        return json_sha256(self.describe())
+        """SHA-256 of its `identity` as canonical JSON: equal fingerprints, equal pairs."""
+        return json_sha256(identity(self))
 
     def _draw(self, indices: Sequence[int], seed: int, split: str, attempt: int = 0) -> list[Pair]:
-        stream = f"{split}/again-{attempt}" if attempt else split
-        seeds = [pair_seed(seed, stream, i) for i in indices]
-        cases, reports, notes = self._write(indices, seeds, seed, split)
+        seeds = [pair_seed(seed, drawing_stream(split, attempt), i) for i in indices]
+        cases, reports, notes, unwritten = self._write(indices, seeds, seed, split)
         made = self.image_maker.make(cases, reports, seeds)
         _check(made, len(cases))
         changed = [k for k, case in enumerate(cases) if made.cases[k] != case and not reports[k].dropped]
@@ -190,16 +211,25 @@ class PairSynthesizer:
         masks = None if made.masks is None else [mask.cpu() for mask in made.masks]
         texts = [replace(report, notes=()) for report in reports]
         return [
-            Pair(i, made.cases[k], texts[k], images[k], masks[k] if masks else None, notes[k])
+            Pair(
+                index=i,
+                case=made.cases[k],
+                report=texts[k],
+                image=images[k],
+                masks=masks[k] if masks else None,
+                notes=notes[k],
+                attempt=attempt,
+                unwritten=k in unwritten,
+            )
             for k, i in enumerate(indices)
         ]
 
     def _write(
         self, indices: Sequence[int], seeds: Sequence[int], seed: int, split: str
-    ) -> tuple[list[Case], list[Report], list[tuple[str, ...]]]:
+    ) -> tuple[list[Case], list[Report], list[tuple[str, ...]], frozenset[int]]:
         """Draw the cases and have them written; one whose report is dropped gives way to another.
 
-        One whose every case is dropped keeps its last, and `UNWRITTEN` among its notes.
+        One whose every case is dropped keeps its last, and its position is among those returned last.
         """
         cases: dict[int, Case] = {}
         reports: dict[int, Report] = {}
@@ -215,59 +245,28 @@ class PairSynthesizer:
             waiting = [k for k in waiting if reports[k].dropped]
             if not waiting:
                 break
-        for k in waiting:
-            notes[k] += (UNWRITTEN,)
-        return [cases[k] for k in sorted(cases)], [reports[k] for k in sorted(cases)], notes
+        places = sorted(cases)
+        return [cases[k] for k in places], [reports[k] for k in places], notes, frozenset(waiting)
 
     def _refuse(self, pairs: list[Pair], candidates: Sequence[int]) -> list[int]:
-        """Note on each refused candidate why, and return the positions of the refused."""
+        """Say on each refused candidate why, and return the positions of the refused."""
         accepted = [k for k in candidates if not pairs[k].report.dropped]
         refused = [k for k in candidates if pairs[k].report.dropped]
         for k in refused:
-            pairs[k].notes += (f"{DRAWN_AGAIN}no report",)
+            pairs[k].rejections += (NO_REPORT,)
         for part in self.filters:
             reasons = part.reject([pairs[k] for k in accepted]) if accepted else []
             for k, reason in zip(accepted, reasons, strict=True):
                 if reason is not None:
-                    pairs[k].notes += (f"{DRAWN_AGAIN}{reason}",)
+                    pairs[k].rejections += (reason,)
                     refused.append(k)
             accepted = [k for k, reason in zip(accepted, reasons, strict=True) if reason is None]
         return sorted(refused)
 
 
-def kind_of(reason: str) -> str:
-    """Return by what a rejection is counted: "blurred" for "drawn again: blurred: edges 0.01, …"."""
-    return reason.removeprefix(DRAWN_AGAIN).partition(":")[0]
-
-
-@cache
-def code_sha256() -> str:
-    """SHA-256 of the source of `synthesis/`, less how pairs are stored (formats have their own version).
-
-    A corpus made by other code is another corpus, even where the configuration is the same.
-    """
-    root = Path(__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        if path.relative_to(root).parts[0] not in ("cache", "corpus"):
-            digest.update(
-                path.relative_to(root).as_posix().encode() + b"\0" + path.read_text("utf-8").encode() + b"\0"
-            )
-    return digest.hexdigest()
-
-
-def json_sha256(content: Any) -> str:
-    """SHA-256 of a JSON-able value, the same for any order of its keys."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-def _class_path(part: object) -> str:
-    return f"{type(part).__module__}.{type(part).__qualname__}"
-
-
-def described(part: Any) -> dict[str, Any]:
-    """Return the class of a part beside what it describes, as a fingerprint holds it."""
-    return {"class_path": _class_path(part), **part.describe()}
+def drawing_stream(split: str, attempt: int) -> str:
+    """Return the stream that an attempt at the pairs of a split draws from, for `pair_seed`."""
+    return f"{split}/again-{attempt}" if attempt else split
 
 
 def _check(made: MadeImages, count: int) -> None:

@@ -8,8 +8,10 @@ from typing import Any
 
 import torch
 
+from synthesis.concepts import ConceptCatalog
+from synthesis.identity import identity
 from synthesis.images.image_maker import TwinImageMaker
-from synthesis.pairs import Pair, PairSynthesizer
+from synthesis.pairs import Pair, PairSynthesizer, drawing_stream
 from synthesis.seeding import generator, pair_seed
 
 
@@ -29,9 +31,14 @@ class TwinSynthesizer:
     Args:
         synthesizer: Makes the pairs.
 
+    Attributes:
+        version: Of the choice of the finding and of what counts as no twin, see `synthesis.identity`.
+
     Raises:
         TypeError: If its image maker cannot switch a finding off.
     """
+
+    version: int = 1
 
     def __init__(self, synthesizer: PairSynthesizer) -> None:
         maker = synthesizer.image_maker
@@ -42,6 +49,16 @@ class TwinSynthesizer:
             )
         self.synthesizer = synthesizer
         self.maker: TwinImageMaker = maker
+
+    @property
+    def catalog(self) -> ConceptCatalog:
+        """The concepts, in label order."""
+        return self.synthesizer.catalog
+
+    @property
+    def image_size(self) -> int:
+        """Height and width of the images, in pixels."""
+        return self.synthesizer.image_size
 
     def make(self, indices: Sequence[int], seed: int, split: str) -> list[Pair]:
         """Make the twins of some pairs.
@@ -69,12 +86,12 @@ class TwinSynthesizer:
 
     def describe(self) -> dict[str, Any]:
         """Everything a twin depends on besides seed, split and index, as a JSON-able dict."""
-        return {"twins_of": self.synthesizer.describe()}
+        return {"twins_of": identity(self.synthesizer)}
 
     def _switched(self, pairs: Sequence[Pair], seed: int, split: str) -> list[Pair]:
         writer, sampler = self.synthesizer.writer, self.synthesizer.sampler
         asked = [sampler.sample(seed, split, pair.index) for pair in pairs]
-        seeds = [pair_seed(seed, _stream(pair, split), pair.index) for pair in pairs]
+        seeds = [pair_seed(seed, drawing_stream(split, pair.attempt), pair.index) for pair in pairs]
         which = [
             int(generator(pair_seed(seed, split, pair.index), "twin").integers(len(pair.case.findings)))
             for pair in pairs
@@ -98,7 +115,8 @@ class TwinSynthesizer:
             same_pair = (made.cases[j], reports[j]) == (pair.case, pair.report)
             if same_pair and torch.equal(picture, pair.image) and not report.dropped:
                 off = f"switched off: {pair.case.findings[which[k]].concept}"
-                twins[k] = Pair(pair.index, cases[j], report, _levels(images[j]), None, (*pair.notes, off))
+                notes = (*pair.notes, off)
+                twins[k] = replace(pair, case=cases[j], report=report, image=_levels(images[j]), notes=notes)
         return [twins[k] if k in twins else _without_twin(pair) for k, pair in enumerate(pairs)]
 
 
@@ -109,9 +127,3 @@ def _levels(image: torch.Tensor) -> torch.Tensor:
 def _without_twin(pair: Pair) -> Pair:
     pair.notes += ("no twin: drawn or written otherwise than the pair says",)
     return pair
-
-
-def _stream(pair: Pair, split: str) -> str:
-    """Return the stream of random numbers that the pair was drawn from at last."""
-    again = sum(note.startswith("drawn again") for note in pair.notes)
-    return f"{split}/again-{again}" if again else split

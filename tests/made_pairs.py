@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from synthesis.cases import Case
-from synthesis.pairs import Pair, kind_of
+from synthesis.pairs import Pair, Rejection
 from synthesis.reports.report import Report
 
 
@@ -22,6 +22,6 @@ def with_image(image: Tensor, index: int = 0) -> Pair:
     return Pair(index, Case(()), Report("Clear.", "Clear."), image, None)
 
 
-def kinds(reasons: Sequence[str | None]) -> list[str | None]:
+def kinds(reasons: Sequence[Rejection | None]) -> list[str | None]:
     """By what rejections are counted."""
-    return [None if reason is None else kind_of(reason) for reason in reasons]
+    return [None if reason is None else reason.kind for reason in reasons]

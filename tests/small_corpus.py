@@ -14,11 +14,11 @@ import numpy as np
 import torch
 
 from synthesis.cases import Case, UniformCaseSampler
-from synthesis.corpus import CorpusPlan, make_corpus
 from synthesis.images.image_maker import MadeImages
-from synthesis.pairs import Pair, PairSynthesizer
+from synthesis.pairs import Pair, PairSynthesizer, Rejection
 from synthesis.reports.grammar import GrammarWriter
 from synthesis.reports.report import Report
+from synthesis.store import Share, StorePlan, fill
 
 PAIRS, SHARD = 45, 8  # six files, the last one short
 
@@ -26,6 +26,7 @@ PAIRS, SHARD = 45, 8  # six files, the last one short
 class Shades:
     """The simplest image maker: a ramp, as bright as its seed says; one pixel marks each finding."""
 
+    version = 1
     image_size = 16
 
     def __init__(self, seconds: float = 0) -> None:
@@ -47,8 +48,10 @@ class Shades:
 class NotTooBright:
     """A pair filter: of the drawings, six in ten pass."""
 
-    def reject(self, pairs: Sequence[Pair]) -> list[str | None]:
-        return [f"bright: {int(p.image.max())}" if p.image.max() > 203 else None for p in pairs]
+    version = 1
+
+    def reject(self, pairs: Sequence[Pair]) -> list[Rejection | None]:
+        return [Rejection("bright", str(int(p.image.max()))) if p.image.max() > 203 else None for p in pairs]
 
     def describe(self) -> dict[str, Any]:
         return {"limit": 203}
@@ -57,14 +60,16 @@ class NotTooBright:
 class NoShadeTwice:
     """A corpus filter: each brightness once."""
 
+    version = 1
+
     def sign(self, pairs: Sequence[Pair]) -> np.ndarray:
         return np.array([[int(p.image[0, 0, 0])] for p in pairs])
 
-    def reject(self, signatures: np.ndarray) -> list[str | None]:
+    def reject(self, signatures: np.ndarray) -> list[Rejection | None]:
         seen: set[int] = set()
-        reasons: list[str | None] = []
+        reasons: list[Rejection | None] = []
         for (shade,) in signatures.tolist():
-            reasons.append(f"shade again: {shade}" if shade in seen else None)
+            reasons.append(Rejection("shade again", str(shade)) if shade in seen else None)
             seen.add(shade)
         return reasons
 
@@ -72,12 +77,13 @@ class NoShadeTwice:
         return {}
 
 
-def small_plan(pairs: int = PAIRS, attempts: int = 2, seconds: float = 0) -> CorpusPlan:
+def small_plan(pairs: int = PAIRS, attempts: int = 2, seconds: float = 0) -> StorePlan:
     synthesizer = PairSynthesizer(
         UniformCaseSampler(), GrammarWriter(), Shades(seconds), [NotTooBright()], attempts
     )
-    return CorpusPlan(synthesizer, pairs, 3, "train", [NoShadeTwice()], SHARD)
+    return StorePlan(synthesizer, pairs, 3, "train", [NoShadeTwice()], SHARD, complete=False)
 
 
 def main() -> None:
-    make_corpus(sys.argv[1], small_plan(seconds=float(sys.argv[2])), progress=False)
+    plan = small_plan(seconds=float(sys.argv[2]))
+    fill(f"{sys.argv[1]}/{plan.split}", plan, Share.of_environment(), progress=False)

@@ -16,11 +16,12 @@ from datamodules.made.recent_pairs import RecentPairs
 from datamodules.texts.question_writer import QuestionWriter
 from datamodules.texts.text_view import TextView, full_text
 from datamodules.texts.tokenizer import load_tokenizer, store_tokenizer, tokenizer_directory
-from synthesis.cache import PairCache, fill, recipe, split_directory
 from synthesis.cases import UniformCaseSampler
-from synthesis.pairs import Pair, PairSynthesizer, json_sha256
+from synthesis.identity import identity, json_sha256
+from synthesis.pairs import Pair, PairSynthesizer
 from synthesis.reports.report_writer import ReportWriter
 from synthesis.seeding import pair_seed
+from synthesis.store import PairStore, StorePlan, cache_directory, fill_cache
 from synthesis.twins import TwinSynthesizer
 
 _CHUNK = 1024  # reports written in one call for the tokenizer
@@ -149,7 +150,7 @@ class SyntheticPairs(BatchDataModule):
             for split in self._splits_in_use():
                 for maker in (self.synthesizer, self.twins):
                     if maker is not None:
-                        fill(self.cache_dir, maker, split, self.sizes[split], self.seed, self.num_workers)
+                        fill_cache(self.cache_dir, self._plan(maker, split), self.num_workers)
 
     def setup(self, stage: str) -> None:
         """Load the tokenizer.
@@ -175,8 +176,11 @@ class SyntheticPairs(BatchDataModule):
             made: Callable[[Sequence[int]], list[Pair]] = partial(maker.make, seed=self.seed, split=split)
             shown_again = self.echo > 1 and split == "train" and not masks  # which are not kept
             return RecentPairs(made, ECHO_ROWS * ECHO_SPAN * self.batch_size) if shown_again else made
-        content = recipe(maker, self.seed)
-        return partial(PairCache(split_directory(self.cache_dir, content, split), content).pairs, masks=masks)
+        recipe = self._plan(maker, split).recipe()
+        return partial(PairStore(cache_directory(self.cache_dir, recipe, split), recipe).pairs, masks=masks)
+
+    def _plan(self, maker: PairSynthesizer | TwinSynthesizer, split: str) -> StorePlan:
+        return StorePlan(maker, self.sizes[split], self.seed, split)
 
     def _dataset(self, *args: Any, **kwargs: Any) -> BatchDataset:
         dataset = super()._dataset(*args, **kwargs)
@@ -185,7 +189,11 @@ class SyntheticPairs(BatchDataModule):
 
     def split_sha256(self, split: str, source: str | None = None) -> str:
         """Return the SHA-256 of the recipe and the size of a split."""
-        content = {"recipe": recipe(self.synthesizer, self.seed), "split": split, "pairs": self.sizes[split]}
+        content = {
+            "recipe": self._plan(self.synthesizer, split).recipe(),
+            "split": split,
+            "pairs": self.sizes[split],
+        }
         return json_sha256(content)
 
     def _splits_in_use(self) -> tuple[str, ...]:
@@ -199,11 +207,9 @@ class SyntheticPairs(BatchDataModule):
         So corpora that are compared with each other, and those that models are tested on, have one tokenizer.
         """
         made_by = self.synthesizer.describe()
-        corpus = {"reports": self.tokenizer_reports, **{k: made_by[k] for k in ("code", "catalog", "writer")}}
+        corpus = {"reports": self.tokenizer_reports, **{k: made_by[k] for k in ("catalog", "writer")}}
         return (
-            corpus
-            if self.tokenizer_writer is None
-            else {**corpus, "writer": self.tokenizer_writer.describe()}
+            corpus if self.tokenizer_writer is None else {**corpus, "writer": identity(self.tokenizer_writer)}
         )
 
     def _texts(self) -> Iterator[str]:

@@ -26,14 +26,17 @@ def bad_images(
         workers: Processes that read; 0 reads here.
     """
     rows = [(i, int(row)) for i, row in enumerate(images.index) if row not in known]
-    reasons = unreadable([paths[i] for i, _ in rows], colour, workers)
-    named = zip(rows, reasons, strict=True)
+    faults = unreadable([paths[i] for i, _ in rows], colour, workers)
     column = str(images.name)
-    return [BadRow(row, images[row], column, images[row], reason) for (_, row), reason in named if reason]
+    return [
+        BadRow(row, images[row], column, images[row], fault.kind, str(fault))
+        for (_, row), fault in zip(rows, faults, strict=True)
+        if fault is not None
+    ]
 
 
-def unreadable(paths: Sequence[Path | None], colour: Colour, workers: int) -> list[str]:
-    """Return for each file why it cannot be read, or "".
+def unreadable(paths: Sequence[Path | None], colour: Colour, workers: int) -> list[ImageFileError | None]:
+    """Return for each file why it cannot be read, or None.
 
     Args:
         paths: The files; None where the table names one that was not found.
@@ -55,12 +58,13 @@ class _Check:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, i: int) -> str:
+    def __getitem__(self, i: int) -> ImageFileError | None:
         path = self.paths[i]
         if path is None:
-            return "no such file in the image folders; correct the name, image_root or image_folders."
+            reason = "no such file in the image folders; correct the name, image_root or image_folders."
+            return ImageFileError(reason, "missing file")
         try:
             read_radiograph(path, 8, colour=self.colour)
         except ImageFileError as error:
-            return str(error)
-        return ""
+            return ImageFileError(str(error), error.kind)  # without its cause, which may not be picklable
+        return None

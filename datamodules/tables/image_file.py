@@ -25,7 +25,16 @@ _TINTED_SHARE = 0.001  # an image is in colour if more of its pixels than this h
 
 
 class ImageFileError(ValueError):
-    """An image file cannot be used; the message says why and what to do."""
+    """An image file cannot be used; the message says why and what to do.
+
+    Args:
+        message: What is wrong, with the file and the remedy.
+        kind: What such files are counted by, e.g. "colour".
+    """
+
+    def __init__(self, message: str, kind: str = "unreadable") -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 def read_radiograph(
@@ -60,9 +69,11 @@ def read_radiograph(
 def read_grey(path: Path, colour: Colour = "refuse") -> npt.NDArray[np.float32]:
     """Read a radiograph in its own size, see `read_radiograph`: ``(height, width)`` in [0, 1], air dark."""
     if not path.is_file():
-        raise ImageFileError(f"{path}: no such file; correct the image folder or the name in the table.")
+        raise ImageFileError(
+            f"{path}: no such file; correct the image folder or the name in the table.", "missing file"
+        )
     if path.stat().st_size == 0:
-        raise ImageFileError(f"{path}: the file is empty (0 bytes); fetch it again.")
+        raise ImageFileError(f"{path}: the file is empty (0 bytes); fetch it again.", "empty file")
     try:
         grey = _from_dicom(path, colour) if _is_dicom(path) else _from_picture(path, colour)
     except ImageFileError:
@@ -73,7 +84,9 @@ def read_grey(path: Path, colour: Colour = "refuse") -> npt.NDArray[np.float32]:
             f"no image at all: fetch it again, or take it out of the table."
         ) from error
     if grey.min() == grey.max():
-        raise ImageFileError(f"{path}: blank, every pixel has the same value; take it out of the table.")
+        raise ImageFileError(
+            f"{path}: blank, every pixel has the same value; take it out of the table.", "blank"
+        )
     return grey
 
 
@@ -123,7 +136,7 @@ def _from_picture(path: Path, colour: Colour) -> _Pixels:
     with Image.open(path, formats=_FORMATS) as file:
         frames = getattr(file, "n_frames", 1)
         if frames > 1:
-            raise ImageFileError(f"{path}: holds {frames} frames; a radiograph has one.")
+            raise ImageFileError(f"{path}: holds {frames} frames; a radiograph has one.", "several frames")
         image = ImageOps.exif_transpose(file)  # reads all pixels: a truncated file fails here
         if image.mode in ("L", "LA", "1"):
             return np.asarray(image.convert("L"), np.float32) / 255
@@ -143,7 +156,8 @@ def _from_dicom(path: Path, colour: Colour) -> _Pixels:
             f"{path}: a DICOM file without pixels (or no DICOM file); take it out of the table."
         )
     if int(dataset.get("NumberOfFrames") or 1) > 1:
-        raise ImageFileError(f"{path}: holds {dataset.NumberOfFrames} frames; a radiograph has one.")
+        frames = int(dataset.NumberOfFrames)
+        raise ImageFileError(f"{path}: holds {frames} frames; a radiograph has one.", "several frames")
     try:
         stored = dataset.pixel_array
     except (RuntimeError, NotImplementedError) as error:
@@ -187,6 +201,7 @@ def _grey(image: Image, path: Path, colour: Colour) -> _Pixels:
     if tinted > _TINTED_SHARE and colour == "refuse":
         raise ImageFileError(
             f"{path}: in colour ({tinted:.1%} of its pixels have a tint); a radiograph is grey. Take it out "
-            f"of the table, or set colour: convert."
+            f"of the table, or set colour: convert.",
+            "colour",
         )
     return np.asarray(image.convert("L"), np.float32) / 255

@@ -181,4 +181,5 @@ class _Reader:
 
     def _refuse(self, i: int, column: str, reason: str) -> None:
         cells: Any = self.frame.iloc[i]
-        self.bad.append(BadRow(int(self.frame.index[i]), cells[self.image], column, cells[column], reason))
+        row = int(self.frame.index[i])
+        self.bad.append(BadRow(row, cells[self.image], column, cells[column], "bad label", reason))

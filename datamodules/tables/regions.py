@@ -39,7 +39,7 @@ def bad_regions(
     rows = [int(row) for row in cells.index[cells != ""]]
     reasons = {row: _fault(cells[row], known) for row in rows}
     return [
-        BadRow(row, images[row], str(cells.name), cells[row][:80], reason)
+        BadRow(row, images[row], str(cells.name), cells[row][:80], "bad regions", reason)
         for row, reason in reasons.items()
         if reason
     ]

@@ -73,6 +73,7 @@ class BadRow:
         image: Its image, as the table has it.
         column: The column at fault.
         value: What stands there.
+        kind: What such rows are counted by, e.g. "empty report".
         reason: What is wrong and what to do.
     """
 
@@ -80,6 +81,7 @@ class BadRow:
     image: str
     column: str
     value: str
+    kind: str
     reason: str
 
     def __str__(self) -> str:
@@ -175,17 +177,20 @@ def frame_sha256(frame: pd.DataFrame) -> str:
 def bad_cells(frame: pd.DataFrame, columns: Columns, reports: bool) -> list[BadRow]:
     """Find the rows without image or patient, the repeated images and, if asked for, the empty reports."""
     image = frame[columns.image]
-    bad = _where(frame, columns.image, columns.image, image == "", "names no image; fill in the file name.")
+    nameless = "names no image; fill in the file name."
+    bad = _where(frame, columns.image, columns.image, image == "", "no image", nameless)
     first = {name: row for row, name in reversed(list(image.items()))}
     for row in frame.index[image.duplicated() & (image != "")]:
         reason = f"stands in row {first[image[row]]} already; keep one of the two rows."
-        bad.append(BadRow(int(row), image[row], columns.image, image[row], reason))
+        bad.append(BadRow(int(row), image[row], columns.image, image[row], "image named twice", reason))
     if columns.patient:
         empty = frame[columns.patient] == ""
-        bad += _where(frame, columns.image, columns.patient, empty, "names no patient; splits need one.")
+        reason = "names no patient; splits need one."
+        bad += _where(frame, columns.image, columns.patient, empty, "no patient", reason)
     if reports:
         empty = (frame[list(columns.texts)] == "").all(axis=1)
-        bad += _where(frame, columns.image, columns.texts[0], empty, "the report is empty; fill it in.")
+        unfilled = "the report is empty; fill it in."
+        bad += _where(frame, columns.image, columns.texts[0], empty, "empty report", unfilled)
     return bad
 
 
@@ -213,10 +218,12 @@ def describe_bad_rows(table: Path, bad: Sequence[BadRow], listed: Path) -> str:
     return f"{table}: bad rows: {rows:,} ({counts}); the first are\n{first}\nAll are listed in {listed}."
 
 
-def _where(frame: pd.DataFrame, image: str, column: str, at: pd.Series[bool], reason: str) -> list[BadRow]:
+def _where(
+    frame: pd.DataFrame, image: str, column: str, at: pd.Series[bool], kind: str, reason: str
+) -> list[BadRow]:
     chosen = frame[at]
     return [
-        BadRow(int(row), name, column, value, reason)
+        BadRow(int(row), name, column, value, kind, reason)
         for row, name, value in zip(chosen.index, chosen[image], chosen[column], strict=True)
     ]
 

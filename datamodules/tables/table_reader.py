@@ -33,7 +33,7 @@ from datamodules.tables.table import (
 )
 from datamodules.tables.table_source import TableRows, packed_reports
 from synthesis.concepts import ConceptCatalog
-from synthesis.pairs import json_sha256
+from synthesis.identity import json_sha256
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,7 +82,7 @@ class TableReader:
         """SHA-256 of everything that decides which rows are bad."""
         stats = [path.stat() if path else None for path in self._paths]
         content = {
-            "format": 2,  # of the list of bad rows, and of what counts as bad
+            "format": 3,  # of the list of bad rows, and of what counts as bad
             "table": frame_sha256(self.frame),
             "files": [(s.st_size, s.st_mtime_ns) if s else None for s in stats],
             "columns": asdict(self.columns),

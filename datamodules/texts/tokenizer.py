@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from synthesis.files import TEMPORARY, locked
-from synthesis.pairs import json_sha256
+from synthesis.identity import json_sha256
 
 if TYPE_CHECKING:
     from transformers import BertTokenizerFast

@@ -37,9 +37,14 @@ class CaseSampler(ABC):
         ap_rate: Share of AP views among the cases that may have either view.
         severity_weights: Relative weights from mildest to most severe, interpolated to a concept's grades.
 
+    Attributes:
+        version: Of how cases are drawn, see `synthesis.identity`; a subclass has its own beside it.
+
     Raises:
         ValueError: If an argument is out of its range.
     """
+
+    version: int = 1
 
     def __init__(
         self,
@@ -107,7 +112,7 @@ class CaseSampler(ABC):
 
     def describe(self) -> dict[str, Any]:
         """Return the settings as plain JSON values, for fingerprints and data cards."""
-        return {"class": type(self).__name__, "catalog_sha256": self.catalog.sha256, **self._settings}
+        return {"catalog_sha256": self.catalog.sha256, **self._settings}
 
     def _add(self, findings: list[Finding], pool: Sequence[str], rng: np.random.Generator) -> None:
         """Add one concept of the pool that fits beside the findings, if any does."""
@@ -155,6 +160,8 @@ class BalancedCaseSampler(CaseSampler):
         **settings: As for `CaseSampler`.
     """
 
+    version: int = 1
+
     def __init__(self, cap: int = 15, **settings: Any) -> None:
         super().__init__(**settings)
         if cap < 1:
@@ -186,6 +193,8 @@ class BalancedCaseSampler(CaseSampler):
 class UniformCaseSampler(CaseSampler):
     """Lets every concept lead with the same probability, each case on its own."""
 
+    version: int = 1
+
     def lead(self, seed: int, split: str, index: int) -> str:
         """Return a concept drawn with equal probabilities."""
         rng = generator(pair_seed(seed, split, index), "lead")
@@ -205,6 +214,8 @@ class LongTailedCaseSampler(CaseSampler):
         normal_rate: Share of normal studies; None takes the prevalence of no_finding in the catalogue.
         **settings: As for `CaseSampler`.
     """
+
+    version: int = 1
 
     def __init__(self, normal_rate: float | None = None, **settings: Any) -> None:
         if normal_rate is None:

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from synthesis.cases import UniformCaseSampler
 from synthesis.filters.similarity import PairEmbedder
-from synthesis.pairs import Pair
+from synthesis.identity import identity
+from synthesis.pairs import Pair, Rejection
 from synthesis.reports.grammar import GrammarWriter
 from synthesis.seeding import pair_seed
 
@@ -31,6 +32,8 @@ class ImageReportAgreement:
         references: Text file with a report a line, as they are common; None writes 256 by the grammar.
     """
 
+    version: int = 1  # of the results, see synthesis.identity
+
     def __init__(
         self, embedder: PairEmbedder, threshold: float = 0.0, references: str | Path | None = None
     ) -> None:
@@ -45,10 +48,10 @@ class ImageReportAgreement:
         others = images @ self._vectors.T
         return ((own - others.mean(1)) / others.std(1).clamp_min(1e-6)).tolist()
 
-    def reject(self, pairs: Sequence[Pair]) -> list[str | None]:
+    def reject(self, pairs: Sequence[Pair]) -> list[Rejection | None]:
         """Return for each pair how badly its report fits, or None."""
         return [
-            f"report does not fit image: {value:.2f} is below {self.threshold:.2f}"
+            Rejection("report does not fit image", f"{value:.2f} is below {self.threshold:.2f}")
             if value < self.threshold
             else None
             for value in self.measured(pairs)
@@ -58,7 +61,7 @@ class ImageReportAgreement:
         """Everything the decision depends on."""
         references = hashlib.sha256("\n".join(self._references).encode()).hexdigest()
         return {
-            "embedder": self.embedder.describe(),
+            "embedder": identity(self.embedder),
             "threshold": self.threshold,
             "references_sha256": references,
         }

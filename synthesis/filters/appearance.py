@@ -67,6 +67,8 @@ class AppearanceFilter(MeasuredFilter):
         components: File of `Appearance`; None takes the one shipped.
     """
 
+    version: int = 1  # of the results, see synthesis.identity
+
     def __init__(
         self, least: float = -math.inf, most: float = math.inf, components: str | None = None
     ) -> None:
@@ -89,6 +91,8 @@ class ChestLikeness(AppearanceFilter):
         components: See `Appearance`.
     """
 
+    version: int = 1  # of the results, see synthesis.identity
+
     kind = "no whole chest"
 
     def __init__(self, most: float = 0.64, components: str | None = None) -> None:
@@ -108,6 +112,8 @@ class Inversion(AppearanceFilter):
         least: Lowest value allowed.
         components: See `Appearance`.
     """
+
+    version: int = 1  # of the results, see synthesis.identity
 
     kind = "inverted"
 
@@ -130,6 +136,8 @@ class Rotation(AppearanceFilter):
         least: Lowest value allowed.
         components: See `Appearance`.
     """
+
+    version: int = 1  # of the results, see synthesis.identity
 
     kind = "turned"
 
@@ -154,6 +162,8 @@ class Mirroring(AppearanceFilter):
         least: Lowest value allowed.
         components: See `Appearance`.
     """
+
+    version: int = 1  # of the results, see synthesis.identity
 
     kind = "mirrored"
 

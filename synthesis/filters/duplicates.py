@@ -13,7 +13,8 @@ import numpy.typing as npt
 import torch
 
 from synthesis.filters.similarity import ImageEmbedder, Thumbnails
-from synthesis.pairs import Pair
+from synthesis.identity import identity
+from synthesis.pairs import Pair, Rejection
 
 _BLOCK = 1024  # images compared at once
 _WORD = re.compile(r"\w+")
@@ -37,7 +38,7 @@ class CorpusFilter(Protocol):
         """Return the signature of each pair: an array ``(pairs, …)`` of numbers."""
         ...
 
-    def reject(self, signatures: npt.NDArray[Any]) -> list[str | None]:
+    def reject(self, signatures: npt.NDArray[Any]) -> list[Rejection | None]:
         """Return for each pair, in the order of the indices, the reason why it is refused, or None."""
         ...
 
@@ -56,6 +57,8 @@ class NearDuplicateImages:
             at least 0.92 at 64 px, all at least 0.89 at 128 px.
     """
 
+    version: int = 1  # of the results, see synthesis.identity
+
     def __init__(self, embedder: ImageEmbedder | None = None, threshold: float = 0.88) -> None:
         if not 0 < threshold <= 1:
             raise ValueError(f"threshold={threshold}: a product of unit vectors; give one above 0, up to 1.")
@@ -67,9 +70,9 @@ class NearDuplicateImages:
         images = torch.stack([pair.image[:1] for pair in pairs]).float() / 255
         return self.embedder.embed_images(images).numpy().astype(np.float16)
 
-    def reject(self, signatures: npt.NDArray[Any]) -> list[str | None]:
+    def reject(self, signatures: npt.NDArray[Any]) -> list[Rejection | None]:
         """Return for each pair, in the order of the indices, that it is like an earlier one, or None."""
-        reasons: list[str | None] = [None] * len(signatures)
+        reasons: list[Rejection | None] = [None] * len(signatures)
         kept = np.empty_like(signatures, dtype=np.float32)
         count = 0
         for start in range(0, len(signatures), _BLOCK):
@@ -81,7 +84,7 @@ class NearDuplicateImages:
                 nearest = max(float(before[i]), float(within[i, :i][left[:i]].max(initial=-1)))
                 left[i] = nearest < self.threshold
                 if not left[i]:
-                    reasons[start + i] = f"image twice: like an earlier one, {nearest:.3f}"
+                    reasons[start + i] = Rejection("image twice", f"like an earlier one, {nearest:.3f}")
             chosen = block[left]
             kept[count : count + len(chosen)] = chosen
             count += len(chosen)
@@ -89,7 +92,7 @@ class NearDuplicateImages:
 
     def describe(self) -> dict[str, Any]:
         """Everything the decision depends on."""
-        return {"embedder": self.embedder.describe(), "threshold": self.threshold}
+        return {"embedder": identity(self.embedder), "threshold": self.threshold}
 
 
 class NearDuplicateReports:
@@ -105,6 +108,8 @@ class NearDuplicateReports:
         run: Words in a run.
     """
 
+    version: int = 1  # of the results, see synthesis.identity
+
     def __init__(self, threshold: float = 0.9, copies: int = 1, run: int = 3) -> None:
         if not 0.8 <= threshold <= 1:
             raise ValueError(f"threshold={threshold}: less alike ones are not found; give 0.8 to 1.")
@@ -118,9 +123,9 @@ class NearDuplicateReports:
         """Return the MinHash of each report, ``(pairs, 128)`` uint32."""
         return np.stack([self._minhash(f"{p.report.findings} {p.report.impression}") for p in pairs])
 
-    def reject(self, signatures: npt.NDArray[Any]) -> list[str | None]:
+    def reject(self, signatures: npt.NDArray[Any]) -> list[Rejection | None]:
         """Return for each pair, in the order of the indices, that it is like earlier ones, or None."""
-        reasons: list[str | None] = []
+        reasons: list[Rejection | None] = []
         bands = np.ascontiguousarray(signatures).reshape(len(signatures), _BANDS, -1)
         buckets: dict[tuple[int, bytes], list[int]] = defaultdict(list)
         for i, signature in enumerate(signatures):
@@ -132,7 +137,8 @@ class NearDuplicateReports:
             share = (signatures[near] == signature).mean(1) if near else np.empty(0)
             alike = share[share >= self.threshold]
             if len(alike) >= self.copies:
-                reasons.append(f"report again: like {len(alike)} earlier ones, {alike.max():.2f}")
+                likeness = f"like {len(alike)} earlier ones, {alike.max():.2f}"
+                reasons.append(Rejection("report again", likeness))
                 continue
             reasons.append(None)
             for key in keys:

@@ -12,7 +12,7 @@ import torch
 
 from synthesis.configuration import shipped
 from synthesis.files import file_sha256
-from synthesis.pairs import Pair
+from synthesis.pairs import Pair, Rejection
 from synthesis.strict_yaml import Entry
 
 DEFAULT_QUESTIONS = shipped("configs/questions/judge.yaml")
@@ -57,6 +57,8 @@ class VisionLanguageJudge:
         ValueError: If the directory holds no model, or the two answers to a question begin alike.
     """
 
+    version: int = 1  # of the results, see synthesis.identity
+
     def __init__(
         self,
         directory: str | Path,
@@ -76,15 +78,16 @@ class VisionLanguageJudge:
         self.batch_size = batch_size
         self.image_size = image_size
 
-    def reject(self, pairs: Sequence[Pair]) -> list[str | None]:
+    def reject(self, pairs: Sequence[Pair]) -> list[Rejection | None]:
         """Return for each pair the first question with an unwanted answer, or None."""
-        reasons: list[str | None] = [None] * len(pairs)
+        reasons: list[Rejection | None] = [None] * len(pairs)
         for question in self.questions:
             open_ = [k for k, reason in enumerate(reasons) if reason is None]
             shares = self.ask(question, [pairs[k] for k in open_])
             for k, share in zip(open_, shares, strict=True):
                 if share < question.least:
-                    reasons[k] = f"judge, {question.name}: {question.wanted!r} has {share:.2f}"
+                    detail = f"{question.wanted!r} has {share:.2f}"
+                    reasons[k] = Rejection(f"judge, {question.name}", detail)
         return reasons
 
     def ask(self, question: Question, pairs: Sequence[Pair]) -> list[float]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from synthesis.pairs import Pair
+from synthesis.pairs import Pair, Rejection
 
 CANONICAL = 64
 """Side of the image, in pixels, on which measures are taken that depend on it."""
@@ -27,6 +27,8 @@ class MeasuredFilter(ABC):
     Raises:
         ValueError: If no value is allowed.
     """
+
+    version: int = 1  # of the results, see synthesis.identity
 
     kind: ClassVar[str]
     """By what a rejection is counted."""
@@ -52,7 +54,7 @@ class MeasuredFilter(ABC):
         """Measure the images of some pairs, each by itself: the rest of a batch changes no bit."""
         return [float(self.measure(pair.image[:1].float() / 255)) for pair in pairs]
 
-    def reject(self, pairs: Sequence[Pair]) -> list[str | None]:
+    def reject(self, pairs: Sequence[Pair]) -> list[Rejection | None]:
         """Return for each pair the measure that is out of bounds, or None."""
         return [self._reason(value) for value in self.measured(pairs)]
 
@@ -61,11 +63,11 @@ class MeasuredFilter(ABC):
         bounds = {"least": self.least, "most": self.most}
         return {name: value for name, value in bounds.items() if math.isfinite(value)}
 
-    def _reason(self, value: float) -> str | None:
+    def _reason(self, value: float) -> Rejection | None:
         if self.least <= value <= self.most:
             return None
         bound = f"below {self.least:.4g}" if value < self.least else f"above {self.most:.4g}"
-        return f"{self.kind}: {value:.4g} is {bound}"
+        return Rejection(self.kind, f"{value:.4g} is {bound}")
 
 
 class Contrast(MeasuredFilter):
@@ -77,6 +79,8 @@ class Contrast(MeasuredFilter):
         least: Lowest value allowed. Of 300 simulated radiographs the lowest had 0.47, of 430 real ones 0.42;
             with 15 % of their exposure the highest had 0.14.
     """
+
+    version: int = 1  # of the results, see synthesis.identity
 
     kind = "low contrast"
 
@@ -99,6 +103,8 @@ class Saturation(MeasuredFilter):
             at two and a half times their exposure 0.49 is the lowest.
     """
 
+    version: int = 1  # of the results, see synthesis.identity
+
     kind = "saturated"
 
     def __init__(self, most: float = 0.3) -> None:
@@ -119,6 +125,8 @@ class Truncation(MeasuredFilter):
         most: Highest share allowed. Of 300 simulated and of 430 real radiographs none had any; a file that
             lacks 5 % of its rows has 0.05.
     """
+
+    version: int = 1  # of the results, see synthesis.identity
 
     kind = "truncated"
 
@@ -143,6 +151,8 @@ class Noise(MeasuredFilter):
             very noisy ones had at least 50.
     """
 
+    version: int = 1  # of the results, see synthesis.identity
+
     kind = "noisy"
 
     def __init__(self, most: float = 25.0) -> None:
@@ -166,6 +176,8 @@ class Sharpness(MeasuredFilter):
         coarse: Lowest value allowed at 64 pixels.
         fine: Lowest value allowed at 128 pixels.
     """
+
+    version: int = 1  # of the results, see synthesis.identity
 
     kind = "blurred"
 

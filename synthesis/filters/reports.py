@@ -10,7 +10,8 @@ from typing import Any
 from synthesis.concepts import ConceptCatalog
 from synthesis.configuration import shipped
 from synthesis.files import file_sha256
-from synthesis.pairs import Pair
+from synthesis.identity import identity
+from synthesis.pairs import Pair, Rejection
 from synthesis.reports.reading.entities import EntityExtractor
 from synthesis.reports.reading.entity_check import EntityCheck
 from synthesis.reports.reading.entity_reader import EntityReader
@@ -33,22 +34,25 @@ class EntityAgreement:
             `EntityExtractor`.
     """
 
+    version: int = 1  # of the results, see synthesis.identity
+
     def __init__(self, catalog: str | Path | None = None, reader: EntityReader | None = None) -> None:
         self._catalog = ConceptCatalog.load(catalog)
         self._reader: EntityReader = reader or EntityExtractor(catalog)
         self._check = EntityCheck(catalog, self._reader)
 
-    def reject(self, pairs: Sequence[Pair]) -> list[str | None]:
+    def reject(self, pairs: Sequence[Pair]) -> list[Rejection | None]:
         """Return for each pair the first disagreement of report and case, or None."""
         return [self._reason(pair) for pair in pairs]
 
     def describe(self) -> dict[str, Any]:
         """Everything the decision depends on."""
-        return {"catalog_sha256": self._catalog.sha256, "reader": self._reader.describe()}
+        return {"catalog_sha256": self._catalog.sha256, "reader": identity(self._reader)}
 
-    def _reason(self, pair: Pair) -> str | None:
+    def _reason(self, pair: Pair) -> Rejection | None:
         for found in self._check.disagreements(pair.case, pair.report):
-            return f"report disagrees with case: {found.reason} {found.concept}: {found.detail}"
+            detail = f"{found.reason} {found.concept}: {found.detail}"
+            return Rejection("report disagrees with case", detail)
         return None
 
 
@@ -66,6 +70,8 @@ class ReportLength:
         ValueError: If no length is allowed.
     """
 
+    version: int = 1  # of the results, see synthesis.identity
+
     def __init__(self, least: int = 5, most: int = 400, sections: bool = False, ends: bool = True) -> None:
         if not 0 <= least <= most:
             raise ValueError(f"least={least}, most={most}: no report has such a length; give least ≤ most.")
@@ -74,7 +80,7 @@ class ReportLength:
         self.sections = sections
         self.ends = ends
 
-    def reject(self, pairs: Sequence[Pair]) -> list[str | None]:
+    def reject(self, pairs: Sequence[Pair]) -> list[Rejection | None]:
         """Return for each pair what is wrong with the length of its report, or None."""
         return [self._reason(pair.report) for pair in pairs]
 
@@ -82,20 +88,20 @@ class ReportLength:
         """Everything the decision depends on."""
         return {"least": self.least, "most": self.most, "sections": self.sections, "ends": self.ends}
 
-    def _reason(self, report: Report) -> str | None:
+    def _reason(self, report: Report) -> Rejection | None:
         sections = {"FINDINGS": report.findings.strip(), "IMPRESSION": report.impression.strip()}
         words = sum(len(text.split()) for text in sections.values())
         if not words:
-            return "empty report"
+            return Rejection("empty report")
         if words < self.least:
-            return f"short report: {words} words, fewer than {self.least}"
+            return Rejection("short report", f"{words} words, fewer than {self.least}")
         if words > self.most:
-            return f"long report: {words} words, more than {self.most}"
+            return Rejection("long report", f"{words} words, more than {self.most}")
         for name, text in sections.items():
             if self.sections and not text:
-                return f"empty section: no {name}"
+                return Rejection("empty section", f"no {name}")
             if self.ends and text and text[-1] not in ".!?)\"'”’":
-                return f"report cut off: {name} ends with {text[-20:]!r}"
+                return Rejection("report cut off", f"{name} ends with {text[-20:]!r}")
         return None
 
 
@@ -116,6 +122,8 @@ class TemplateLeakage:
         ValueError: If ``stretch`` is too small, or a template is missing.
     """
 
+    version: int = 1  # of the results, see synthesis.identity
+
     def __init__(
         self, patterns: str | Path | None = None, templates: Sequence[str | Path] = (), stretch: int = 8
     ) -> None:
@@ -133,7 +141,7 @@ class TemplateLeakage:
             for words in self._cut(template.read_text("utf-8")):
                 self._stretches.setdefault(words, template.name)
 
-    def reject(self, pairs: Sequence[Pair]) -> list[str | None]:
+    def reject(self, pairs: Sequence[Pair]) -> list[Rejection | None]:
         """Return for each pair what leaked into its report, or None."""
         return [self._reason(pair.report.findings + "\n" + pair.report.impression) for pair in pairs]
 
@@ -141,13 +149,13 @@ class TemplateLeakage:
         """Everything the decision depends on."""
         return {"files_sha256": self._hashes, "stretch": self.stretch}
 
-    def _reason(self, text: str) -> str | None:
+    def _reason(self, text: str) -> Rejection | None:
         for name, pattern in self._patterns.items():
             if match := pattern.search(text):
-                return f"template leaked: {name}: {match.group()!r}"
+                return Rejection("template leaked", f"{name}: {match.group()!r}")
         for words in self._cut(text):
             if words in self._stretches:
-                return f"template leaked: from {self._stretches[words]}: {' '.join(words)!r}"
+                return Rejection("template leaked", f"from {self._stretches[words]}: {' '.join(words)!r}")
         return None
 
     def _cut(self, text: str) -> list[tuple[str, ...]]:

@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from synthesis.files import file_sha256
-from synthesis.pairs import Pair
+from synthesis.identity import identity
+from synthesis.pairs import Pair, Rejection
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp"}
 _BATCH = 64
@@ -61,6 +62,8 @@ class Thumbnails:
         blur: Side of the mean that is taken away, in pixels of the small image; odd.
     """
 
+    version: int = 1  # of the results, see synthesis.identity
+
     def __init__(self, size: int = 48, blur: int = 9) -> None:
         if size < 8 or blur % 2 == 0 or not 3 <= blur < size:
             raise ValueError(
@@ -77,7 +80,7 @@ class Thumbnails:
 
     def describe(self) -> dict[str, Any]:
         """Everything the vectors depend on."""
-        return {"class_path": f"{__name__}.Thumbnails", "size": self.size, "blur": self.blur}
+        return {"size": self.size, "blur": self.blur}
 
 
 class PretrainedEncoder:
@@ -94,6 +97,8 @@ class PretrainedEncoder:
     Raises:
         ValueError: If the directory lacks the model's configuration or that of its image processor.
     """
+
+    version: int = 1  # of the results, see synthesis.identity
 
     def __init__(self, directory: str | Path, device: str = "cpu", batch_size: int = 32) -> None:
         self.directory = Path(directory)
@@ -137,7 +142,7 @@ class PretrainedEncoder:
         """Everything the vectors depend on."""
         files = sorted(self.directory.glob("*.json")) + sorted(self.directory.glob("*.safetensors"))
         hashes = {path.name: file_sha256(path) for path in files}
-        return {"class_path": f"{__name__}.PretrainedEncoder", "files_sha256": hashes}
+        return {"files_sha256": hashes}
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the weights behind: another process loads its own."""
@@ -166,6 +171,8 @@ class FolderSimilarity:
         ValueError: If the folder holds no image.
     """
 
+    version: int = 1  # of the results, see synthesis.identity
+
     kind: ClassVar[str] = "like an image of a folder"
     """By what a rejection is counted."""
 
@@ -188,12 +195,12 @@ class FolderSimilarity:
                 f"folder={str(folder)!r} holds no .png, .jpg or .bmp file; give one with images."
             )
 
-    def reject(self, pairs: Sequence[Pair]) -> list[str | None]:
+    def reject(self, pairs: Sequence[Pair]) -> list[Rejection | None]:
         """Return for each pair the file that its image is like, or None."""
         images = torch.stack([pair.image[:1] for pair in pairs]).float() / 255
         nearest = (self.embedder.embed_images(images) @ self._vectors.T).max(1)
         return [
-            f"{self.kind}: {self._files[i].name}, {value:.3f}" if value >= self.threshold else None
+            Rejection(self.kind, f"{self._files[i].name}, {value:.3f}") if value >= self.threshold else None
             for value, i in zip(nearest.values.tolist(), nearest.indices.tolist(), strict=True)
         ]
 
@@ -205,7 +212,7 @@ class FolderSimilarity:
         return {
             "files": len(self._files),
             "files_sha256": digest.hexdigest(),
-            "embedder": self.embedder.describe(),
+            "embedder": identity(self.embedder),
             "threshold": self.threshold,
             "image_size": self.image_size,
         }
@@ -238,6 +245,8 @@ class BadExamples(FolderSimilarity):
     default, only find near copies.
     """
 
+    version: int = 1  # of the results, see synthesis.identity
+
     kind = "like a bad example"
 
 
@@ -247,5 +256,7 @@ class MemorisedImages(FolderSimilarity):
     Latent diffusion models give back up to a third of the radiographs that they were trained on
     (arXiv:2402.01054), so check every generator that has seen images of patients.
     """
+
+    version: int = 1  # of the results, see synthesis.identity
 
     kind = "memorised"

@@ -8,7 +8,8 @@ from typing import Any
 from synthesis.filters.appearance import ChestLikeness, Inversion, Mirroring, Rotation
 from synthesis.filters.measured import Contrast, Noise, Saturation, Sharpness, Truncation
 from synthesis.filters.reports import EntityAgreement, ReportLength, TemplateLeakage
-from synthesis.pairs import Pair, PairFilter, described
+from synthesis.identity import identity
+from synthesis.pairs import Pair, PairFilter, Rejection
 
 STANDARD: tuple[type[PairFilter], ...] = (
     EntityAgreement,
@@ -42,6 +43,8 @@ class StandardFilters:
         ValueError: If a name is not that of a standard filter.
     """
 
+    version: int = 1  # of the results, see synthesis.identity
+
     def __init__(self, without: Sequence[str] = ()) -> None:
         names = [part.__name__ for part in STANDARD]
         unknown = [name for name in without if name not in names]
@@ -49,9 +52,9 @@ class StandardFilters:
             raise ValueError(f"without={unknown}: not among the standard filters; give {', '.join(names)}.")
         self.filters = tuple(part() for part in STANDARD if part.__name__ not in without)
 
-    def reject(self, pairs: Sequence[Pair]) -> list[str | None]:
+    def reject(self, pairs: Sequence[Pair]) -> list[Rejection | None]:
         """Return for each pair the reason of the first filter that refuses it, or None."""
-        reasons: list[str | None] = [None] * len(pairs)
+        reasons: list[Rejection | None] = [None] * len(pairs)
         for part in self.filters:
             passing = [k for k, reason in enumerate(reasons) if reason is None]
             if not passing:
@@ -62,4 +65,4 @@ class StandardFilters:
 
     def describe(self) -> dict[str, Any]:
         """Return everything the decision depends on."""
-        return {"filters": [described(part) for part in self.filters]}
+        return {"filters": [identity(part) for part in self.filters]}

@@ -22,6 +22,8 @@ class AdversarialImageMaker(LatentImageMaker):
         ValueError: If the truncation is under 0.1, where next to nothing would pass.
     """
 
+    version: int = 1  # of the results, see synthesis.identity
+
     kind = "adversarial"
 
     def __init__(self, truncation: float | None = None, **kwargs: Any) -> None:

@@ -57,6 +57,8 @@ class DiffusionImageMaker:
         ValueError: If steps or guidance make no sense.
     """
 
+    version: int = 1  # of the results, see synthesis.identity
+
     def __init__(
         self,
         directory: str | Path,

@@ -42,6 +42,8 @@ class LatentImageMaker(ABC):
         ValueError: If it holds one of another kind.
     """
 
+    version: int = 1  # of the results, see synthesis.identity
+
     kind: str
     """What `generator.json` calls this maker's generators."""
 

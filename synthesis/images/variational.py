@@ -21,6 +21,8 @@ class VariationalImageMaker(LatentImageMaker):
         ValueError: If the temperature is not positive.
     """
 
+    version: int = 1  # of the results, see synthesis.identity
+
     kind = "variational"
 
     def __init__(self, temperature: float = 1.0, **kwargs: Any) -> None:

@@ -20,7 +20,7 @@ from torch.nn import functional
 from benchmarks import filters as benchmark
 from scripts import check_pairs
 from synthesis.corruption import KINDS
-from synthesis.pairs import Pair, PairSynthesizer
+from synthesis.pairs import Pair, PairSynthesizer, Rejection
 from tests.datamodules.tables import fake_data_sets
 
 
@@ -183,15 +183,15 @@ def test_the_benchmark_prints_what_it_counts(
 
 def test_rates_are_shares_of_pairs(synthesizer: PairSynthesizer) -> None:
     class Odd:
-        def reject(self, pairs: list[Pair]) -> list[str | None]:
-            return ["odd: yes" if pair.index % 2 else None for pair in pairs]
+        def reject(self, pairs: list[Pair]) -> list[Rejection | None]:
+            return [Rejection("odd") if pair.index % 2 else None for pair in pairs]
 
         def describe(self) -> dict[str, object]:
             return {}
 
     class Third(Odd):
-        def reject(self, pairs: list[Pair]) -> list[str | None]:
-            return ["third: yes" if pair.index % 3 == 0 else None for pair in pairs]
+        def reject(self, pairs: list[Pair]) -> list[Rejection | None]:
+            return [Rejection("third") if pair.index % 3 == 0 else None for pair in pairs]
 
     pairs = synthesizer.make(range(6), 0, "train")
     assert benchmark.rates(benchmark.first_refusals([Odd(), Third()], pairs)) == pytest.approx(

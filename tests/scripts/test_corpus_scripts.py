@@ -10,8 +10,11 @@ import torch
 import yaml
 
 from scripts import make_corpus
-from synthesis.cache import PairCache
+from synthesis.cases import BalancedCaseSampler
+from synthesis.corruption import ClinicSynthesizer
+from synthesis.images.simulator import Simulator
 from synthesis.reports.grammar import GrammarWriter
+from synthesis.store import PairStore
 
 TINY = ("--pairs=12", "--workers=0", "--model.init_args.image_encoder.init_args.image_size=64")
 
@@ -45,21 +48,23 @@ def corpus(clinic: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_corpus_holds_filtered_pairs_of_the_training_configuration(corpus: Path) -> None:
-    cache = PairCache(corpus / "train")
+    cache = PairStore(corpus / "train")
     pairs = cache.pairs(range(len(cache)))
     assert 8 <= len(pairs) <= 12
     assert [pair.index for pair in pairs] == sorted({pair.index for pair in pairs})
-    for pair in pairs:  # after its last redrawing nothing was planted, or the filters would have seen it
-        last = max([k for k, note in enumerate(pair.notes) if note.startswith("drawn again")], default=-1)
-        assert not [note for note in pair.notes[last + 1 :] if note.startswith(("mispaired", "image: blank"))]
-    assert any(pair.notes for pair in pairs)
-    assert cache.manifest["recipe"]["synthesizer"]["image_maker"]["image_size"] == 64
+    parts = (BalancedCaseSampler(), GrammarWriter(), Simulator(image_size=64))
+    damage = ClinicSynthesizer(*parts, mispaired=0.3, corrupted=0.5).damage
+    for pair in pairs:  # in its last drawing nothing was planted, or the filters would have seen it
+        planted = damage(pair.index, 0, "train", pair.attempt)
+        assert planted.report_of is None and planted.kind != "blank"
+    assert any(pair.rejections for pair in pairs)
+    assert cache.manifest.recipe["synthesizer"]["image_maker"]["image_size"] == 64
 
 
 def test_the_card_says_what_was_made_and_refused(corpus: Path) -> None:
     card = json.loads((corpus / "card.json").read_text())
     ledgers = [json.loads(path.read_text()) for path in (corpus / "train").glob("*.ledger.json")]
-    held = len(PairCache(corpus / "train"))
+    held = len(PairStore(corpus / "train"))
     refused = sum(len(ledger["refused"]) for ledger in ledgers)
     assert card["counts"]["made"] == 12 and card["counts"]["held"] == held
     assert card["counts"]["drawings refused"] == sum(card["refused"].values()) >= refused > 0
@@ -99,7 +104,7 @@ def test_load_dataset_opens_the_directory(corpus: Path, tmp_path: Path) -> None:
     import datasets
 
     read = datasets.load_dataset(str(corpus), cache_dir=str(tmp_path))
-    assert len(read["train"]) == len(PairCache(corpus / "train"))
+    assert len(read["train"]) == len(PairStore(corpus / "train"))
     assert list((corpus / "webdataset").glob("*.tar"))
 
 

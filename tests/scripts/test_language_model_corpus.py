@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import language_model as benchmark
 from main import main
-from synthesis.cache import PairCache
+from synthesis.store import PairStore
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = "--data.init_args.synthesizer.init_args.writer.init_args"
@@ -44,9 +44,9 @@ def test_a_corpus_is_made_and_trained_on_from_yaml(
     )
     (manifest,) = (tmp_path / "cache").glob("*/train/manifest.json")
     recipe = json.loads(manifest.read_text())["recipe"]
-    (writer,) = (part for part in _parts(recipe) if part.get("class") == "LanguageModelWriter")
+    (writer,) = (part for part in _parts(recipe) if part.get("name") == "LanguageModelWriter")
     assert len(writer["prompts_sha256"]) == 64 and len(writer["model"]["weights"]["sha256"]) == 64
-    pairs = PairCache(manifest.parent, recipe).pairs(range(8))
+    pairs = PairStore(manifest.parent, recipe).pairs(range(8))
     # Random weights say nothing of use: every report was refused, counted, and written by the grammar.
     assert all("handed to GrammarWriter: no findings in 1 attempts" in pair.notes for pair in pairs)
     assert all(any(note.startswith("findings, attempt 1: ") for note in pair.notes) for pair in pairs)

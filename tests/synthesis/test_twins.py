@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import torch
 
-from synthesis.cache import PairCache, fill, recipe
 from synthesis.corruption import ClinicSynthesizer
 from synthesis.images.image_maker import MadeImages
-from synthesis.pairs import Pair, PairSynthesizer
+from synthesis.pairs import Pair, PairSynthesizer, Rejection
 from synthesis.reports.report import Report
 from synthesis.reports.report_writer import ReportWriter
+from synthesis.store import StorePlan, fill_cache
 from synthesis.twins import TwinSynthesizer
 
 COUNT = 16
@@ -67,17 +67,19 @@ def test_a_twin_is_a_pure_function_of_its_number(synthesizer: PairSynthesizer, t
 
 def test_twins_go_through_the_cache(synthesizer: PairSynthesizer, twins: list[Pair], tmp_path: Path) -> None:
     maker = TwinSynthesizer(synthesizer)
-    directory = fill(tmp_path, maker, "train", COUNT, 3, progress=False)
-    cached = PairCache(directory, recipe(maker, 3)).pairs(range(COUNT))
-    assert all(same(a, b) for a, b in zip(cached, twins, strict=True))
-    assert recipe(maker, 3) != recipe(synthesizer, 3), "another fingerprint, so another directory"
+    plan = StorePlan(maker, COUNT, 3)
+    store = fill_cache(tmp_path, plan, progress=False)
+    assert all(same(a, b) for a, b in zip(store.pairs(range(COUNT)), twins, strict=True))
+    assert not store.manifest.has_masks and store.manifest.concept_names == synthesizer.catalog.names
+    other = StorePlan(synthesizer, COUNT, 3).recipe()
+    assert plan.recipe() != other, "another fingerprint, so another directory"
 
 
 class Refuse:
     """Refuses the first drawing of every second pair."""
 
-    def reject(self, pairs: Any) -> list[str | None]:
-        return ["for the test" if p.index % 2 and not p.notes else None for p in pairs]
+    def reject(self, pairs: Any) -> list[Rejection | None]:
+        return [Rejection("for the test") if p.index % 2 and not p.attempt else None for p in pairs]
 
     def describe(self) -> dict[str, Any]:
         return {}
@@ -90,7 +92,7 @@ def test_a_pair_drawn_again_has_the_twin_of_what_it_came_to(synthesizer: PairSyn
     for pair, twin in zip(
         filtered.make(range(6), 3, "train"), TwinSynthesizer(filtered).make(range(6), 3, "train"), strict=True
     ):
-        assert len(pair.notes) == pair.index % 2
+        assert pair.attempt == twin.attempt == pair.index % 2
         assert twin.notes[-1].startswith("switched off" if pair.case.findings else "no twin: nothing")
 
 

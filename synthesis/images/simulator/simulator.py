@@ -57,6 +57,8 @@ class Simulator:
             but has no painter.
     """
 
+    version: int = 1  # of the results, see synthesis.identity
+
     def __init__(
         self,
         image_size: int = 128,
@@ -102,6 +104,7 @@ class Simulator:
         """Return what the pictures depend on, for fingerprints."""
         return {
             "atlas_sha256": self.builder.atlas.sha256,
+            "catalog_sha256": self.catalog.sha256,
             "image_size": self.image_size,
             "visible": [self.visible_contrast, self.visible_change, self.visible_area, self.strengthen],
             "clutter_rate": self.clutter_rate,

@@ -48,9 +48,14 @@ class GrammarWriter:
         catalog: The concept catalogue; None takes the one shipped.
         phrases: The phrase bank; None takes ``configs/reports/grammar.yaml``.
 
+    Attributes:
+        version: Of how the bank becomes text, see `synthesis.identity`.
+
     Raises:
         YamlError: If the bank is malformed or does not fit the catalogue.
     """
+
+    version: int = 1
 
     def __init__(self, catalog: str | Path | None = None, phrases: str | Path | None = None) -> None:
         self._catalog = ConceptCatalog.load(catalog)
@@ -58,9 +63,8 @@ class GrammarWriter:
         self._compiled: dict[tuple[Finding, str, str, str], list[Phrasing]] = {}
 
     def describe(self) -> dict[str, Any]:
-        """Return what the text depends on: the writer, the phrase bank and the catalogue."""
+        """Return what the text depends on: the phrase bank and the catalogue."""
         return {
-            "class": type(self).__name__,
             "phrases_sha256": self._bank.sha256,
             "catalog_sha256": self._catalog.sha256,
         }

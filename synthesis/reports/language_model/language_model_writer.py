@@ -12,6 +12,7 @@ from typing import Any
 
 from synthesis.cases import Case
 from synthesis.concepts import NO_FINDING, ConceptCatalog
+from synthesis.identity import identity
 from synthesis.reports.grammar.vocabulary import Vocabulary
 from synthesis.reports.language_model.chat_model import ChatModel
 from synthesis.reports.language_model.prompts import IMPRESSION, Prompts
@@ -73,6 +74,8 @@ class LanguageModelWriter:
         YamlError: If the prompts file is malformed.
     """
 
+    version: int = 1  # of the results, see synthesis.identity
+
     def __init__(
         self,
         model: ChatModel,
@@ -106,15 +109,14 @@ class LanguageModelWriter:
     def describe(self) -> dict[str, Any]:
         """Return what the text depends on: model, prompts, attempts, checks and the writer that helps out."""
         return {
-            "class": type(self).__name__,
-            "model": {"class": type(self.model).__name__, **self.model.describe()},
+            "model": identity(self.model),
             "prompts_version": self._prompts.version,
             "prompts_sha256": self._prompts.sha256,
             "examples": self._examples,
             "attempts": self.attempts,
-            "fallback": self.fallback.describe() if self.fallback else None,
+            "fallback": identity(self.fallback) if self.fallback else None,
             "catalog_sha256": self._catalog.sha256,
-            "reader": self._reader.describe(),
+            "reader": identity(self._reader),
             "vocabulary_sha256": self._vocabulary.sha256,
         }
 

@@ -48,6 +48,8 @@ class LocalModel:
         FileNotFoundError: If there are no such weights.
     """
 
+    version: int = 1  # of the results, see synthesis.identity
+
     def __init__(
         self,
         weights: str | Path,

@@ -46,6 +46,8 @@ class ServedModel:
         RuntimeError: If a request fails for good, with what the server said.
     """
 
+    version: int = 1  # of the results, see synthesis.identity
+
     def __init__(
         self,
         model: str,

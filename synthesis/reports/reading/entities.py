@@ -72,6 +72,8 @@ class EntityExtractor:
         YamlError: If a file is malformed.
     """
 
+    version: int = 1  # of the results, see synthesis.identity
+
     def __init__(
         self,
         catalog: str | Path | None = None,
@@ -87,7 +89,6 @@ class EntityExtractor:
     def describe(self) -> dict[str, Any]:
         """Return what is read depends on: the rules' files and the catalogue."""
         return {
-            "class": type(self).__name__,
             "catalog_sha256": self._catalog.sha256,
             "lexicon_sha256": self._lexicon.sha256,
             "cues_sha256": self._cues.sha256,

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from synthesis.identity import identity
 from synthesis.reports.language_model.weights import Weights
 from synthesis.reports.reading.cues import Status
 from synthesis.reports.reading.entities import EntityExtractor, Mention
@@ -43,6 +44,8 @@ class TokenClassifier:
         ValueError: If the model knows a label that ``statuses`` does not, or a status is none.
     """
 
+    version: int = 1  # of the results, see synthesis.identity
+
     def __init__(
         self,
         weights: str | Path,
@@ -65,10 +68,9 @@ class TokenClassifier:
         if self._identity is None:
             self._identity = Weights.find(self.weights).describe()
         return {
-            "class": type(self).__name__,
             "weights": self._identity,
             "statuses": self.statuses,
-            "rules": self.rules.describe(),
+            "rules": identity(self.rules),
         }
 
     def extract(self, text: str) -> list[Mention]:

@@ -13,9 +13,9 @@ from torch import Tensor
 from datamodules import SyntheticPairs
 from datamodules.batch import VIEWS, Batch, data_facts
 from datamodules.texts.question_writer import QuestionWriter
-from synthesis.cache import StaleCacheError, recipe, split_directory
 from synthesis.corruption import ClinicSynthesizer
 from synthesis.pairs import PairSynthesizer
+from synthesis.store import StaleStoreError, StorePlan, cache_directory
 
 
 def assert_same(a: Batch, b: Batch) -> None:
@@ -287,10 +287,12 @@ def test_only_the_splits_in_use_are_cached(
 
 def test_a_cache_moved_under_another_configuration_is_refused(ready: Any, tmp_path: Path) -> None:
     data = ready(cache_dir=tmp_path)
-    other = split_directory(tmp_path, recipe(data.synthesizer, 7), "train")
+    own, other = (
+        cache_directory(tmp_path, StorePlan(data.synthesizer, 1, seed).recipe(), "train") for seed in (0, 7)
+    )
     other.parent.mkdir()
-    split_directory(tmp_path, recipe(data.synthesizer, 0), "train").rename(other)
-    with pytest.raises(StaleCacheError, match="seed: 0 → 7"):
+    own.rename(other)
+    with pytest.raises(StaleStoreError, match="seed: 0 → 7"):
         ready(cache_dir=tmp_path, seed=7)
 
 

@@ -16,6 +16,7 @@ from synthesis.cases import (
     UniformCaseSampler,
 )
 from synthesis.concepts import DEFAULT_CATALOG, NO_FINDING
+from synthesis.identity import identity
 from tests.drawn_cases import CATALOG, SAMPLED, SAMPLERS, draw, indices, is_device, make, seeds
 
 
@@ -200,7 +201,7 @@ def test_severity_weights_tilt_the_grades(weights, expected):
 def test_describe_is_json_and_tells_settings_apart(sampler):
     default = sampler().describe()
     assert json.loads(json.dumps(default)) == default
-    assert default["class"] == sampler.__name__
+    assert identity(sampler())["name"] == sampler.__name__
     assert default["catalog_sha256"] == CATALOG.sha256
     changes = {
         "normal_rate": 0.2,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from synthesis.corruption import KINDS
-from synthesis.pairs import Pair, PairFilter, PairSynthesizer, kind_of
+from synthesis.pairs import Pair, PairFilter, PairSynthesizer
 
 COUNT = 64
 
@@ -41,7 +41,7 @@ def rates(
 
     def measure(part: PairFilter, kind: str) -> tuple[float, float]:
         caught, refused = part.reject(spoilt(kind)), part.reject(pairs)
-        assert all(reason is None or kind_of(reason) for reason in caught)
+        assert all(reason is None or reason.kind for reason in caught)
         return tuple(sum(r is not None for r in reasons) / COUNT for reasons in (caught, refused))  # type: ignore[return-value]
 
     return measure

@@ -25,7 +25,7 @@ from synthesis.filters import (
 )
 from synthesis.filters.appearance import Appearance, learn
 from synthesis.images.simulator import Simulator
-from synthesis.pairs import Pair, PairFilter, PairSynthesizer
+from synthesis.pairs import Pair, PairFilter, PairSynthesizer, Rejection
 from synthesis.reports.grammar import GrammarWriter
 from tests.made_pairs import kinds, with_image
 
@@ -142,6 +142,6 @@ def test_impossible_limits_are_refused() -> None:
     with pytest.raises(ValueError, match=r"least=0\.5, most=0\.4"):
         Bright(0.5, 0.4)
     pair = with_image(torch.full((1, 8, 8), 51, dtype=torch.uint8))
-    assert Bright(0.3).reject([pair]) == ["bright: 0.2 is below 0.3"]
-    assert Bright(most=0.1).reject([pair]) == ["bright: 0.2 is above 0.1"]
+    assert Bright(0.3).reject([pair]) == [Rejection("bright", "0.2 is below 0.3")]
+    assert Bright(most=0.1).reject([pair]) == [Rejection("bright", "0.2 is above 0.1")]
     assert Bright(0.1, 0.3).reject([pair]) == [None]

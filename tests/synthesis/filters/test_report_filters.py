@@ -111,4 +111,4 @@ def test_a_negated_finding_is_found(pairs: list[Pair]) -> None:
     pair = next(p for p in pairs if any(f.concept == "pneumothorax" for f in p.case.findings))
     lying = replace(pair, report=replace(pair.report, findings="There is no pneumothorax. " + GOOD))
     (reason,) = EntityAgreement().reject([lying])
-    assert reason is not None and reason.startswith("report disagrees with case: ")
+    assert reason is not None and reason.kind == "report disagrees with case"

@@ -8,7 +8,8 @@ import pytest
 
 from synthesis.filters import EntityAgreement, Inversion, Mirroring, StandardFilters
 from synthesis.filters.standard import STANDARD
-from synthesis.pairs import Pair, PairFilter, described
+from synthesis.identity import identity
+from synthesis.pairs import Pair, PairFilter
 from synthesis.reports.report import Report
 from tests.made_pairs import kinds
 
@@ -39,5 +40,5 @@ def test_one_of_them_may_be_left_out(spoilt: Callable[[str], list[Pair]]) -> Non
 
 def test_the_fingerprint_holds_that_of_each() -> None:
     content = StandardFilters(without=["Mirroring"]).describe()["filters"]
-    assert content[0] == described(EntityAgreement()) and described(Mirroring()) not in content
+    assert content[0] == identity(EntityAgreement()) and identity(Mirroring()) not in content
     assert len(content) == len(STANDARD) - 1

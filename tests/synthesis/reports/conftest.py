@@ -13,6 +13,8 @@ from synthesis.reports.language_model.chat_model import Message
 class Parrot:
     """Says what a prompt of `sentences.yaml` tells, unless it is told to say something else."""
 
+    version = 1
+
     def __init__(self, change: Callable[[str, int], str] = lambda answer, seed: answer) -> None:
         self.change = change
         self.asked: list[tuple[list[Message], int]] = []
@@ -22,7 +24,7 @@ class Parrot:
         return [self.change(told(c[-1]["content"]), s) for c, s in zip(conversations, seeds, strict=True)]
 
     def describe(self) -> dict[str, str]:
-        return {"name": "parrot"}
+        return {}
 
 
 def told(question: str) -> str:

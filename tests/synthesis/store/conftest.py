@@ -6,29 +6,22 @@ from pathlib import Path
 
 import pytest
 
-from synthesis.cache import PairCache
-from synthesis.corpus import CorpusPlan, Made, make_corpus
+from synthesis.store import PairStore, StorePlan, fill
 from tests.small_corpus import small_plan
 
 
 @pytest.fixture(scope="session")
-def plan() -> CorpusPlan:
+def plan() -> StorePlan:
     """What is made."""
     return small_plan()
 
 
 @pytest.fixture(scope="session")
-def made(plan: CorpusPlan, tmp_path_factory: pytest.TempPathFactory) -> Made:
+def corpus(plan: StorePlan, tmp_path_factory: pytest.TempPathFactory) -> PairStore:
     """The corpus, made in one go."""
-    corpus = make_corpus(tmp_path_factory.mktemp("corpus"), plan, progress=False)
-    assert corpus is not None
-    return corpus
-
-
-@pytest.fixture(scope="session")
-def corpus(made: Made) -> PairCache:
-    """Its reader."""
-    return PairCache(made.directory)
+    store = fill(tmp_path_factory.mktemp("corpus") / plan.split, plan, progress=False)
+    assert store is not None
+    return store
 
 
 @pytest.fixture

@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from synthesis.cache import PairCache
 from synthesis.concepts import ConceptCatalog
-from synthesis.corpus import export_parquet, export_webdataset
+from synthesis.store import PairStore, export_parquet, export_webdataset
 
 os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
 
@@ -20,7 +19,7 @@ def contents(directory: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in directory.iterdir()}
 
 
-def test_webdataset_reads_the_tars(corpus: PairCache, catalog: ConceptCatalog, tmp_path: Path) -> None:
+def test_webdataset_reads_the_tars(corpus: PairStore, catalog: ConceptCatalog, tmp_path: Path) -> None:
     import webdataset
 
     shards = export_webdataset(corpus, tmp_path / "tars", catalog, pairs=10)
@@ -46,7 +45,7 @@ def test_webdataset_reads_the_tars(corpus: PairCache, catalog: ConceptCatalog, t
     assert sum(counts) == len(pairs)
 
 
-def test_datasets_opens_the_parquet_files(corpus: PairCache, catalog: ConceptCatalog, tmp_path: Path) -> None:
+def test_datasets_opens_the_parquet_files(corpus: PairStore, catalog: ConceptCatalog, tmp_path: Path) -> None:
     import datasets
 
     files = export_parquet(corpus, tmp_path / "parquet", catalog, pairs=10)
@@ -66,7 +65,7 @@ def test_datasets_opens_the_parquet_files(corpus: PairCache, catalog: ConceptCat
 
 @pytest.mark.parametrize("export", [export_webdataset, export_parquet])
 def test_an_export_goes_on_and_gives_the_same_bytes(
-    export: object, corpus: PairCache, catalog: ConceptCatalog, tmp_path: Path
+    export: object, corpus: PairStore, catalog: ConceptCatalog, tmp_path: Path
 ) -> None:
     files = export(corpus, tmp_path / "one", catalog, pairs=10)  # type: ignore[operator]
     again = tmp_path / "again"
@@ -83,7 +82,7 @@ def test_an_export_goes_on_and_gives_the_same_bytes(
     assert files[1].name not in contents(again)
 
 
-def test_what_is_no_export_is_left_alone(corpus: PairCache, catalog: ConceptCatalog, tmp_path: Path) -> None:
+def test_what_is_no_export_is_left_alone(corpus: PairStore, catalog: ConceptCatalog, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(FileExistsError, match="holds something else"):
         export_webdataset(corpus, tmp_path, catalog)

@@ -13,8 +13,7 @@ import yaml
 
 from synthesis.cases import BalancedCaseSampler, Case, Finding
 from synthesis.concepts import ConceptCatalog
-from synthesis.reports import vocabulary
-from synthesis.reports.grammar import GrammarWriter
+from synthesis.reports.grammar import GrammarWriter, vocabulary
 from synthesis.reports.grammar.vocabulary import Vocabulary
 from synthesis.reports.language_model import WRITTEN, LanguageModelWriter
 from synthesis.reports.language_model.chat_model import ChatModel

@@ -1,22 +1,22 @@
-"""What is written beside each file of a corpus: which pairs it holds, which are missing, and why."""
+"""What is written beside each shard: which pairs it holds, which are missing, and why."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
 
-from synthesis.cache.manifest import DamagedCacheError, check_sha256
-from synthesis.cache.shard import encode
-from synthesis.files import write_atomically
+from synthesis.files import write_atomically, write_json
 from synthesis.filters import CorpusFilter
-from synthesis.pairs import DRAWN_AGAIN, Pair, kind_of
+from synthesis.pairs import Pair, Rejection
+from synthesis.store.errors import DamagedStoreError, check_sha256
+from synthesis.store.shard import encode
 
 SUFFIX = ".ledger.json"
 _SIGNATURES = ".signatures.safetensors"
@@ -29,14 +29,21 @@ class Refused:
     Attributes:
         index: Of the pair.
         attempt: Which drawing of it, from 0.
-        reason: Why.
-        missing: Whether it was the last: the corpus lacks the pair.
+        kind: What it is counted by, see `Rejection`.
+        detail: The figures or words behind it.
+        missing: Whether it was the last drawing: the store lacks the pair.
     """
 
     index: int
     attempt: int
-    reason: str
+    kind: str
+    detail: str
     missing: bool = False
+
+    @property
+    def reason(self) -> str:
+        """Kind and detail in one line."""
+        return str(Rejection(self.kind, self.detail))
 
 
 @dataclass(frozen=True)
@@ -50,9 +57,10 @@ class Ledger:
         bytes: Its size.
         sha256: Its checksum.
         pairs: How many it holds.
+        masks: Whether each of them has masks.
         refused: The drawings that were refused, pair by pair.
-        notes: What else was noted on the pairs, those that are missing included → how often.
-        signatures: Name of the file with what the corpus filters look at.
+        notes: What was noted on the pairs, those that are missing included → how often.
+        signatures: Name of the file with what the corpus filters look at, None without such filters.
         signatures_sha256: Its checksum.
     """
 
@@ -62,9 +70,10 @@ class Ledger:
     bytes: int
     sha256: str
     pairs: int
+    masks: bool
     refused: tuple[Refused, ...]
     notes: dict[str, int]
-    signatures: str
+    signatures: str | None
     signatures_sha256: str
 
     @staticmethod
@@ -77,35 +86,45 @@ class Ledger:
         """Read a ledger.
 
         Raises:
-            DamagedCacheError: If it is not what was written.
+            DamagedStoreError: If it is not what was written.
         """
         try:
             content = json.loads(path.read_bytes())
             return cls(**{**content, "refused": tuple(Refused(**entry) for entry in content["refused"])})
         except (ValueError, TypeError, KeyError) as error:
-            raise DamagedCacheError(
+            raise DamagedStoreError(
                 f"{path} cannot be read: {error!r}. Delete it and run again: only its pairs are made again."
             ) from error
 
-    def check(self, directory: Path) -> None:
-        """Raise a DamagedCacheError unless the files beside it are what was written."""
+    def files(self) -> Iterator[tuple[str, str]]:
+        """Yield name and checksum of the files beside it."""
         if self.file is not None:
-            check_sha256(directory / self.file, self.sha256)
-        check_sha256(directory / self.signatures, self.signatures_sha256)
+            yield self.file, self.sha256
+        if self.signatures is not None:
+            yield self.signatures, self.signatures_sha256
+
+    def is_whole(self, directory: Path) -> bool:
+        """Return whether all its files are there.
+
+        Raises:
+            DamagedStoreError: If one of them is not what was written.
+        """
+        there = [(directory / name, sha256) for name, sha256 in self.files() if (directory / name).exists()]
+        for path, sha256 in there:
+            check_sha256(path, sha256)
+        return len(there) == len(list(self.files()))
 
     def indices(self) -> list[int]:
-        """Return the index of each pair held, in order."""
+        """Return the index of each pair in the file, in order."""
         missing = {entry.index for entry in self.refused if entry.missing}
         return [index for index in range(self.start, self.stop) if index not in missing]
 
-    def kinds(self) -> Counter[str]:
-        """Count the refused drawings by the kind of reason."""
-        return Counter(kind_of(entry.reason) for entry in self.refused)
-
     def read_signatures(self, directory: Path) -> list[npt.NDArray[Any]]:
-        """Return the signatures of the pairs held, an array for each corpus filter."""
+        """Return the signatures of the pairs in the file, an array for each corpus filter."""
         from safetensors.numpy import load
 
+        if self.signatures is None:
+            return []
         arrays = load((directory / self.signatures).read_bytes())
         return [arrays[name] for name in sorted(arrays, key=int)]
 
@@ -116,49 +135,47 @@ def write_range(
     pairs: Sequence[Pair],
     missing: Sequence[Pair],
     filters: Sequence[CorpusFilter],
-) -> Ledger:
+) -> None:
     """Write the pairs of one range, what the corpus filters look at, and then the ledger.
 
     Args:
         directory: Of the split.
         indices: The range.
         pairs: Those that passed, in the order of their indices.
-        missing: Those that were refused to the last.
+        missing: Those that were rejected on every attempt.
         filters: The corpus filters.
     """
     from safetensors.numpy import save
 
-    start, stop = indices.start, indices.stop
+    stem = f"{indices.start:09}-{indices.stop:09}"
     content = encode(pairs) if pairs else b""
     digest = hashlib.sha256(content).hexdigest()
-    name = f"{start:09}-{stop:09}-{digest[:16]}.safetensors" if pairs else None
+    name = f"{stem}-{digest[:16]}.safetensors" if pairs else None
     if name is not None:
         write_atomically(directory / name, content)
-    signed = save({str(i): f.sign(pairs) for i, f in enumerate(filters)} if pairs else {})
-    beside = f"{start:09}-{stop:09}{_SIGNATURES}"
-    write_atomically(directory / beside, signed)
+    signed = save({str(i): f.sign(pairs) for i, f in enumerate(filters)} if pairs else {}) if filters else b""
+    if filters:
+        write_atomically(directory / f"{stem}{_SIGNATURES}", signed)
     refused = [r for p in pairs for r in _refused(p, False)] + [r for p in missing for r in _refused(p, True)]
-    notes = Counter(n for p in (*pairs, *missing) for n in p.notes if not n.startswith(DRAWN_AGAIN))
     ledger = Ledger(
-        start=start,
-        stop=stop,
+        start=indices.start,
+        stop=indices.stop,
         file=name,
         bytes=len(content),
         sha256=digest,
         pairs=len(pairs),
+        masks=all(pair.masks is not None for pair in pairs),
         refused=tuple(sorted(refused, key=lambda r: (r.index, r.attempt))),
-        notes=dict(sorted(notes.items())),
-        signatures=beside,
+        notes=dict(sorted(Counter(note for pair in (*pairs, *missing) for note in pair.notes).items())),
+        signatures=f"{stem}{_SIGNATURES}" if filters else None,
         signatures_sha256=hashlib.sha256(signed).hexdigest(),
     )
-    write_atomically(Ledger.path(directory, start, stop), json.dumps(asdict(ledger), indent=1).encode())
-    return ledger
+    write_json(Ledger.path(directory, indices.start, indices.stop), asdict(ledger))
 
 
 def _refused(pair: Pair, missing: bool) -> list[Refused]:
-    reasons = [note.removeprefix(DRAWN_AGAIN) for note in pair.notes if note.startswith(DRAWN_AGAIN)]
-    last = len(reasons) - 1
+    last = len(pair.rejections) - 1
     return [
-        Refused(pair.index, attempt, reason, missing and attempt == last)
-        for attempt, reason in enumerate(reasons)
+        Refused(pair.index, attempt, why.kind, why.detail, missing and attempt == last)
+        for attempt, why in enumerate(pair.rejections)
     ]

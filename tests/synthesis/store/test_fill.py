@@ -16,47 +16,53 @@ from typing import Any
 import pytest
 import torch
 
-from synthesis.cache import (
-    CacheError,
-    DamagedCacheError,
-    PairCache,
-    StaleCacheError,
-    fill,
-    recipe,
-    split_directory,
-)
-from synthesis.cache.manifest import differences
 from synthesis.cases import Case
 from synthesis.corruption import ClinicSynthesizer
-from synthesis.pairs import Pair, PairSynthesizer, code_sha256
+from synthesis.identity import identity
+from synthesis.pairs import Pair, PairSynthesizer
 from synthesis.reports.grammar import GrammarWriter
 from synthesis.reports.report import Report
+from synthesis.store import (
+    DamagedStoreError,
+    PairStore,
+    StaleStoreError,
+    StoreError,
+    StorePlan,
+    cache_directory,
+    fill_cache,
+)
+from synthesis.store.manifest import differences
 
 ROOT = Path(__file__).resolve().parents[3]
 PAIRS, SHARD = 21, 4  # six shards, the last one short
 
 
-class Recorder:
-    """Makes the pairs of a synthesizer and remembers which."""
+class Recorder(PairSynthesizer):
+    """Makes the pairs of a synthesizer, passes for it, and remembers which it made."""
 
     def __init__(self, synthesizer: PairSynthesizer) -> None:
         self.synthesizer = synthesizer
+        super().__init__(synthesizer.sampler, synthesizer.writer, synthesizer.image_maker)
         self.made: list[int] = []
 
     def make(self, indices: Sequence[int], seed: int, split: str) -> list[Pair]:
         self.made += indices
         return self.synthesizer.make(indices, seed, split)
 
-    def describe(self) -> dict[str, Any]:
-        return self.synthesizer.describe()
+
+Recorder.__module__, Recorder.__qualname__ = PairSynthesizer.__module__, PairSynthesizer.__qualname__
+
+
+def plan(maker: Any, pairs: int = PAIRS, seed: int = 0) -> StorePlan:
+    return StorePlan(maker, pairs, seed, shard_pairs=SHARD)
 
 
 def fill_small(root: Path, maker: Any, pairs: int = PAIRS, workers: int = 0) -> Path:
-    return fill(root, maker, "train", pairs, seed=0, workers=workers, shard_pairs=SHARD, progress=False)
+    return fill_cache(root, plan(maker, pairs), workers, progress=False).directory
 
 
 def contents(directory: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in directory.iterdir() if path.name != ".lock"}
+    return {path.name: path.read_bytes() for path in directory.iterdir() if not path.name.startswith(".lock")}
 
 
 def first_shard(directory: Path) -> Path:
@@ -85,14 +91,14 @@ class Noting(GrammarWriter):
 
 def test_what_a_writer_notes_comes_back_with_the_pair(synthesizer: PairSynthesizer, tmp_path: Path) -> None:
     noting = PairSynthesizer(synthesizer.sampler, Noting(), synthesizer.image_maker)
-    cache = PairCache(fill_small(tmp_path, noting, pairs=3), recipe(noting, 0, SHARD))
+    cache = PairStore(fill_small(tmp_path, noting, pairs=3), plan(noting).recipe())
     for made, read in zip(noting.make(range(3), 0, "train"), cache.pairs(range(3)), strict=True):
         assert read.notes == made.notes and "findings, attempt 1: missing" in read.notes
         assert read.report == made.report
 
 
 def test_pairs_come_back_exactly(synthesizer: PairSynthesizer, filled: Path) -> None:
-    cache = PairCache(filled, recipe(synthesizer, 0, SHARD))
+    cache = PairStore(filled, plan(synthesizer).recipe())
     assert len(cache) == PAIRS
     order = [20, 0, 7, 7, 3, 16]
     without_finding = [
@@ -125,7 +131,7 @@ def test_notes_and_absent_masks_come_back(synthesizer: PairSynthesizer, tmp_path
                 pair.masks = None
             return pairs
 
-    cache = PairCache(fill_small(tmp_path, WithoutMasks(clinic), pairs=3))
+    cache = PairStore(fill_small(tmp_path, WithoutMasks(clinic), pairs=3))
     for made, read in zip(clinic.make(range(3), 0, "train"), cache.pairs(range(3)), strict=True):
         assert read.notes == made.notes and len(read.notes) == 2
         assert read.masks is None
@@ -134,7 +140,7 @@ def test_notes_and_absent_masks_come_back(synthesizer: PairSynthesizer, tmp_path
 def test_the_manifest_says_what_is_there(synthesizer: PairSynthesizer, filled: Path) -> None:
     manifest = json.loads((filled / "manifest.json").read_text())
     assert manifest["pairs"] == PAIRS
-    assert manifest["recipe"]["synthesizer"] == synthesizer.describe()
+    assert manifest["recipe"]["synthesizer"] == json.loads(json.dumps(identity(synthesizer)))
     assert filled.parent.name == manifest["fingerprint"][:16]
     assert [shard["file"] for shard in manifest["shards"]] == sorted(
         p.name for p in filled.glob("*.safetensors")
@@ -173,7 +179,7 @@ def test_a_cache_can_grow(synthesizer: PairSynthesizer, copy: Path, tmp_path: Pa
     recorder = Recorder(synthesizer)
     fill_small(copy.parents[1], recorder, pairs=26)
     assert recorder.made == list(range(20, 26)), "the short shard is replaced, the whole ones stay"
-    cache = PairCache(copy)
+    cache = PairStore(copy)
     assert len(cache) == 26
     for made, read in zip(
         synthesizer.make(range(18, 26), 0, "train"), cache.pairs(range(18, 26)), strict=True
@@ -183,19 +189,16 @@ def test_a_cache_can_grow(synthesizer: PairSynthesizer, copy: Path, tmp_path: Pa
 
 SLOW_FILL = """
 import sys, time
-from pathlib import Path
-from synthesis.cache import fill
 from synthesis.cases import BalancedCaseSampler
 from synthesis.images.simulator import Simulator
-from synthesis import pairs
 from synthesis.pairs import PairSynthesizer
 from synthesis.reports.grammar import GrammarWriter
+from synthesis.store import StorePlan, fill_cache
 
-pairs.code_sha256 = lambda: sys.argv[4]  # as here, even if somebody edits the sources meanwhile
 maker = PairSynthesizer(BalancedCaseSampler(), GrammarWriter(), Simulator(image_size=int(sys.argv[2])))
 make = maker.make
 maker.make = lambda *args: (time.sleep(0.15), make(*args))[1]
-fill(sys.argv[1], maker, "train", 21, seed=0, workers=int(sys.argv[3]), shard_pairs=4, progress=False)
+fill_cache(sys.argv[1], StorePlan(maker, 21, shard_pairs=4), workers=int(sys.argv[3]), progress=False)
 """
 
 
@@ -203,14 +206,14 @@ fill(sys.argv[1], maker, "train", 21, seed=0, workers=int(sys.argv[3]), shard_pa
 def test_after_kill_9_the_filling_goes_on_and_ends_with_the_same_bytes(
     synthesizer: PairSynthesizer, filled: Path, tmp_path: Path, workers: int
 ) -> None:
-    arguments = [str(tmp_path), str(synthesizer.image_size), str(workers), code_sha256()]
+    arguments = [str(tmp_path), str(synthesizer.image_size), str(workers)]
     process = subprocess.Popen(
         [sys.executable, "-c", SLOW_FILL, *arguments], cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}
     )
-    directory = split_directory(tmp_path, recipe(synthesizer, 0, SHARD), "train")
+    directory = cache_directory(tmp_path, plan(synthesizer).recipe(), "train")
     try:
         give_up = time.monotonic() + 120
-        while len(list(directory.glob("*.safetensors"))) < 2 and time.monotonic() < give_up:
+        while len(list(directory.glob("*.ledger.json"))) < 2 and time.monotonic() < give_up:
             assert process.poll() is None, "the filling ended before it could be killed"
             time.sleep(0.005)
     finally:
@@ -219,10 +222,14 @@ def test_after_kill_9_the_filling_goes_on_and_ends_with_the_same_bytes(
     time.sleep(
         0.5 if workers else 0
     )  # workers end by themselves when the parent is gone, some after another shard
-    kept = {path.name: path.stat().st_ino for path in directory.glob("*.safetensors")}
+    # Its ledger is written last: what has none yet is made again.
+    finished = [path.name.removesuffix(".ledger.json") for path in directory.glob("*.ledger.json")]
+    kept = {
+        path.name: path.stat().st_ino for stem in finished for path in directory.glob(f"{stem}-*.safetensors")
+    }
     assert 2 <= len(kept) < 6
-    with pytest.raises(CacheError, match="holds no finished cache"):
-        PairCache(directory)
+    with pytest.raises(StoreError, match="holds no finished store"):
+        PairStore(directory)
     (directory / f"half-a-shard.{process.pid}.tmp").write_bytes(b"PK")
 
     recorder = Recorder(synthesizer)
@@ -243,46 +250,45 @@ def test_two_processes_may_fill_the_same_cache(
         str(tmp_path),
         str(synthesizer.image_size),
         "0",
-        code_sha256(),
     ]
     both = [
         subprocess.Popen(arguments, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}) for _ in range(2)
     ]
     assert [process.wait(timeout=120) for process in both] == [0, 0]
-    assert contents(split_directory(tmp_path, recipe(synthesizer, 0, SHARD), "train")) == contents(filled)
+    assert contents(cache_directory(tmp_path, plan(synthesizer).recipe(), "train")) == contents(filled)
 
 
-def test_a_stale_cache_is_refused_key_by_key(synthesizer: PairSynthesizer, copy: Path) -> None:
-    other = recipe(synthesizer, 1, SHARD)
-    with pytest.raises(StaleCacheError, match=r"seed: 0 → 1\n.*delete") as caught:
-        PairCache(copy, other)
+def test_a_stale_cache_is_refused_key_by_key(
+    synthesizer: PairSynthesizer, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = plan(synthesizer, seed=1).recipe()
+    with pytest.raises(StaleStoreError, match=r"seed: 0 → 1\n.*delete") as caught:
+        PairStore(copy, other)
     assert "sampler" not in str(caught.value), "what is equal is not listed"
     other["synthesizer"] = {**other["synthesizer"], "sampler": {"ap_rate": 0.9}}
-    with pytest.raises(StaleCacheError, match=r"synthesizer.sampler.ap_rate: 0.4 → 0.9"):
-        PairCache(copy, other)
-    moved = split_directory(copy.parents[1], other, "train")
+    with pytest.raises(StaleStoreError, match=r"synthesizer.sampler.ap_rate: 0.4 → 0.9"):
+        PairStore(copy, other)
+    moved = cache_directory(copy.parents[1], other, "train")
     shutil.copytree(copy, moved)
 
-    class Other(Recorder):
-        def describe(self) -> dict[str, Any]:
-            return other["synthesizer"]
-
-    with pytest.raises(StaleCacheError, match="another configuration"):
-        fill(copy.parents[1], Other(synthesizer), "train", PAIRS, 1, shard_pairs=SHARD, progress=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(StorePlan, "recipe", lambda self: other)
+        with pytest.raises(StaleStoreError, match="another configuration"):
+            fill_cache(copy.parents[1], plan(synthesizer, seed=1), progress=False)
 
 
 def test_a_new_recipe_says_how_it_differs_from_the_nearest_cache(
     synthesizer: PairSynthesizer, copy: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    fill(copy.parents[1], synthesizer, "train", 2, seed=9, shard_pairs=SHARD, progress=False)
+    fill_cache(copy.parents[1], plan(synthesizer, 2, seed=9), progress=False)
     assert "seed: 0 → 9" in caplog.text
 
 
 def test_a_part_that_one_recipe_lacks_is_one_line() -> None:
-    plain = {"seed": 0, "synthesizer": {"class_path": "Pairs", "sampler": {"rate": 0.1}, "filters": []}}
+    plain = {"seed": 0, "synthesizer": {"name": "Pairs", "sampler": {"rate": 0.1}, "filters": []}}
     twins = {"seed": 0, "synthesizer": {"twins_of": plain["synthesizer"], "notes": {"a": 1, "b": 2}}}
     assert differences(plain, twins).splitlines() == [
-        '  synthesizer.class_path: "Pairs" → (absent)',
+        '  synthesizer.name: "Pairs" → (absent)',
         "  synthesizer.sampler: {rate} → (absent)",
         "  synthesizer.filters: [] → (absent)",
         "  synthesizer.twins_of: (absent) → Pairs",
@@ -307,8 +313,8 @@ def test_a_damaged_shard_is_refused_with_its_name_and_the_remedy(
 ) -> None:
     broken = first_shard(copy)
     damage(broken)
-    with pytest.raises(DamagedCacheError, match=rf"{broken.name} .*run again: only its pairs"):
-        PairCache(copy).pairs([1])
+    with pytest.raises(DamagedStoreError, match=rf"{broken.name} .*run again: only its pairs"):
+        PairStore(copy).pairs([1])
 
 
 @pytest.mark.parametrize("finished", [True, False])
@@ -319,7 +325,7 @@ def test_a_damaged_shard_stops_the_filling_too_and_the_remedy_helps(
     flip_a_byte(broken)
     if not finished:
         (copy / "manifest.json").unlink()
-    with pytest.raises(DamagedCacheError, match=rf"{broken.name} is damaged.*Delete that file"):
+    with pytest.raises(DamagedStoreError, match=rf"{broken.name} is damaged.*Delete that file"):
         fill_small(copy.parents[1], synthesizer)
     broken.unlink()
     recorder = Recorder(synthesizer)
@@ -333,26 +339,26 @@ def test_a_damaged_shard_stops_the_filling_too_and_the_remedy_helps(
     [
         ("{", "cannot be read"),
         ("[]", "cannot be read"),
-        ('{"fingerprint": "0", "recipe": {}}', "was changed"),
+        ('{"fingerprint": "0", "recipe": {}}', "cannot be read"),
     ],
 )
 def test_a_damaged_manifest_is_refused(copy: Path, content: str, message: str) -> None:
     (copy / "manifest.json").write_text(content)
-    with pytest.raises(DamagedCacheError, match=f"{message}.*Delete it and run again"):
-        PairCache(copy)
+    with pytest.raises(DamagedStoreError, match=f"{message}.*Delete it and run again"):
+        PairStore(copy)
 
 
 def test_what_is_not_there_is_said(tmp_path: Path, filled: Path, synthesizer: PairSynthesizer) -> None:
-    with pytest.raises(CacheError, match="does not exist"):
-        PairCache(tmp_path / "nowhere")
+    with pytest.raises(StoreError, match="does not exist"):
+        PairStore(tmp_path / "nowhere")
     with pytest.raises(IndexError, match=f"holds pairs 0 to {PAIRS - 1}; {PAIRS} was asked for"):
-        PairCache(filled).pairs([PAIRS])
+        PairStore(filled).pairs([PAIRS])
     with pytest.raises(ValueError, match="pairs=0"):
         fill_small(tmp_path, synthesizer, pairs=0)
 
 
 def test_a_reader_can_go_to_another_process(filled: Path) -> None:
-    cache = PairCache(filled)
+    cache = PairStore(filled)
     here = cache.pairs([9])[0]
     there = pickle.loads(pickle.dumps(cache)).pairs([9])[0]
     assert torch.equal(here.image, there.image)

@@ -26,7 +26,8 @@ def row(pair: Pair, catalog: ConceptCatalog) -> dict[str, Any]:
     Returns:
         ``index``, ``text`` (the report with its headings), ``findings``, ``impression``, ``concepts`` (names
         of all that are present, in label order), ``case`` (JSON: side, place, severity, certainty of each
-        finding), ``absent``, ``view`` and ``notes``.
+        finding), ``absent``, ``view``, ``notes`` and ``rejections`` (why earlier drawings were refused).
+        ``concepts`` is all of the label vector: every other concept of the catalogue is absent.
     """
     present = pair.case.concepts(catalog)
     return {
@@ -39,4 +40,5 @@ def row(pair: Pair, catalog: ConceptCatalog) -> dict[str, Any]:
         "absent": list(pair.case.absent),
         "view": pair.case.view,
         "notes": list(pair.notes),
+        "rejections": [str(why) for why in pair.rejections],
     }

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from synthesis.cases import Case, Finding
-from synthesis.pairs import Pair
+from synthesis.pairs import Pair, Rejection
 from synthesis.reports.report import Report
 
 _NO_MASKS = -1
@@ -86,6 +86,9 @@ class Shard:
             image=image,
             masks=self._unpacked(position, image.shape[-2:]) if read else None,
             notes=tuple(record["notes"]),
+            attempt=record["attempt"],
+            rejections=tuple(Rejection(*entry) for entry in record["rejections"]),
+            unwritten=record["unwritten"],
         )
 
     def _unpacked(self, position: int, size: torch.Size) -> Tensor:
@@ -102,6 +105,9 @@ def _record(pair: Pair) -> str:
         "case": asdict(pair.case),
         "report": {"findings": pair.report.findings, "impression": pair.report.impression},
         "notes": pair.notes,
+        "attempt": pair.attempt,
+        "rejections": [(why.kind, why.detail) for why in pair.rejections],
+        "unwritten": pair.unwritten,
     }
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
 

@@ -16,24 +16,36 @@ import pytest
 import torch
 
 from synthesis import files
-from synthesis.cache import CacheError, DamagedCacheError, PairCache, StaleCacheError
-from synthesis.corpus import CorpusPlan, Made, Part, make_corpus
-from synthesis.pairs import kind_of
+from synthesis.pairs import PairSynthesizer, Rejection
+from synthesis.store import (
+    DamagedStoreError,
+    PairStore,
+    Share,
+    StaleStoreError,
+    StoreError,
+    StorePlan,
+    fill,
+)
 from tests.small_corpus import PAIRS, SHARD, small_plan
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
 def contents(directory: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in directory.iterdir() if path.name != ".lock"}
+    return {path.name: path.read_bytes() for path in directory.iterdir() if not path.name.startswith(".lock")}
 
 
-def make(root: Path, plan: CorpusPlan, part: Part | None = None) -> Made | None:
-    return make_corpus(root, plan, part or Part(), progress=False)
+def make(root: Path, plan: StorePlan, share: Share | None = None) -> PairStore | None:
+    return fill(root / plan.split, plan, share, progress=False)
 
 
-def test_what_passes_is_held_once_and_in_order(plan: CorpusPlan, made: Made, corpus: PairCache) -> None:
-    offered, refused = plan.synthesizer.offer(range(PAIRS), plan.seed, plan.split)
+def maker(plan: StorePlan) -> PairSynthesizer:
+    assert isinstance(plan.maker, PairSynthesizer)
+    return plan.maker
+
+
+def test_what_passes_is_held_once_and_in_order(plan: StorePlan, corpus: PairStore) -> None:
+    offered, refused = maker(plan).offer(range(PAIRS), plan.seed, plan.split)
     seen: set[int] = set()
     expected = []
     for k, pair in enumerate(offered):
@@ -43,7 +55,7 @@ def test_what_passes_is_held_once_and_in_order(plan: CorpusPlan, made: Made, cor
             seen.add(shade)
     assert 10 < len(expected) < PAIRS - len(refused), "both kinds of filters must refuse something"
     held = corpus.pairs(range(len(corpus)))
-    assert len(corpus) == made.pairs == len(expected)
+    assert len(corpus) == corpus.manifest.pairs == len(expected)
     for pair, other in zip(held, expected, strict=True):
         assert (pair.index, pair.case, pair.report, pair.notes) == (
             other.index, other.case, other.report, other.notes,
@@ -51,7 +63,7 @@ def test_what_passes_is_held_once_and_in_order(plan: CorpusPlan, made: Made, cor
         assert torch.equal(pair.image, other.image) and torch.equal(pair.masks, other.masks)  # type: ignore[arg-type]
 
 
-def test_reading_is_random_access_and_goes_to_other_processes(corpus: PairCache) -> None:
+def test_reading_is_random_access_and_goes_to_other_processes(corpus: PairStore) -> None:
     order = [len(corpus) - 1, 0, 5, 5, 11]
     whole = [pair.index for pair in corpus.pairs(range(len(corpus)))]
     for reader in (corpus, pickle.loads(pickle.dumps(corpus))):
@@ -60,19 +72,17 @@ def test_reading_is_random_access_and_goes_to_other_processes(corpus: PairCache)
         corpus.pairs([len(corpus)])
 
 
-def test_every_refusal_is_counted_and_can_be_drawn_again(
-    plan: CorpusPlan, made: Made, corpus: PairCache
-) -> None:
-    kinds = Counter(kind_of(entry.reason) for entry in made.refused)
-    missing = Counter(kind_of(entry.reason) for entry in made.refused if entry.missing)
+def test_every_refusal_is_counted_and_can_be_drawn_again(plan: StorePlan, corpus: PairStore) -> None:
+    kinds = Counter(entry.kind for entry in corpus.refused())
+    missing = Counter(entry.kind for entry in corpus.refused() if entry.missing)
     assert set(kinds) == {"bright", "shade again"}
     assert sum(missing.values()) == PAIRS - len(corpus)
     assert kinds["bright"] > missing["bright"] > 0
     held = {pair.index for pair in corpus.pairs(range(len(corpus)))}
-    assert {entry.index for entry in made.refused if entry.missing} == set(range(PAIRS)) - held
-    for entry in made.refused:
-        (drawn,) = plan.synthesizer.draw([entry.index], plan.seed, plan.split, entry.attempt)
-        if kind_of(entry.reason) == "bright":
+    assert {entry.index for entry in corpus.refused() if entry.missing} == set(range(PAIRS)) - held
+    for entry in corpus.refused():
+        (drawn,) = maker(plan).draw([entry.index], plan.seed, plan.split, entry.attempt)
+        if entry.kind == "bright":
             assert entry.reason == f"bright: {int(drawn.image.max())}"
         else:
             assert entry.reason == f"shade again: {int(drawn.image[0, 0, 0])}"
@@ -80,12 +90,12 @@ def test_every_refusal_is_counted_and_can_be_drawn_again(
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
 def test_parts_make_the_same_corpus_in_any_order(
-    plan: CorpusPlan, made: Made, root: Path, order: tuple[int, ...]
+    plan: StorePlan, corpus: PairStore, root: Path, order: tuple[int, ...]
 ) -> None:
-    done = [make(root, plan, Part(number, 3)) for number in order]
-    assert [corpus is not None for corpus in done] == [False, False, True]
-    assert done[-1] is not None and done[-1].refused == made.refused
-    assert contents(root / "train") == contents(made.directory)
+    done = [make(root, plan, Share(number, 3)) for number in order]
+    assert [store is not None for store in done] == [False, False, True]
+    assert done[-1] is not None and done[-1].refused() == corpus.refused()
+    assert contents(root / "train") == contents(corpus.directory)
 
 
 class Killed(BaseException):
@@ -94,7 +104,7 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_killed_at_any_file_it_ends_the_same(
-    plan: CorpusPlan, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+    plan: StorePlan, corpus: PairStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     replace: Callable[..., None] = os.replace
     left = 0
@@ -116,13 +126,13 @@ def test_killed_at_any_file_it_ends_the_same(
             make(root, plan)
         left = -1
         if number < writes or moment == "before":
-            with pytest.raises(CacheError, match="holds no finished cache"):
-                PairCache(root / "train")
+            with pytest.raises(StoreError, match="holds no finished store"):
+                PairStore(root / "train")
         make(root, plan)
-        assert contents(root / "train") == contents(made.directory), f"killed {moment} write {number}"
+        assert contents(root / "train") == contents(corpus.directory), f"killed {moment} write {number}"
 
 
-def test_kill_9_and_two_processes(made: Made, root: Path) -> None:
+def test_kill_9_and_two_processes(corpus: PairStore, root: Path) -> None:
     """Two processes at once; one is killed and started again; nothing is lost, made twice, or other."""
     code = "from tests.small_corpus import main; main()"
     command = [sys.executable, "-c", code, str(root), "0.4"]
@@ -146,37 +156,40 @@ def test_kill_9_and_two_processes(made: Made, root: Path) -> None:
     assert kept
     assert start(0).wait(150) == 0 and processes[1].wait(150) == 0
     assert {path: path.stat().st_ino for path in kept} == kept, "finished files are kept as they are"
-    assert contents(root / "train") == contents(made.directory)
+    assert contents(root / "train") == contents(corpus.directory)
 
 
-def test_a_corpus_may_grow(plan: CorpusPlan, made: Made, root: Path) -> None:
+def test_a_corpus_may_grow(plan: StorePlan, corpus: PairStore, root: Path) -> None:
     assert make(root, small_plan(pairs=20)) is not None
-    first = [pair.index for pair in PairCache(root / "train").pairs(range(len(PairCache(root / "train"))))]
+    first = [pair.index for pair in PairStore(root / "train").pairs(range(len(PairStore(root / "train"))))]
     assert make(root, plan) is not None
-    assert contents(root / "train") == contents(made.directory)
+    assert contents(root / "train") == contents(corpus.directory)
     assert [i for i in first if i < 20] == first
 
 
 def test_another_plan_is_refused_and_says_what_differs(root: Path) -> None:
     make(root, small_plan())
-    with pytest.raises(StaleCacheError, match=r"another configuration:\n  synthesizer.attempts: 2 → 3"):
+    with pytest.raises(StaleStoreError, match=r"another configuration.*:\n  synthesizer.attempts: 2 → 3"):
         make(root, small_plan(attempts=3))
 
 
-def test_damage_is_named_and_mended_by_deleting_the_ledger(made: Made, plan: CorpusPlan, root: Path) -> None:
+def test_damage_is_named_and_mended_by_deleting_the_ledger(
+    corpus: PairStore, plan: StorePlan, root: Path
+) -> None:
     make(root, plan)
     path = min((root / "train").glob("*-0*[0-9a-f].safetensors"))
     path.write_bytes(path.read_bytes()[:-1] + b"?")
-    with pytest.raises(DamagedCacheError, match=path.name):
+    with pytest.raises(DamagedStoreError, match=path.name):
         make(root, plan)
     min((root / "train").glob("*.ledger.json")).unlink()
     make(root, plan)
-    assert contents(root / "train") == contents(made.directory)
+    assert contents(root / "train") == contents(corpus.directory)
 
 
 def test_a_corpus_of_which_nothing_is_left_is_refused(root: Path) -> None:
     plan = small_plan()
-    plan.synthesizer.filters[0].reject = lambda pairs: ["bright: 0"] * len(pairs)  # type: ignore[method-assign]
+    dark = [Rejection("bright")]
+    maker(plan).filters[0].reject = lambda pairs: dark * len(pairs)  # type: ignore[method-assign]
     with pytest.raises(RuntimeError, match="left none of 45 pairs"):
         make(root, plan)
 
@@ -184,21 +197,21 @@ def test_a_corpus_of_which_nothing_is_left_is_refused(root: Path) -> None:
 @pytest.mark.parametrize("text", ["1", "a/b", "2/2", "-1/2", "0/0"])
 def test_parts_that_do_not_exist_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="i/n"):
-        Part.parse(text)
+        Share.parse(text)
 
 
 def test_launchers_say_the_part(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RANK", "WORLD_SIZE", "SLURM_PROCID", "SLURM_NTASKS"):
         monkeypatch.delenv(name, raising=False)
-    assert Part.of_environment() == Part(0, 1) == Part.parse("0/1")
+    assert Share.of_environment() == Share(0, 1) == Share.parse("0/1")
     monkeypatch.setenv("SLURM_PROCID", "3")
     monkeypatch.setenv("SLURM_NTASKS", "8")
-    assert Part.of_environment() == Part(3, 8)
+    assert Share.of_environment() == Share(3, 8)
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert Part.of_environment() == Part(1, 2)
+    assert Share.of_environment() == Share(1, 2)
 
 
-def test_the_manifest_says_what_it_was_made_by(corpus: PairCache, plan: CorpusPlan, made: Made) -> None:
-    assert corpus.manifest["recipe"] == json.loads(json.dumps(plan.recipe()))
-    assert json.loads((made.directory / "recipe.json").read_bytes()) == corpus.manifest["recipe"]
+def test_the_manifest_says_what_it_was_made_by(corpus: PairStore, plan: StorePlan) -> None:
+    assert corpus.manifest.recipe == json.loads(json.dumps(plan.recipe()))
+    assert json.loads((corpus.directory / "recipe.json").read_bytes()) == corpus.manifest.recipe

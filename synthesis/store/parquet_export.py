@@ -7,27 +7,28 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synthesis.cache import PairCache
 from synthesis.concepts import ConceptCatalog
-from synthesis.corpus.export import open_export, parts, read
-from synthesis.corpus.rows import png, row
 from synthesis.files import write_atomically
+from synthesis.store.export import cut, facts, open_export, read
+from synthesis.store.pair_store import PairStore
+from synthesis.store.rows import png, row
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_TEXT, _TEXTS = ("text", "findings", "impression", "case", "view"), ("concepts", "absent", "notes")
+_TEXT = ("text", "findings", "impression", "case", "view")
+_TEXTS = ("concepts", "absent", "notes", "rejections")
 
 
 def export_parquet(
-    corpus: PairCache, out: str | Path, catalog: ConceptCatalog, pairs: int = 1000
+    store: PairStore, out: str | Path, catalog: ConceptCatalog, pairs: int = 1000
 ) -> list[Path]:
     """Write ``train-00000-of-00003.parquet`` … (the split's name first), a row a pair, see `rows.row`.
 
     The column ``image`` is what `datasets.Image` reads: a PNG without loss. Masks stay behind.
 
     Args:
-        corpus: The pairs.
+        store: The pairs.
         out: Directory of the export.
         catalog: The concepts.
         pairs: Pairs in a file.
@@ -39,14 +40,15 @@ def export_parquet(
     import pyarrow.parquet as pq
 
     out = Path(out)
-    open_export(out, corpus, pairs)
-    cut, schema = parts(len(corpus), pairs), _schema()
+    store.check_catalog(catalog)
+    open_export(out, store, pairs)
+    ranges, schema = cut(len(store), pairs), _schema(store)
     files = []
-    for number, indices in enumerate(cut):
-        path = out / f"{corpus.manifest['split']}-{number:05}-of-{len(cut):05}.parquet"
+    for number, places in enumerate(ranges):
+        path = out / f"{store.manifest.split}-{number:05}-of-{len(ranges):05}.parquet"
         files.append(path)
         if not path.exists():
-            rows = [_with_image(row(pair, catalog), png(pair)) for pair in read(corpus, indices)]
+            rows = [_with_image(row(pair, catalog), png(pair)) for pair in read(store, places)]
             content = io.BytesIO()
             pq.write_table(pa.Table.from_pylist(rows, schema), content, row_group_size=100)
             write_atomically(path, content.getvalue())
@@ -57,8 +59,8 @@ def _with_image(values: dict[str, Any], content: bytes) -> dict[str, Any]:
     return {"image": {"bytes": content, "path": f"{values['index']:09}.png"}, **values}
 
 
-def _schema() -> pa.Schema:
-    """The columns, with the note by which `datasets` knows the image from a mere pair of values."""
+def _schema(store: PairStore) -> pa.Schema:
+    """Return the columns, with the note by which `datasets` knows the image from a mere pair of values."""
     import pyarrow as pa
 
     def value(kind: str) -> dict[str, str]:
@@ -73,4 +75,5 @@ def _schema() -> pa.Schema:
         *((name, pa.string()) for name in _TEXT),
         *((name, pa.list_(pa.string())) for name in _TEXTS),
     ]
-    return pa.schema(columns, {"huggingface": json.dumps({"info": {"features": features}})})
+    notes = {"huggingface": {"info": {"features": features}}, "synvlp": facts(store)}
+    return pa.schema(columns, {key: json.dumps(value) for key, value in notes.items()})

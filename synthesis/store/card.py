@@ -9,25 +9,23 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from synthesis.cache import PairCache
 from synthesis.cases import CaseSampler, LongTailedCaseSampler
 from synthesis.concepts import ConceptCatalog
-from synthesis.corpus.export import read
-from synthesis.corpus.make import Made
-from synthesis.corpus.plan import CorpusPlan
-from synthesis.files import write_atomically
-from synthesis.pairs import kind_of
+from synthesis.files import write_atomically, write_json
+from synthesis.pairs import PairSynthesizer
+from synthesis.store.export import read
+from synthesis.store.pair_store import PairStore
 
 _SAMPLED = 20_000  # cases of a histogram that are not stored and so have to be drawn
 _LIBRARIES = ("synvlp", "torch", "numpy", "transformers", "diffusers", "monai")
 
 
-def data_card(made: Made, plan: CorpusPlan, licences: Mapping[str, str]) -> dict[str, Any]:
+def data_card(store: PairStore, synthesizer: PairSynthesizer, licences: Mapping[str, str]) -> dict[str, Any]:
     """Collect what there is to say about a finished corpus, as JSON-able values.
 
     Args:
-        made: The corpus.
-        plan: What it was made by.
+        store: The corpus.
+        synthesizer: What it was made by.
         licences: Part of the corpus → its licence.
 
     Returns:
@@ -36,48 +34,41 @@ def data_card(made: Made, plan: CorpusPlan, licences: Mapping[str, str]) -> dict
         the pairs: ``prevalence`` by the catalogue's, ``asked`` by the sampler, ``held`` in the end),
         ``hashes`` (of weights, prompts and other files), ``licences``, ``versions``, the whole ``recipe``.
     """
-    corpus = PairCache(made.directory)
-    held = _concepts(corpus, plan.synthesizer.catalog)
-    recipe = corpus.manifest["recipe"]
+    manifest, refused = store.manifest, store.refused()
     return {
-        "fingerprint": corpus.manifest["fingerprint"],
-        "split": plan.split,
-        "seed": plan.seed,
-        "counts": {"made": plan.pairs, "held": made.pairs, "drawings refused": len(made.refused)},
-        "refused": dict(Counter(kind_of(r.reason) for r in made.refused).most_common()),
-        "missing": dict(Counter(kind_of(r.reason) for r in made.refused if r.missing).most_common()),
-        "notes": dict(sorted(made.notes.items())),
-        "concepts": _histograms(held, len(corpus), plan),
-        "hashes": dict(_hashes(recipe)),
+        "fingerprint": manifest.fingerprint,
+        "split": manifest.split,
+        "seed": manifest.recipe["seed"],
+        "counts": {"made": manifest.made, "held": len(store), "drawings refused": len(refused)},
+        "refused": dict(Counter(entry.kind for entry in refused).most_common()),
+        "missing": dict(Counter(entry.kind for entry in refused if entry.missing).most_common()),
+        "notes": dict(sorted(store.notes().items())),
+        "concepts": _histograms(store, synthesizer),
+        "hashes": dict(_hashes(manifest.recipe)),
         "licences": dict(licences),
         "versions": dict(_versions()),
-        "recipe": recipe,
+        "recipe": manifest.recipe,
     }
 
 
 def write_card(root: Path, card: Mapping[str, Any], title: str) -> None:
     """Write ``card.json`` and ``README.md``, whose head the Hugging Face hub and `load_dataset` read."""
-    write_atomically(root / "card.json", json.dumps(card, indent=1).encode())
-    write_atomically(root / "README.md", _markdown(card, title).encode())
+    write_json(root / "card.json", card)
+    write_atomically(root / "README.md", _markdown(card, title))
 
 
-def _concepts(corpus: PairCache, catalog: ConceptCatalog) -> Counter[str]:
-    """Count the concepts of all pairs held."""
-    concepts = Counter[str]()
-    for pair in read(corpus, range(len(corpus))):
-        concepts.update(pair.case.concepts(catalog))
-    return concepts
-
-
-def _histograms(held: Counter[str], pairs: int, plan: CorpusPlan) -> dict[str, dict[str, float]]:
-    catalog, drawn = plan.synthesizer.catalog, min(plan.pairs, _SAMPLED)
-    natural = _sampled(_natural(plan.synthesizer.sampler), catalog, plan, drawn)
-    asked = _sampled(plan.synthesizer.sampler, catalog, plan, drawn)
+def _histograms(store: PairStore, synthesizer: PairSynthesizer) -> dict[str, dict[str, float]]:
+    catalog, drawn = synthesizer.catalog, min(store.manifest.made, _SAMPLED)
+    held: Counter[str] = Counter()
+    for pair in read(store, range(len(store))):
+        held.update(pair.case.concepts(catalog))
+    natural = _sampled(_natural(synthesizer.sampler), catalog, store, drawn)
+    asked = _sampled(synthesizer.sampler, catalog, store, drawn)
     return {
         name: {
             "prevalence": natural[name] / drawn,
             "asked": asked[name] / drawn,
-            "held": held[name] / pairs,
+            "held": held[name] / len(store),
         }
         for name in catalog.names
     }
@@ -85,15 +76,16 @@ def _histograms(held: Counter[str], pairs: int, plan: CorpusPlan) -> dict[str, d
 
 def _natural(sampler: CaseSampler) -> LongTailedCaseSampler:
     """Return the sampler that differs from the corpus's only in drawing concepts as often as they occur."""
-    own = {"class", "catalog_sha256", "cap", "normal_rate"}
+    own = {"catalog_sha256", "cap", "normal_rate"}
     settings = {key: value for key, value in sampler.describe().items() if key not in own}
     return LongTailedCaseSampler(catalog=sampler.catalog.path, **settings)
 
 
-def _sampled(sampler: CaseSampler, catalog: ConceptCatalog, plan: CorpusPlan, count: int) -> Counter[str]:
+def _sampled(sampler: CaseSampler, catalog: ConceptCatalog, store: PairStore, count: int) -> Counter[str]:
     concepts: Counter[str] = Counter()
+    seed, split = store.manifest.recipe["seed"], store.manifest.split
     for index in range(count):
-        concepts.update(sampler.sample(plan.seed, plan.split, index).concepts(catalog))
+        concepts.update(sampler.sample(seed, split, index).concepts(catalog))
     return concepts
 
 

@@ -1,0 +1,37 @@
+"""Why stored pairs cannot be used, and the checks of files that say so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from synthesis.files import file_sha256
+
+REMEDY = "Delete that file, if it is there, and run again: only its pairs are made again."
+
+
+class StoreError(RuntimeError):
+    """Stored pairs cannot be used as they are; the message says why and what to do."""
+
+
+class StaleStoreError(StoreError):
+    """A directory holds the pairs of another configuration."""
+
+
+class DamagedStoreError(StoreError):
+    """A file is not what was written."""
+
+
+def check_size(path: Path, size: int) -> None:
+    """Raise a DamagedStoreError unless the file has that many bytes: cheap, so asked of all at once."""
+    if not path.exists() or path.stat().st_size != size:
+        state = f"has {path.stat().st_size:,} bytes instead of {size:,}" if path.exists() else "is missing"
+        raise DamagedStoreError(f"{path} {state}. {REMEDY}")
+
+
+def check_sha256(path: Path, expected: str) -> None:
+    """Raise a DamagedStoreError unless the file has that SHA-256."""
+    actual = file_sha256(path) if path.exists() else "no file"
+    if actual != expected:
+        raise DamagedStoreError(
+            f"{path} is damaged: its SHA-256 is {actual}, not {expected} as written. {REMEDY}"
+        )

@@ -1,0 +1,252 @@
+"""Filling a store: resumable, by any number of processes, killed at any time."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthesis.files import TEMPORARY, locked, write_json
+from synthesis.identity import json_sha256
+from synthesis.pairs import Pair, Rejection
+from synthesis.store.errors import DamagedStoreError, StaleStoreError, StoreError, check_sha256
+from synthesis.store.ledger import SUFFIX, Ledger, Refused, write_range
+from synthesis.store.manifest import MANIFEST, Manifest, ShardEntry, differences
+from synthesis.store.pair_store import PairStore
+from synthesis.store.plan import Share, StorePlan, cache_directory
+
+RECIPE = "recipe.json"
+_CHUNK = 32  # pairs made in one call: bounds the memory of a worker
+
+log = logging.getLogger(__name__)
+
+
+def fill(
+    directory: str | Path,
+    plan: StorePlan,
+    share: Share | None = None,
+    workers: int = 0,
+    progress: bool = True,
+) -> PairStore | None:
+    """Make this process's shards of a store, less those that are there already; finish it if all are there.
+
+    Every process may be killed at any time and started again, alone or with the others. Of two processes with
+    the same share the second waits for the first; whichever process sees the last shard finishes the store.
+    A finished store that holds enough is only read, so it may lie on a read-only disk.
+
+    Args:
+        directory: Directory of the split.
+        plan: What to make.
+        share: Which shards; None makes all of them.
+        workers: Processes that make shards; 0 makes them here (as a maker that uses a GPU needs).
+        progress: Whether to show a progress bar.
+
+    Returns:
+        The store, or None if shards of other processes are still missing.
+
+    Raises:
+        StaleStoreError: If the directory holds the pairs of another plan.
+        DamagedStoreError: If a finished shard is not what was written.
+        RuntimeError: If every index has to have a pair and one has none, or no pair is left at all.
+    """
+    directory, recipe, share = Path(directory), plan.recipe(), share or Share()
+    if _holds(directory, recipe, plan.pairs):
+        return PairStore(directory, recipe)
+    directory.mkdir(parents=True, exist_ok=True)
+    _claim(directory, recipe)
+    with locked(directory, f".lock-{share.number}-of-{share.count}"):
+        _run(_Shards(plan, share, directory), workers, progress)
+    with locked(directory):
+        ledgers = _ledgers(directory, plan)
+        if ledgers is None:
+            log.info("%s: the last process to end will finish the store", directory)
+            return None
+        _finish(directory, plan, recipe, ledgers)
+    return PairStore(directory, recipe)
+
+
+def fill_cache(root: str | Path, plan: StorePlan, workers: int = 0, progress: bool = True) -> PairStore:
+    """Fill the store of a plan under a root of caches, and say in what it differs from the nearest one.
+
+    Args:
+        root: Directory of all caches; each lies under its fingerprint.
+        plan: What to make.
+        workers: Processes that make shards.
+        progress: Whether to show a progress bar.
+
+    Raises:
+        StoreError: As `fill` does.
+    """
+    recipe = plan.recipe()
+    directory = cache_directory(root, recipe, plan.split)
+    if not directory.exists():
+        _log_nearest(Path(root), recipe, plan.split)
+    store = fill(directory, plan, workers=workers, progress=progress)
+    assert store is not None, "all shards are of this process"
+    return store
+
+
+class _Shards:
+    """The shards that a share still lacks, as a data set: to get an item is to make and write that shard."""
+
+    def __init__(self, plan: StorePlan, share: Share, directory: Path) -> None:
+        self.plan, self.directory = plan, directory
+        self.todo: list[tuple[int, int]] = []
+        for start, stop in plan.ranges()[share.number :: share.count]:
+            # Left by a process that was killed: we hold the lock of its share.
+            for leftover in directory.glob(f"{start:09}-{stop:09}*{TEMPORARY}"):
+                leftover.unlink(missing_ok=True)
+            path = Ledger.path(directory, start, stop)
+            if not (path.exists() and Ledger.read(path).is_whole(directory)):
+                self.todo.append((start, stop))
+
+    def __len__(self) -> int:
+        return len(self.todo)
+
+    def __getitem__(self, number: int) -> int:
+        start, stop = self.todo[number]
+        passed: list[Pair] = []
+        missing: list[Pair] = []
+        for first in range(start, stop, _CHUNK):
+            made, refused = self.plan.make(range(first, min(first + _CHUNK, stop)))
+            passed += made
+            missing += refused
+        write_range(self.directory, range(start, stop), passed, missing, self.plan.filters)
+        return stop - start
+
+
+def _run(shards: _Shards, workers: int, progress: bool) -> None:
+    """Make all shards, here or in workers, under a bar that shows pairs a second and the time left."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from torch.utils.data import DataLoader
+
+    # A DataLoader for its worker processes: their errors arrive here, and they end when we are killed.
+    loader = DataLoader(shards, batch_size=None, num_workers=min(workers, len(shards)), in_order=False)  # type: ignore[arg-type,var-annotated]
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+    with Progress(TextColumn("{task.description}"), *columns, disable=not (progress and len(shards))) as bar:
+        total = sum(stop - start for start, stop in shards.todo)
+        task = bar.add_task(f"making {shards.plan.split} pairs", total=total, rate="")
+        for made in loader:
+            bar.update(task, advance=made)
+            speed = bar.tasks[task].finished_speed or bar.tasks[task].speed
+            bar.update(task, rate=f"{speed:.{0 if speed >= 10 else 2}f} pairs/s" if speed else "")
+
+
+def _holds(directory: Path, recipe: Mapping[str, Any], pairs: int) -> bool:
+    """Return whether a finished, undamaged store of at least so many indices is there."""
+    if not (directory / MANIFEST).exists():
+        return False
+    manifest = Manifest.read(directory, recipe)
+    ledgers = [Ledger.path(directory, entry.start, entry.stop) for entry in manifest.shards]
+    files = [(directory / entry.file, entry.sha256) for entry in manifest.shards if entry.file is not None]
+    if manifest.made < pairs or not all(path.exists() for path in (*ledgers, *(file for file, _ in files))):
+        return False
+    for path, sha256 in files:
+        check_sha256(path, sha256)
+    return True
+
+
+def _claim(directory: Path, recipe: Mapping[str, Any]) -> None:
+    """Write down what the directory is for, or refuse it if it is for something else."""
+    path = directory / RECIPE
+    if not path.exists():
+        write_json(path, recipe)
+    try:
+        there = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise DamagedStoreError(f"{path} cannot be read: {error}. Delete it and run again.") from error
+    if json_sha256(there) != json_sha256(recipe):
+        raise StaleStoreError(
+            f"{directory} was begun by another configuration:\n{differences(there, recipe)}\n"
+            f"Go back to that configuration, or give another directory."
+        )
+
+
+def _ledgers(directory: Path, plan: StorePlan) -> list[Ledger] | None:
+    """Return the ledgers of all shards in order, None if one is missing."""
+    paths = [Ledger.path(directory, start, stop) for start, stop in plan.ranges()]
+    there = sum(path.exists() for path in paths)
+    log.info("%s: %d of %d shards are there", directory, there, len(paths))
+    return [Ledger.read(path) for path in paths] if there == len(paths) else None
+
+
+def _finish(directory: Path, plan: StorePlan, recipe: dict[str, Any], ledgers: list[Ledger]) -> None:
+    """Ask the corpus filters, and write the manifest."""
+    left_out, refused = _left_out(directory, plan, ledgers)
+    pairs = sum(ledger.pairs for ledger in ledgers) - sum(map(len, left_out))
+    if not pairs:
+        raise RuntimeError(f"{directory}: writer and filters left none of {plan.pairs} pairs. Loosen them.")
+    shards = tuple(
+        ShardEntry(one.start, one.stop, one.file, one.bytes, one.sha256, one.pairs, tuple(positions))
+        for one, positions in zip(ledgers, left_out, strict=True)
+    )
+    Manifest(
+        fingerprint=json_sha256(recipe),
+        recipe=recipe,
+        split=plan.split,
+        made=plan.pairs,
+        pairs=pairs,
+        image_size=plan.maker.image_size,
+        has_masks=all(ledger.masks for ledger in ledgers),
+        catalog_sha256=plan.maker.catalog.sha256,
+        concept_names=plan.maker.catalog.names,
+        shards=shards,
+        refused=tuple(refused),
+    ).write(directory)
+    _tidy(directory, ledgers)
+
+
+def _left_out(
+    directory: Path, plan: StorePlan, ledgers: list[Ledger]
+) -> tuple[list[list[int]], list[Refused]]:
+    """Return the positions that each shard's pairs are left out at, and why.
+
+    A pair that one corpus filter refused is no longer there for the next.
+    """
+    places = [(k, *place) for k, ledger in enumerate(ledgers) for place in enumerate(ledger.indices())]
+    signed = [ledger.read_signatures(directory) for ledger in ledgers if ledger.pairs]
+    reasons: dict[int, Rejection] = {}
+    for number, part in enumerate(plan.filters if signed else ()):
+        open_ = [n for n in range(len(places)) if n not in reasons]
+        signatures = np.concatenate([arrays[number] for arrays in signed])[open_]
+        rejected = zip(open_, part.reject(signatures), strict=True)
+        reasons |= {n: reason for n, reason in rejected if reason is not None}
+    left_out: list[list[int]] = [[] for _ in ledgers]
+    refused = []
+    for n, reason in sorted(reasons.items()):
+        k, position, index = places[n]
+        left_out[k].append(position)
+        attempts = sum(r.index == index for r in ledgers[k].refused)
+        refused.append(Refused(index, attempts, reason.kind, reason.detail, missing=True))
+    return left_out, refused
+
+
+def _tidy(directory: Path, ledgers: list[Ledger]) -> None:
+    """Delete the last shard of a store that has since grown, and what a process that was killed left."""
+    for leftover in directory.glob(f"*{TEMPORARY}"):
+        leftover.unlink(missing_ok=True)
+    wanted = {ledger.start: ledger.stop for ledger in ledgers}
+    for path in directory.glob(f"*{SUFFIX}"):
+        old = Ledger.read(path)
+        if wanted.get(old.start, old.stop) > old.stop:
+            path.unlink()
+            for name, _ in old.files():
+                (directory / name).unlink(missing_ok=True)
+
+
+def _log_nearest(root: Path, recipe: Mapping[str, Any], split: str) -> None:
+    """Where other caches of this split lie under the root, say why none of them serves."""
+    known = []
+    for path in root.glob(f"*/{split}/{MANIFEST}"):
+        try:
+            there = Manifest.read(path.parent, None)
+        except StoreError:
+            continue
+        known.append((differences(there.recipe, recipe), path.parent))
+    if known:
+        text, directory = min(known, key=lambda item: (item[0].count("\n"), str(item[1])))
+        log.warning("making %s pairs afresh; the nearest cache, %s, differs:\n%s", split, directory, text)
