@@ -31,13 +31,13 @@ def pair_seed(seed: int, split: str, index: int) -> int:
 
 
 def generator(pair_seed: int, purpose: str) -> np.random.Generator:
-    """Return the random numbers that one part of the synthesis draws for one pair.
+    """Return the random numbers of one stage of the synthesis for one pair.
 
     Different purposes get independent streams: drawing more numbers for a report never changes its image.
 
     Args:
         pair_seed: What `pair_seed` returned, ≥ 0.
-        purpose: Name of the part that draws ("case", "report", "anatomy" …).
+        purpose: Name of the stage ("case", "report", "anatomy" …).
 
     Returns:
         A fresh generator, at the start of that stream.

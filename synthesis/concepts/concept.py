@@ -51,7 +51,7 @@ class Concept:
         prompts_present: Sentences that say that it is there.
         prompts_absent: Sentences that say that it is not there.
         labels: Vocabulary ("chexpert", "nih", "padchest") → the label of the same meaning there.
-        label_aliases: Vocabulary → further labels there that mean the concept or a part of it.
+        label_aliases: Vocabulary → further labels there that mean the concept or a narrower one.
         sampled: Whether it can be a finding; False for a mere parent of others.
     """
 

@@ -59,7 +59,7 @@ class ImageMaker(Protocol):
         ...
 
     def describe(self) -> dict[str, Any]:
-        """Everything the image depends on, as a JSON-able dict: it enters the fingerprint of a corpus."""
+        """Return everything the image depends on, as a JSON-able dict, for the fingerprint of a corpus."""
         ...
 
 

@@ -46,6 +46,6 @@ def _text(section: Section, report: Report) -> str:
 
 
 def _whole(report: Report) -> str:
-    """All of a report, as training batches have it: without the heading of a section that is empty."""
+    """Return all of a report, as training batches have it: no heading for an empty section."""
     sections = {"FINDINGS": report.findings.strip(), "IMPRESSION": report.impression.strip()}
     return " ".join(f"{heading}: {text}" for heading, text in sections.items() if text)

@@ -29,5 +29,5 @@ class ReportWriter(Protocol):
         ...
 
     def describe(self) -> dict[str, Any]:
-        """Everything the text depends on, as a JSON-able dict: it enters the fingerprint of a corpus."""
+        """Return everything the text depends on, as a JSON-able dict, for the fingerprint of a corpus."""
         ...

@@ -116,7 +116,7 @@ class AnatomyBuilder:
 
     @staticmethod
     def _anatomical(each: ParameterReader, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Lung shape: apex and base wider or narrower, each hemidiaphragm higher or lower."""
+        """Shape the lungs: apex and base wider or narrower, each hemidiaphragm higher or lower."""
         x = x / (
             1
             + each("apex_width") * torch.sigmoid((-60 - y) / 30)
@@ -136,7 +136,7 @@ class AnatomyBuilder:
         return F.grid_sample(maps, grid, align_corners=False)
 
     def _ribs(self, poses: Sequence[int], x: Tensor, y: Tensor, each: ParameterReader) -> Tensor:
-        """Back and front of the ribcage, each steeper or flatter, higher or lower: geometry of its own."""
+        """Draw back and front of the ribcage, each steeper or flatter, higher or lower by itself."""
         total = torch.zeros_like(x)
         for part, ribs in enumerate((self.posterior_ribs, self.anterior_ribs)):
             slope = each("rib_slope", part) * torch.sqrt(x * x + 400) * (1 if part == 0 else -1)
@@ -188,7 +188,7 @@ class AnatomyBuilder:
 
     @staticmethod
     def _make_room(lungs: Tensor, growth: Tensor, from_hilum: Tensor, mediastinum: Tensor) -> Tensor:
-        """Return the share of lung path kept where heart and mediastinum have grown into it.
+        """Return the share of the lung path that remains where heart and mediastinum have grown into it.
 
         Organs only grow: giving lung back would leave a black gap along the heart's old border.
         """
@@ -213,7 +213,7 @@ class AnatomyBuilder:
         return u, (y - top) / (bottom - top), left, from_hilum
 
     def _bowel_gas(self, patients: Sequence[Patient], x: Tensor, y: Tensor) -> Tensor:
-        """Gas of stomach (under the left dome) and colon flexures, mm of water that it replaces."""
+        """Return gas of stomach (under the left dome) and colon flexures, in mm of water that it replaces."""
         gas = np.stack([p.gas for p in patients])[:, :, None, None]
         draws = torch.tensor(gas, dtype=torch.float32, device=self.device)
         total = torch.zeros_like(x)
@@ -236,7 +236,7 @@ class AnatomyBuilder:
 def _of(maps: Tensor, which: Sequence[int]) -> Tensor:
     """Return every patient's maps in single precision.
 
-    Maps are kept in half precision: a random pose comes from main memory, and reading it in order is what
+    Maps are in half precision: a random pose comes from main memory, and reading it in order is what
     costs; sampled in place it would be fetched in bits.
     """
     if len(which) == 1:

@@ -46,7 +46,7 @@ def soft_tissue(x: Tensor, y: Tensor, each: Callable[..., Tensor]) -> Tensor:
 
 
 def _breasts(across: Tensor, y: Tensor, each: Callable[..., Tensor]) -> Tensor:
-    """Pendent discs with a sharp lower edge, which is what shows on a radiograph."""
+    """Return pendent discs with a sharp lower edge, which is what shows on a radiograph."""
     cx, cy, radius = (each("breast_place", k) for k in range(3))
     below = (y - cy).clamp(min=0) * 1.35 + (y - cy).clamp(max=0) * 0.75
     inside = 1 - ((across - cx) ** 2 + below * below) / radius**2

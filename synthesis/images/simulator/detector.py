@@ -30,7 +30,7 @@ class Exposure:
         scatter: Scattered over primary signal at the detector, 0.1 (grid, air gap) to 1 (bedside, no grid).
         noise: Quantum and electronic noise, relative to the signal behind the mediastinum.
         low, high: Percentiles of the healthy picture that become black and white.
-        latitude: How far below the darkest part of the body black lies, as a share of the body's range.
+        latitude: How far below the darkest point of the body black lies, as a share of the body's range.
         gamma: Below 1 brightens the lungs.
         knee: Steepness of the S-shaped characteristic curve (0 linear).
         equalise: Share of the local mean that is taken out (CLAHE-like multi-frequency processing).
@@ -160,9 +160,9 @@ class Detector:
         return ((log_signal - self.low) / self.range).clamp(-0.2, 1.6)
 
     def _tone(self, window: Tensor) -> Tensor:
-        """Local equalisation, S-curve, gamma: pointwise once the local mean is known."""
+        """Apply local equalisation, S-curve and gamma: pointwise once the local mean is known."""
         level = (window - self.local_mean).clamp(min=1e-4)
-        # A shoulder instead of a cut: dense parts run into white slowly, as film and vendors' curves do.
+        # A shoulder instead of a cut: dense structures run into white slowly, as film and vendors' curves do.
         over = (level - 0.75).clamp(min=0)
         shoulder = level - over + over * torch.rsqrt(1 + 16 * over * over)
         curved = shoulder + self.parameters["knee"] * (shoulder - 0.5) * shoulder * (1 - shoulder)

@@ -75,7 +75,7 @@ def girdle_maps(spacing: float, seed: int = 11) -> Tensor:
 
     Args:
         spacing: mm a pixel.
-        seed: Of the population of girdles; part of the simulator, not of a run.
+        seed: Of the population of girdles; it belongs to the simulator, not to a run.
     """
     rng = np.random.default_rng(seed)
     return torch.from_numpy(np.stack([_draw(rng, spacing) for _ in range(GIRDLES)]).astype(np.float32))

@@ -80,7 +80,7 @@ def _place(
 
 
 def _collimate(rng: np.random.Generator, size: int, value: Tensor, alpha: Tensor) -> None:
-    """A rectangle, slightly turned, outside of which there is no exposure (black) or paper (white)."""
+    """Draw a slightly turned rectangle, outside of which there is no exposure (black) or paper (white)."""
     line = torch.linspace(-1, 1, size)
     turn = float(rng.normal(0, 0.025))
     across = line[None, :] * np.cos(turn) + line[:, None] * np.sin(turn)

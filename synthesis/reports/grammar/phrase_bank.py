@@ -29,7 +29,7 @@ class Style:
         weight: How often reports are in this style, relative to the others.
         opening: Chance of a sentence about the projection.
         normal: Chance that a topic without findings is stated to be normal, beside findings elsewhere.
-        normal_in_normals: The same where nothing is found at all.
+        normal_in_normals: The same in a normal study.
         abnormal_first: Chance that findings come before what is normal or absent.
         long_lists: Chance that one more concept is denied in the same sentence.
         attached: Chance that a list of denied concepts joins a normal statement that can carry it.
@@ -59,7 +59,7 @@ class Wording:
 
     Attributes:
         region: The part of the chest with which it is reported.
-        importance: From 0 (in the impression only if nothing else is found) to 10 (always in it, and first).
+        importance: From 0 (in the impression only without another finding) to 10 (always in it, and first).
         grammar: Its own slots and the shared ones.
     """
 

@@ -27,7 +27,7 @@ class ChatModel(Protocol):
         ...
 
     def describe(self) -> dict[str, Any]:
-        """Everything an answer depends on, as a JSON-able dict without secrets: it enters fingerprints."""
+        """Return everything an answer depends on, as a JSON-able dict without secrets, for fingerprints."""
         ...
 
 

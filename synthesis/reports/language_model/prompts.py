@@ -74,7 +74,7 @@ class Prompts:
         self.allowed = (*allowed, *answers)
 
     def parts(self, case: Case) -> list[tuple[str, Case]]:
-        """Return what FINDINGS of a case is asked in: tasks, each with the part of the case that it tells."""
+        """Return the questions for the FINDINGS of a case: tasks, each with the findings it is about."""
         if FINDINGS in self.tasks:
             return [(FINDINGS, case)]
         parts = [(FINDING, Case((finding,), (), case.view)) for finding in case.findings]

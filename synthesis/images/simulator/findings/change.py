@@ -31,7 +31,7 @@ class Change:
     add: Tensor | None = None
 
     def parts(self, strength: float = 1.0) -> tuple[Tensor | None, Tensor | None]:
-        """Return the share of lung path that is kept and the mm of water added, at a strength.
+        """Return the share of the lung path that remains and the mm of water added, at a strength.
 
         Both fade to exactly nothing where they are below `FAINT` of their peak, so that a finding has an end.
 

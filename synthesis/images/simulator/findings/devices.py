@@ -23,12 +23,12 @@ def _jitter(rng: np.random.Generator, points: Points, spread: float = 3.0) -> np
 
 
 def _mirror(points: Points, laterality: str | None) -> Points:
-    """Points are written for the patient's left (positive x)."""
+    """Mirror points, which are written for the patient's left (positive x), to the side of a device."""
     return points if laterality == "left" else [(-x, y) for x, y in points]
 
 
 def endotracheal_tube(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
-    """A tube in the trachea: two walls and an opaque stripe, its tip where the report says."""
+    """Draw a tube in the trachea: two walls and an opaque stripe, its tip where the report says."""
     above = {"near the carina": 9, "above the clavicles": 82}.get(finding.location or "", 42)
     tip = CARINA - above
     way: Points = [(-4, -260), (-3, -200), (-3, (tip - 200) / 2), (-3, tip + rng.normal(0, 4))]
@@ -40,7 +40,7 @@ def endotracheal_tube(anatomy: Anatomy, finding: Finding, level: float, rng: np.
 def central_venous_catheter(
     anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator
 ) -> Change:
-    """A thin line from the neck or from below the clavicle into the superior vena cava."""
+    """Draw a thin line from the neck or from below the clavicle into the superior vena cava."""
     tip: Points = [(-20, -60), (-21, float(rng.uniform(-30, 8)))]
     jugular: Points = [(36, -230), (33, -180), (26, -138), (14, -112)]
     subclavian: Points = [(150, -95), (112, -118), (70, -130), (30, -112)]
@@ -53,14 +53,14 @@ def central_venous_catheter(
 
 
 def nasogastric_tube(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
-    """A tube down the oesophagus into the stomach, or ending short of it."""
+    """Draw a tube down the oesophagus into the stomach, or ending short of it."""
     course: Points = [(0, -260), (2, -190), (3, -110), (5, -40), (9, 30)]
     course += [(16, 62)] if finding.location == "distal oesophagus" else [(15, 85), (36, 118), (66, 132)]
     return Change(add=1.3 * LINE * stamp(anatomy, spline(_jitter(rng, course, 2.5)), 2.6))
 
 
 def pacemaker(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
-    """A metal generator below the clavicle, one lead to the right ventricle, maybe a second to the atrium."""
+    """Draw a metal generator below the clavicle, a lead to the right ventricle, maybe one to the atrium."""
     sign = 1.0 if finding.laterality == "left" else -1.0
     cx, cy = sign * float(rng.uniform(100, 122)), float(rng.uniform(-98, -78))
     dx, dy = (anatomy.x - cx) / float(rng.uniform(20, 25)), (anatomy.y - cy) / float(rng.uniform(17, 22))
@@ -78,7 +78,7 @@ def pacemaker(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.G
 
 
 def chest_drain(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
-    """A thick tube through the lateral wall towards the apex or the base, with an opaque stripe."""
+    """Draw a thick tube through the lateral wall towards the apex or the base, with an opaque stripe."""
     apical: Points = [(190, 60), (140, 20), (112, -30), (92, -80), (78, -112)]
     basal: Points = [(195, 30), (142, 50), (118, 76), (82, 92), (58, 94)]
     course = _mirror(apical if finding.location == "apical" else basal, finding.laterality)

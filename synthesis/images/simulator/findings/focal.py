@@ -45,7 +45,7 @@ def ball(
 
 
 def nodule(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
-    """A round opacity up to 3 cm (small 13 to 19 mm, large 20 to 29 mm); many when bilateral."""
+    """Draw a round opacity up to 3 cm (small 13 to 19 mm, large 20 to 29 mm); many when bilateral."""
     where = zone(anatomy, finding, rng)
     count = int(rng.integers(6, 13)) if finding.laterality == "bilateral" else 1
     if count > 1:
@@ -59,7 +59,7 @@ def nodule(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Gene
 
 
 def mass(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
-    """A lobulated, often spiculated opacity over 3 cm (moderate to 5 cm, large beyond)."""
+    """Draw a lobulated, often spiculated opacity over 3 cm (moderate to 5 cm, large beyond)."""
     where = zone(anatomy, finding, rng)
     if finding.location == "hilum":
         where = (
@@ -81,7 +81,7 @@ def mass(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Genera
 
 
 def tuberculosis(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
-    """Upper-lobe disease of the post-primary type: nodules, fibrotic bands to the hilum, cavities."""
+    """Draw upper-lobe disease of the post-primary type: nodules, fibrotic bands to the hilum, cavities."""
     apex = anatomy.side(finding.laterality).float() * hump(anatomy.v - 0.17, 0.11)
     add = torch.zeros_like(anatomy.x)
     for centre in places(anatomy, apex, rng, int(10 + 14 * level)):
@@ -101,7 +101,7 @@ def tuberculosis(anatomy: Anatomy, finding: Finding, level: float, rng: np.rando
 
 
 def fibrosis(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
-    """Coarse reticulation at the periphery, honeycombing when severe, in the named part of the lung."""
+    """Draw coarse reticulation at the periphery, honeycombing when severe, in the named part of the lung."""
     side = anatomy.side(finding.laterality).float()
     where = {"upper zone": hump(anatomy.v - 0.18, 0.16), "lower zone": step(anatomy.v - 0.5, 0.25)}.get(
         finding.location or "", 0.55 + 0.45 * step(anatomy.v - 0.4, 0.4)
@@ -115,7 +115,7 @@ def fibrosis(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Ge
 
 
 def emphysema(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
-    """Lucent lung with few vessels and thin-walled bullae, and the flat diaphragm of hyperinflation."""
+    """Draw lucent lung with few vessels and thin-walled bullae, and the flat diaphragm of hyperinflation."""
     where = hump(anatomy.v - 0.12, 0.3) if finding.location == "upper zone" else torch.ones_like(anatomy.v)
     tissue = anatomy.patient.lung_density / (1 - anatomy.patient.lung_density)
     lost = (0.35 + 0.4 * level) * tissue * where * (1 + 0.25 * texture(anatomy, rng, "patchy"))
@@ -130,7 +130,7 @@ def emphysema(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.G
 
 
 def hyperinflation(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
-    """Low, flat hemidiaphragms and wide lucent lungs."""
+    """Draw low, flat hemidiaphragms and wide lucent lungs."""
     return Change(add=_expansion(anatomy, level))
 
 

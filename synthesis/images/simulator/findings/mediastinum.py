@@ -12,7 +12,7 @@ from synthesis.images.simulator.findings.focal import place
 
 
 def cardiomegaly(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
-    """A heart wider than half the thorax: it grows into the lung that it displaces."""
+    """Draw a heart wider than half the thorax: it grows into the lung that it displaces."""
     scale = 1.24 + 0.36 * level + float(rng.uniform(-0.03, 0.03))
     width, height = (
         scale * anatomy.patient.heart_scale[0],
@@ -27,7 +27,7 @@ def cardiomegaly(anatomy: Anatomy, finding: Finding, level: float, rng: np.rando
 def enlarged_cardiomediastinum(
     anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator
 ) -> Change:
-    """A superior mediastinum wider than usual: water replaces the lung beside it, both sides."""
+    """Draw a superior mediastinum wider than usual: water replaces the lung beside it, both sides."""
     width = 9 + 20 * level + float(rng.uniform(-2, 3))
     lateral = (anatomy.x - anatomy.builder.atlas.poses[anatomy.atlas_pose].midline).abs()
     bulge = 34 + width * (0.75 + 0.35 * hump(anatomy.y + 60, 40)) * torch.where(anatomy.left, 0.9, 1.1)
@@ -36,7 +36,7 @@ def enlarged_cardiomediastinum(
 
 
 def hernia(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
-    """Stomach behind the heart: a round opacity over the midline with an air-fluid level."""
+    """Draw stomach behind the heart: a round opacity over the midline with an air-fluid level."""
     radius = 21 + 19 * level
     cx, cy = float(rng.uniform(2, 24)), float(rng.uniform(36, 50))
     dx, dy = anatomy.x - cx, (anatomy.y - cy) * 1.1
@@ -50,7 +50,7 @@ def hernia(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Gene
 
 
 def fracture(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
-    """Rib fractures with a gap and callus (one, or a column of displaced ones), or a displaced clavicle."""
+    """Draw rib fractures with gap and callus (one, or a displaced column), or a displaced clavicle."""
     side = anatomy.side(finding.laterality)
     sign = 1.0 if finding.laterality == "left" else -1.0
     if finding.location == "clavicle":
@@ -99,7 +99,7 @@ def _on_bone(anatomy: Anatomy, bone: torch.Tensor, rng: np.random.Generator) -> 
 
 
 def scoliosis(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
-    """A thoracic spine curved to one side, mild about 15 mm off the midline, severe 45."""
+    """Draw a thoracic spine curved to one side, mild about 15 mm off the midline, severe 45."""
     amount = (13 + 28 * level) * (1.0 if finding.laterality == "left" else -1.0)
     centre, length = float(rng.uniform(-30, 20)), float(rng.uniform(70, 90))
     bend = amount * (hump(anatomy.y - centre, length) - 0.45 * hump(anatomy.y - centre - 190, length))

@@ -22,7 +22,7 @@ def texture(anatomy: Anatomy, rng: np.random.Generator, kind: str) -> Tensor:
 
 
 def edema(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
-    """Perihilar haze growing into bat wings, thick blurred vessels, septal lines at the bases; both lungs."""
+    """Draw haze from both hila out (bat wings), thick blurred vessels, septal lines at the bases."""
     reach = (0.42 if finding.location == "perihilar" else 0.75) + 0.25 * level
     spread = hump(anatomy.u - 0.05, reach) * hump(anatomy.v - 0.5, 0.42)
     gravity = 0.75 + 0.5 * anatomy.v.clamp(0, 1)
@@ -36,7 +36,7 @@ def edema(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Gener
 
 
 def consolidation(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
-    """Homogeneous filling of much of a lobe that stops at fissures, with air bronchograms."""
+    """Draw homogeneous filling of much of a lobe that stops at fissures, with air bronchograms."""
     where = zone(anatomy, finding, rng)
     cover = step(texture(anatomy, rng, "coarse") + (-0.5 + 1.9 * level), 1.6)
     fill = (0.5 + 0.35 * level) * where * cover * (1 + 0.08 * texture(anatomy, rng, "fine"))
@@ -45,7 +45,7 @@ def consolidation(anatomy: Anatomy, finding: Finding, level: float, rng: np.rand
 
 
 def pneumonia(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
-    """Several ill-defined patches of airspace filling with a hazy halo, in a lobe."""
+    """Draw several ill-defined patches of airspace filling with a hazy halo, in a lobe."""
     where = zone(anatomy, finding, rng)
     field = 0.7 * texture(anatomy, rng, "patchy") + 0.7 * texture(anatomy, rng, "coarse")
     patches = step(field + (-0.25 + 0.9 * level), 1.9)
@@ -58,7 +58,7 @@ def pneumonia(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.G
 
 
 def lung_opacity(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
-    """One rounded, ill-defined hazy area in a zone: opacity that fits no more specific term."""
+    """Draw one rounded, ill-defined hazy area in a zone: opacity that fits no more specific term."""
     where = zone(anatomy, finding, rng)
     centre = float(rng.uniform(0.3, 0.7))
     blob = hump(anatomy.u - centre, 0.3) * where
@@ -67,7 +67,7 @@ def lung_opacity(anatomy: Anatomy, finding: Finding, level: float, rng: np.rando
 
 
 def infiltration(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
-    """Streaky and patchy ill-defined densities along the bronchovascular bundles of a zone."""
+    """Draw streaky and patchy ill-defined densities along the bronchovascular bundles of a zone."""
     where = zone(anatomy, finding, rng)
     streaks = 0.35 * texture(anatomy, rng, "fine") + 0.6 * texture(anatomy, rng, "patchy")
     fill = (0.2 + 0.25 * level) * where * (0.75 + 0.7 * streaks).clamp(min=0)
@@ -77,14 +77,14 @@ def infiltration(anatomy: Anatomy, finding: Finding, level: float, rng: np.rando
 def ground_glass_opacity(
     anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator
 ) -> Change:
-    """Even haze with geographic borders that leaves vessels visible."""
+    """Draw even haze with geographic borders that leaves vessels visible."""
     where = zone(anatomy, finding, rng)
     geographic = 0.3 + 0.7 * step(texture(anatomy, rng, "coarse") + 0.8 + 0.6 * level, 1.8)
     return Change(fill=(0.32 + 0.26 * level) * where * geographic * (anatomy.lungs > 3))
 
 
 def atelectasis(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
-    """Plate-like bands (mild), a segmental wedge with bands (moderate), a collapsed lobe (severe)."""
+    """Draw plate-like bands (mild), a segmental wedge with bands (moderate), a collapsed lobe (severe)."""
     side = anatomy.side(finding.laterality).float()
     upper = finding.location == "upper lobe"
     add = torch.zeros_like(anatomy.x)

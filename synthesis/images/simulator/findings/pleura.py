@@ -13,7 +13,7 @@ from synthesis.images.simulator.findings.opacities import texture
 
 
 def pleural_effusion(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
-    """Fluid under a meniscus that climbs the lateral wall; in some supine films a veil graded from below."""
+    """Draw fluid under a meniscus up the lateral wall; in some supine films a veil, denser at the base."""
     fill = torch.zeros_like(anatomy.x)
     for side in ("left", "right") if finding.laterality == "bilateral" else (finding.laterality,):
         # Heights are shares of apex to recess; the dome hides the lowest fifth.
@@ -42,7 +42,7 @@ def _collapse(anatomy: Anatomy, location: str | None) -> Tensor:
 
 
 def pneumothorax(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
-    """Air outside a thin pleural line: no vessels, darker than lung; the collapsed lung within is denser."""
+    """Draw air outside a thin pleural line: no vessels, darker than lung. The collapsed lung is denser."""
     side = anatomy.side(finding.laterality).float() * (anatomy.lungs > 2)
     reach = _collapse(anatomy, finding.location)
     # A gentle wave: a pleural line is smooth but never a geometric curve.
@@ -55,7 +55,7 @@ def pneumothorax(anatomy: Anatomy, finding: Finding, level: float, rng: np.rando
 
 
 def pleural_thickening(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
-    """A dense peel of soft tissue along the lateral wall or over the apex, uneven, at times calcified."""
+    """Draw a dense, uneven peel along the lateral wall or over the apex, at times calcified."""
     side = anatomy.side(finding.laterality).float() * (anatomy.lungs > 0.5)
     wave = texture(anatomy, rng, "coarse")
     depth = 0.07 + 0.09 * level
