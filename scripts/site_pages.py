@@ -31,6 +31,7 @@ REFERENCE = {
         "synthesis.reports",
         "synthesis.images",
         "synthesis.filters",
+        "synthesis.store",
     ),
     "datamodules": ("datamodules",),
     "lightning_modules": ("lightning_modules",),
