@@ -20,16 +20,16 @@ from synthesis.seeding import pair_seed
 
 
 class ImageReportAgreement:
-    """Refuses a pair whose report fits its image no better than other reports do.
+    """Rejects a pair whose report fits its image no better than other reports do.
 
-    The measure is by how many standard deviations the report is more like the image than reference reports
-    are: a bare cosine depends on the image and on the training. It is meant for real pairs, whose truth is
-    not known; where the case is known, `EntityAgreement` sees far more.
+    The measure is how many standard deviations the similarity of report and image lies above that of
+    reference reports and the image; a bare cosine would depend on the image and on the training. The filter
+    is meant for real pairs, whose truth is not known. Where the case is known, `EntityAgreement` sees more.
 
     Args:
         embedder: Embeds both; `lightning_modules.CheckpointEmbedder` loads a trained model.
         threshold: Lowest measure allowed.
-        references: Text file with a report a line, as they are common; None writes 256 by the grammar.
+        references: Text file with one common report a line; None writes 256 by the grammar.
     """
 
     version: int = 1  # of the results, see synthesis.identity
@@ -42,7 +42,7 @@ class ImageReportAgreement:
         self._references = _written() if references is None else _listed(Path(references))
 
     def measured(self, pairs: Sequence[Pair]) -> list[float]:
-        """Return by how many deviations of the references each report fits its image better than they do."""
+        """Return the measure of each pair, in standard deviations of the references."""
         images = self.embedder.embed_images(torch.stack([pair.image[:1] for pair in pairs]).float() / 255)
         own = (images * self.embedder.embed_texts([_text(pair) for pair in pairs])).sum(1)
         others = images @ self._vectors.T
@@ -58,7 +58,7 @@ class ImageReportAgreement:
         ]
 
     def describe(self) -> dict[str, Any]:
-        """Everything the decision depends on."""
+        """Return everything the decision depends on."""
         references = hashlib.sha256("\n".join(self._references).encode()).hexdigest()
         return {
             "embedder": identity(self.embedder),
@@ -72,7 +72,7 @@ class ImageReportAgreement:
 
 
 def _text(pair: Pair) -> str:
-    """The report under the headings of the sections that it has, as training reads it."""
+    """Return the report under the headings of the sections that it has, as training reads it."""
     sections = {"FINDINGS": pair.report.findings, "IMPRESSION": pair.report.impression}
     return " ".join(f"{name}: {text}" for name, text in sections.items() if text.strip())
 

@@ -77,12 +77,12 @@ class AppearanceFilter(MeasuredFilter):
         appearance(components)  # a missing file is named now, not in a worker
 
     def describe(self) -> dict[str, Any]:
-        """Everything the decision depends on."""
+        """Return everything the decision depends on."""
         return {**super().describe(), "components_sha256": appearance(self.components).sha256}
 
 
 class ChestLikeness(AppearanceFilter):
-    """Refuses an image that looks like no frontal chest: a wrong crop, a lateral view, another modality.
+    """Rejects an image that looks like no frontal chest: a wrong crop, a lateral view, another modality.
 
     The measure is the share of the image that `Appearance` leaves unexplained.
 
@@ -104,7 +104,7 @@ class ChestLikeness(AppearanceFilter):
 
 
 class Inversion(AppearanceFilter):
-    """Refuses an image that looks more like a chest as a negative.
+    """Rejects an image that looks more like a chest as a negative.
 
     The measure is what `Appearance` leaves unexplained of the negative, relative to the image as it is.
 
@@ -127,7 +127,7 @@ class Inversion(AppearanceFilter):
 
 
 class Rotation(AppearanceFilter):
-    """Refuses an image that looks more like a chest when turned by a quarter or a half.
+    """Rejects an image that looks more like a chest when turned by a quarter or a half.
 
     The measure is what `Appearance` leaves unexplained of the image turned the best way, relative to the
     image as it is.
@@ -152,7 +152,7 @@ class Rotation(AppearanceFilter):
 
 
 class Mirroring(AppearanceFilter):
-    """Refuses an image that looks more like a chest in a mirror.
+    """Rejects an image that looks more like a chest in a mirror.
 
     The measure is what `Appearance` leaves unexplained of the mirror image, relative to the image as it is.
     The two differ little, and real radiographs are less alike than simulated ones. With the components

@@ -27,11 +27,11 @@ _NO_TEXT = np.uint32(2**32 - 1)  # no text has this for the least of its hashes,
 
 @runtime_checkable
 class CorpusFilter(Protocol):
-    """Says which pairs of a corpus are bad beside the others, by a rule in the order of their indices.
+    """Says which pairs of a corpus are bad beside the others.
 
-    What is looked at of a pair (its signature) is a pure function of the pair, and whether a pair is refused
-    depends on it and on the pairs with lower indices only: so the answer is the same however many processes
-    made the corpus, in whichever order, and a corpus may grow without losing a pair.
+    It compares signatures, and the signature of a pair is a pure function of the pair. Whether a pair is
+    rejected depends only on its own signature and on those with lower indices. So the answer is the same
+    however many processes made the corpus, and in whichever order; and a corpus that grows loses no pair.
     """
 
     def sign(self, pairs: Sequence[Pair]) -> npt.NDArray[Any]:
@@ -39,16 +39,16 @@ class CorpusFilter(Protocol):
         ...
 
     def reject(self, signatures: npt.NDArray[Any]) -> list[Rejection | None]:
-        """Return for each pair, in the order of the indices, the reason why it is refused, or None."""
+        """Return for each pair, in the order of the indices, why it is rejected, or None."""
         ...
 
     def describe(self) -> dict[str, Any]:
-        """Everything the decision depends on, as a JSON-able dict: it enters the fingerprint of a corpus."""
+        """Return everything the decision depends on, as a JSON-able dict, for the fingerprint of a corpus."""
         ...
 
 
 class NearDuplicateImages:
-    """Refuses an image that is nearly one with a lower index that was kept.
+    """Rejects an image that is nearly the same as an accepted one with a lower index.
 
     Args:
         embedder: Says how alike two images are; None compares thumbnails.
@@ -91,28 +91,30 @@ class NearDuplicateImages:
         return reasons
 
     def describe(self) -> dict[str, Any]:
-        """Everything the decision depends on."""
+        """Return everything the decision depends on."""
         return {"embedder": identity(self.embedder), "threshold": self.threshold}
 
 
 class NearDuplicateReports:
-    """Refuses a report if enough nearly equal ones with lower indices were kept; no text is like no other.
+    """Rejects a report that nearly equals ``copies`` accepted ones with lower indices, or more.
 
-    Alike is what shares most of its runs of words: their Jaccard index, estimated by MinHash (Broder 1997)
-    with 128 hashes (standard error ≤ 0.044), looked for among those that agree in a band of 8 hashes: of
-    reports with an index of 0.9, 0.01 % are missed.
+    A pair without a report is never rejected.
+
+    How alike two reports are is the Jaccard index of their runs of words, estimated by MinHash (Broder 1997)
+    with 128 hashes (standard error ≤ 0.044). Only reports that agree in a band of 8 hashes are compared; of
+    those with an index of 0.9, this misses 0.01 %.
 
     Args:
         threshold: From which Jaccard index on two reports are alike, in [0.8, 1].
         copies: How many reports that are alike may stay, ≥ 1.
-        run: Words in a run.
+        run: Number of words in a run, ≥ 1.
     """
 
     version: int = 1  # of the results, see synthesis.identity
 
     def __init__(self, threshold: float = 0.9, copies: int = 1, run: int = 3) -> None:
         if not 0.8 <= threshold <= 1:
-            raise ValueError(f"threshold={threshold}: less alike ones are not found; give 0.8 to 1.")
+            raise ValueError(f"threshold={threshold}: the search misses less similar ones; give 0.8 to 1.")
         if copies < 1 or run < 1:
             raise ValueError(f"copies={copies}, run={run}: give 1 or more of each.")
         self.threshold = threshold
@@ -146,7 +148,7 @@ class NearDuplicateReports:
         return reasons
 
     def describe(self) -> dict[str, Any]:
-        """Everything the decision depends on."""
+        """Return everything the decision depends on."""
         return {"threshold": self.threshold, "copies": self.copies, "run": self.run}
 
     def _minhash(self, text: str) -> npt.NDArray[Any]:

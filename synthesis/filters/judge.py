@@ -38,7 +38,7 @@ class Question:
 
 
 class VisionLanguageJudge:
-    """Refuses images about which a vision-language model answers badly (SynCXR, arXiv:2410.13523).
+    """Rejects images about which a vision-language model answers badly (SynCXR, arXiv:2410.13523).
 
     The model does not write: the next-token probabilities of the two answers are compared, so that nothing is
     drawn at random, nothing has to be parsed, and one pass a question is enough.
@@ -121,7 +121,7 @@ class VisionLanguageJudge:
         return shares
 
     def describe(self) -> dict[str, Any]:
-        """Everything the decision depends on."""
+        """Return everything the decision depends on."""
         files = sorted(p for p in self.directory.iterdir() if p.suffix in (".json", ".safetensors", ".jinja"))
         return {
             "files_sha256": {path.name: file_sha256(path) for path in files},

@@ -18,7 +18,7 @@ CANONICAL = 64
 
 
 class MeasuredFilter(ABC):
-    """Refuses an image whose measure is below ``least`` or above ``most``.
+    """Rejects an image whose measure is below ``least`` or above ``most``.
 
     Args:
         least: Lowest value allowed.
@@ -59,7 +59,7 @@ class MeasuredFilter(ABC):
         return [self._reason(value) for value in self.measured(pairs)]
 
     def describe(self) -> dict[str, Any]:
-        """Everything the decision depends on."""
+        """Return everything the decision depends on."""
         bounds = {"least": self.least, "most": self.most}
         return {name: value for name, value in bounds.items() if math.isfinite(value)}
 
@@ -71,7 +71,7 @@ class MeasuredFilter(ABC):
 
 
 class Contrast(MeasuredFilter):
-    """Refuses an image whose grey values lie close together: blank, or much too dark or too pale.
+    """Rejects an image whose grey values lie close together: blank, or much too dark or too pale.
 
     The measure is the distance of the 2nd from the 98th percentile, in [0, 1].
 
@@ -94,7 +94,7 @@ class Contrast(MeasuredFilter):
 
 
 class Saturation(MeasuredFilter):
-    """Refuses an image of which too much is white.
+    """Rejects an image of which too much is white.
 
     The measure is the share of the pixels that are as good as white, in [0, 1].
 
@@ -116,10 +116,10 @@ class Saturation(MeasuredFilter):
 
 
 class Truncation(MeasuredFilter):
-    """Refuses an image with a band of one grey value: what decoders fill a file with that was cut short.
+    """Rejects an image with a band of one grey value, with which decoders fill the rest of a truncated file.
 
-    The measure is the share of the rows that are all of one value, black and white ones left out: a
-    radiograph may have such a border.
+    The measure is the share of rows that have a single value. Black and white rows do not count: a radiograph
+    may have such a border.
 
     Args:
         most: Highest share allowed. Of 300 simulated and of 430 real radiographs none had any; a file that
@@ -141,10 +141,10 @@ class Truncation(MeasuredFilter):
 
 
 class Noise(MeasuredFilter):
-    """Refuses a very noisy image.
+    """Rejects a very noisy image.
 
-    The measure is the standard deviation of the noise in grey values of 255, by a mask that plane and edge
-    pass over (Immerkær, Fast noise variance estimation, 1996).
+    The measure is the standard deviation of the noise in grey values of 255, by a mask that answers
+    neither planes nor edges (Immerkær, Fast noise variance estimation, 1996).
 
     Args:
         most: Highest value allowed. Of 300 simulated radiographs the highest had 2.8, of 430 real ones 1.4;
@@ -161,16 +161,16 @@ class Noise(MeasuredFilter):
     def measure(self, images: Tensor) -> Tensor:
         """Return the noise of ``(batch, height, width)``."""
         mask = torch.tensor([[1.0, -2.0, 1.0], [-2.0, 4.0, -2.0], [1.0, -2.0, 1.0]])
-        found = F.conv2d(images[:, None], mask[None, None]).abs().mean((1, 2, 3))
-        return found * math.sqrt(math.pi / 2) / 6 * 255
+        response = F.conv2d(images[:, None], mask[None, None]).abs().mean((1, 2, 3))
+        return response * math.sqrt(math.pi / 2) / 6 * 255
 
 
 class Sharpness(MeasuredFilter):
-    """Refuses a blurred image, or one that was enlarged from few pixels, as wrong crops are.
+    """Rejects a blurred image, or one that was enlarged from few pixels, as wrong crops are.
 
-    Fine structure is the standard deviation, over the image with its contrast stretched, of what differs from
-    the mean of the 3 × 3 pixels around; it is taken at 64 pixels and, of images that have as many, at 128.
-    The measure is the smaller of the two relative to the lowest value allowed.
+    Fine structure is the standard deviation of the difference between each pixel and the mean of the 3 × 3
+    pixels around it, after the contrast was stretched. It is taken at 64 pixels, and at 128 where the image
+    has as many. The measure is the smaller of the two, each relative to the lowest value allowed.
 
     Args:
         coarse: Lowest value allowed at 64 pixels.
@@ -188,13 +188,13 @@ class Sharpness(MeasuredFilter):
 
     def measure(self, images: Tensor) -> Tensor:
         """Return the relative fine structure of ``(batch, height, width)``."""
-        found = _structure(images, CANONICAL) / self.coarse
+        relative = _structure(images, CANONICAL) / self.coarse
         if min(images.shape[1:]) >= 2 * CANONICAL:
-            found = found.minimum(_structure(images, 2 * CANONICAL) / self.fine)
-        return found
+            relative = relative.minimum(_structure(images, 2 * CANONICAL) / self.fine)
+        return relative
 
     def describe(self) -> dict[str, Any]:
-        """Everything the decision depends on."""
+        """Return everything the decision depends on."""
         return {"coarse": self.coarse, "fine": self.fine}
 
 

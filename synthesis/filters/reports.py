@@ -23,10 +23,10 @@ _WORD = re.compile(r"\w+")
 
 
 class EntityAgreement:
-    """Refuses a report whose entities are not those of its case (SynCXR, Liu et al., arXiv:2410.13523).
+    """Rejects a report whose entities are not those of its case (SynCXR, Liu et al., arXiv:2410.13523).
 
-    It also finds another case's report beside an image, as long as the case is known: so for made pairs, not
-    for a user's own (see `ImageReportAgreement` for those).
+    It also notices another case's report beside an image, where the case is known: in made pairs, not in a
+    user's own (for those there is `ImageReportAgreement`).
 
     Args:
         catalog: The concept catalogue; None takes the one shipped.
@@ -46,7 +46,7 @@ class EntityAgreement:
         return [self._reason(pair) for pair in pairs]
 
     def describe(self) -> dict[str, Any]:
-        """Everything the decision depends on."""
+        """Return everything the decision depends on."""
         return {"catalog_sha256": self._catalog.sha256, "reader": identity(self._reader)}
 
     def _reason(self, pair: Pair) -> Rejection | None:
@@ -57,7 +57,7 @@ class EntityAgreement:
 
 
 class ReportLength:
-    """Refuses a report with too few or too many words.
+    """Rejects a report with too few or too many words.
 
     Args:
         least: Fewest words of both sections together.
@@ -85,7 +85,7 @@ class ReportLength:
         return [self._reason(pair.report) for pair in pairs]
 
     def describe(self) -> dict[str, Any]:
-        """Everything the decision depends on."""
+        """Return everything the decision depends on."""
         return {"least": self.least, "most": self.most, "sections": self.sections, "ends": self.ends}
 
     def _reason(self, report: Report) -> Rejection | None:
@@ -106,7 +106,7 @@ class ReportLength:
 
 
 class TemplateLeakage:
-    """Refuses a report in which something stands that no radiologist dictates.
+    """Rejects a report with text that no radiologist dictates.
 
     Placeholders ("[insert side]", "{finding}"), de-identification marks ("___": with them generators give
     back what they memorised, arXiv:2502.07516), a chat model's talk, and whole stretches of a prompt.
@@ -146,7 +146,7 @@ class TemplateLeakage:
         return [self._reason(pair.report.findings + "\n" + pair.report.impression) for pair in pairs]
 
     def describe(self) -> dict[str, Any]:
-        """Everything the decision depends on."""
+        """Return everything the decision depends on."""
         return {"files_sha256": self._hashes, "stretch": self.stretch}
 
     def _reason(self, text: str) -> Rejection | None:

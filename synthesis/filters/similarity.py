@@ -38,7 +38,7 @@ class ImageEmbedder(Protocol):
         ...
 
     def describe(self) -> dict[str, Any]:
-        """Everything the vectors depend on, as a JSON-able dict."""
+        """Return everything the vectors depend on, as a JSON-able dict."""
         ...
 
 
@@ -79,7 +79,7 @@ class Thumbnails:
         return F.normalize((small - mean).flatten(1), dim=1)
 
     def describe(self) -> dict[str, Any]:
-        """Everything the vectors depend on."""
+        """Return everything the vectors depend on."""
         return {"size": self.size, "blur": self.blur}
 
 
@@ -139,7 +139,7 @@ class PretrainedEncoder:
         return torch.cat(features).float().cpu().clone()  # cloned: no longer a tensor of inference mode
 
     def describe(self) -> dict[str, Any]:
-        """Everything the vectors depend on."""
+        """Return everything the vectors depend on."""
         files = sorted(self.directory.glob("*.json")) + sorted(self.directory.glob("*.safetensors"))
         hashes = {path.name: file_sha256(path) for path in files}
         return {"files_sha256": hashes}
@@ -159,7 +159,7 @@ class PretrainedEncoder:
 
 
 class FolderSimilarity:
-    """Refuses an image that is too much like one of a folder.
+    """Rejects an image that is too much like one of a folder.
 
     Args:
         folder: PNG, JPEG or BMP files, 8 bit, at any depth; their middle square is taken.
@@ -205,7 +205,7 @@ class FolderSimilarity:
         ]
 
     def describe(self) -> dict[str, Any]:
-        """Everything the decision depends on."""
+        """Return everything the decision depends on."""
         digest = hashlib.sha256()
         for path in self._files:
             digest.update(hashlib.sha256(path.read_bytes()).digest())
@@ -238,11 +238,11 @@ class FolderSimilarity:
 
 
 class BadExamples(FolderSimilarity):
-    """Refuses an image that is like one of a folder of known bad ones.
+    """Rejects an image that is like one of a folder of known bad ones.
 
     SynCXR (Liu et al., arXiv:2410.13523) compares with bad samples of the real set in the space of a chest
     radiograph encoder: give a `PretrainedEncoder`, and a threshold that was set for it. Thumbnails, the
-    default, only find near copies.
+    default, only recognise near copies.
     """
 
     version: int = 1  # of the results, see synthesis.identity
@@ -251,7 +251,7 @@ class BadExamples(FolderSimilarity):
 
 
 class MemorisedImages(FolderSimilarity):
-    """Refuses an image that is nearly one of those that its generator was trained on.
+    """Rejects an image that is nearly one of those that its generator was trained on.
 
     Latent diffusion models give back up to a third of the radiographs that they were trained on
     (arXiv:2402.01054), so check every generator that has seen images of patients.

@@ -29,7 +29,7 @@ STANDARD: tuple[type[PairFilter], ...] = (
 
 
 class StandardFilters:
-    """Refuses what one of the standard filters refuses, each with its default limits.
+    """Rejects what any of the standard filters rejects, each with its default limits.
 
     To give one of them other limits, name it in ``without`` and list it beside this.
 
@@ -53,7 +53,7 @@ class StandardFilters:
         self.filters = tuple(part() for part in STANDARD if part.__name__ not in without)
 
     def reject(self, pairs: Sequence[Pair]) -> list[Rejection | None]:
-        """Return for each pair the reason of the first filter that refuses it, or None."""
+        """Return for each pair why the first filter that rejects it does so, or None."""
         reasons: list[Rejection | None] = [None] * len(pairs)
         for part in self.filters:
             passing = [k for k, reason in enumerate(reasons) if reason is None]
