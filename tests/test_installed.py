@@ -13,14 +13,14 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("synthesis", "datamodules", "lightning_modules", "callbacks", "configs", "results/ceiling")
+PACKAGES = ("synthesis", "datamodules", "lightning_modules", "callbacks", "configs", "results/supervised")
 FILES = ("main.py", "setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE")
 PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet")
 PHRASES = "configs/reports/grammar.yaml"
 CALLBACKS = (
     "--trainer.callbacks=[{class_path: callbacks.FeatureCollector}, "
     "{class_path: callbacks.EmbeddingGeometry}, "
-    "{class_path: callbacks.RunSummary, init_args: {ceiling: results/ceiling}}]"
+    "{class_path: callbacks.RunSummary, init_args: {supervised: results/supervised}}]"
 )
 LEAN = ("--trainer.logger=false", "--trainer.max_epochs=1", "--trainer.enable_checkpointing=false")
 
@@ -55,7 +55,7 @@ def test_the_wheel_holds_the_configuration_and_nothing_of_the_user(installed: Pa
     here = {path.relative_to(ROOT) for path in (ROOT / "configs").rglob("*.yaml")}
     there = {path.relative_to(shipped) for path in shipped.rglob("*.yaml")}
     assert there == {path for path in here if path.parts[1] != "local"}
-    assert (shipped / "results" / "ceiling" / "table.md").is_file()
+    assert (shipped / "results" / "supervised" / "table.md").is_file()
     tops = (installed / "synvlp-0.1.0.dist-info" / "top_level.txt").read_text().split()
     assert sorted(tops) == ["callbacks", "datamodules", "lightning_modules", "main", "synthesis"]
 
@@ -69,7 +69,7 @@ def test_it_trains_on_its_own_configuration_in_an_empty_directory(installed: Pat
     synthesizer = saved["data"]["init_args"]["synthesizer"]["init_args"]
     assert synthesizer["writer"]["init_args"]["phrases"] == PHRASES, "saved as it was written"
     summary = json.loads((tmp_path / "runs" / "fit" / "summary.json").read_text())
-    assert summary["details"]["val/ceiling"], "read from results/ceiling of the wheel"
+    assert summary["details"]["val/supervised"], "read from results/supervised of the wheel"
 
 
 def test_a_mistake_comes_with_an_exit_code_and_both_places(installed: Path, tmp_path: Path) -> None:

@@ -120,9 +120,9 @@ class ConceptBars:
 
 
 def concept_bars(
-    stages: Mapping[str, Mapping[str, ConceptBars]], ceiling: Mapping[str, float], heading: str
+    stages: Mapping[str, Mapping[str, ConceptBars]], supervised: Mapping[str, float], heading: str
 ) -> Figure:
-    """AUROC bars: a panel a stage, a colour a method; intervals, chance (0.5) and ceiling where known."""
+    """AUROC bars: a panel a stage, a colour a method; intervals, chance (0.5), the supervised tower if known."""
     names = list(
         dict.fromkeys(name for bars in stages.values() for bar in bars.values() for name in bar.value)
     )
@@ -137,10 +137,10 @@ def concept_bars(
             axes.barh(y, value, height, color=COLOURS[(j + 1) % 6], alpha=0.85, label=method)
             spans = np.array([bar.interval.get(name, (np.nan, np.nan)) for name in names])
             axes.hlines(y, spans[:, 0], spans[:, 1], color=INK, linewidth=1)
-        if marks := [(ceiling[name], y) for name, y in zip(names, place, strict=True) if name in ceiling]:
-            axes.plot(
-                *zip(*marks, strict=True), "k|", markersize=9, markeredgewidth=2, label="supervised ceiling"
-            )
+        if marks := [
+            (supervised[name], y) for name, y in zip(names, place, strict=True) if name in supervised
+        ]:
+            axes.plot(*zip(*marks, strict=True), "k|", markersize=9, markeredgewidth=2, label="supervised")
         axes.axvline(0.5, color=GREY, linewidth=1, linestyle="--")
         axes.set(xlim=(0.2, 1.0), ylim=(-0.6, len(names) - 0.4), title=stage, xlabel="AUROC")
         axes.set_yticks(place, [name.replace("_", " ") for name in names], fontsize=8)

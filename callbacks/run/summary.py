@@ -22,7 +22,7 @@ from callbacks.base.files import written_whole
 from callbacks.base.run_directory import run_directory, save_picture
 from callbacks.drawing.pictures import concept_bars
 from callbacks.run.draws_file import DRAWS, store_draws
-from callbacks.run.summary_file import merged, read_ceiling
+from callbacks.run.summary_file import merged, read_supervised
 from callbacks.run.summary_table import bars, concept_table, figure_table, notes, stages_of, strata_table
 from datamodules.batch import IMAGE, data_facts
 
@@ -41,25 +41,26 @@ class RunSummary(L.Callback):
     ``concepts.png`` what people read.
 
     Args:
-        ceiling: JSON file ``{"<concept>": AUROC}`` of a model trained on the labels of made pairs, to be
-            printed beside figures on such pairs; or a folder of ``<image size>px.json``, as `make ceiling`
-            leaves it, of which that of the model's size is taken, if it was measured.
+        supervised: JSON file ``{"<concept>": AUROC}`` of the same tower trained on the labels of made pairs,
+            a comparison beside figures on such pairs. Or a folder of ``<image size>px.json``, as
+            `make supervised` writes it, of which the model's size is taken if it was measured.
     """
 
-    def __init__(self, ceiling: str | None = None) -> None:
-        self._ceilings = Path(ceiling) if ceiling is not None and Path(ceiling).is_dir() else None
-        self.ceiling = None if ceiling is None or self._ceilings else read_ceiling(Path(ceiling))
+    def __init__(self, supervised: str | None = None) -> None:
+        path = None if supervised is None else Path(supervised)
+        self._supervised_folder = path if path is not None and path.is_dir() else None
+        self.supervised = None if path is None or self._supervised_folder else read_supervised(path)
         self._samples, self._seconds, self._started = 0, 0.0, time.monotonic()
         self._written: tuple[Mapping[str, Any], Path | None] | None = None
 
     # -------------------------------------------------------------------------------------------------- hooks
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Starts the clock, finds the ceiling, silences Lightning's list of figures: here are tables."""
+        """Starts the clock, reads the comparison, silences Lightning's list of figures: here are tables."""
         self._started = time.monotonic()
-        if self._ceilings is not None:
+        if self._supervised_folder is not None:
             size = getattr(getattr(pl_module, "image_encoder", None), "image_size", None)
-            measured = self._ceilings / f"{size}px.json"
-            self.ceiling = read_ceiling(measured) if measured.is_file() else None
+            measured = self._supervised_folder / f"{size}px.json"
+            self.supervised = read_supervised(measured) if measured.is_file() else None
         trainer.validate_loop.verbose = trainer.test_loop.verbose = False
 
     def on_train_batch_end(
@@ -136,8 +137,8 @@ class RunSummary(L.Callback):
         stages = _STAGES[fn]
         figures = {name: value for name, value in figures.items() if name.split("/")[0] in stages}
         details = {name: value for name, value in details.items() if name.split("/")[0] in stages}
-        if ceiling := self._ceiling(trainer):
-            details |= {f"{stage}/ceiling": {"auroc": ceiling} for stage in stages_of(figures)}
+        if supervised := self._supervised(trainer):
+            details |= {f"{stage}/supervised": supervised for stage in stages_of(figures)}
         return {**dict(sorted(figures.items())), "details": details}
 
     def _circumstances(self, trainer: L.Trainer) -> dict[str, Any]:
@@ -157,9 +158,9 @@ class RunSummary(L.Callback):
             "versions": versions(),
         }
 
-    def _ceiling(self, trainer: L.Trainer) -> Mapping[str, float]:
-        """The ceiling where it holds: it was measured on made pairs, and says nothing about real images."""
-        return self.ceiling if self.ceiling is not None and data_facts(trainer).made else {}
+    def _supervised(self, trainer: L.Trainer) -> Mapping[str, Any]:
+        """Return the comparison where it holds: it was measured on made pairs, not on real images."""
+        return self.supervised if self.supervised is not None and data_facts(trainer).made else {}
 
     def _since_start(self) -> float:
         return round(time.monotonic() - self._started, 1)
@@ -190,7 +191,9 @@ class RunSummary(L.Callback):
         panels = {stage: found for stage in stages if (found := bars(summary, stage))}
         if panels:
             figure = concept_bars(
-                panels, self._ceiling(trainer), "AUROC by concept, 95 % intervals over patients"
+                panels,
+                self._supervised(trainer).get("auroc", {}),
+                "AUROC by concept, 95 % intervals over patients",
             )
             save_picture(trainer, figure, directory / "concepts.png", "pictures/concepts")
         console.print(f"summary, table and pictures: {directory}")

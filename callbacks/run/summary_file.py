@@ -11,8 +11,12 @@ from typing import Any
 from lightning.pytorch.utilities import rank_zero_warn
 
 
-def read_ceiling(path: Path) -> dict[str, float]:
-    """Read ``{"<concept>": AUROC}``.
+def read_supervised(path: Path) -> dict[str, Any]:
+    """Return the figures of the same tower trained on labels: ``{"auroc": {concept: value}, "looks": n}``.
+
+    Args:
+        path: ``{"<concept>": AUROC}``. ``<name>_run.json`` beside it may hold ``pictures`` and ``passes``,
+            whose product is the number of looks; without that file it is left out.
 
     Raises:
         ValueError: If the file is not such a mapping, or a value is outside [0, 1].
@@ -20,17 +24,17 @@ def read_ceiling(path: Path) -> dict[str, float]:
     try:
         read = json.loads(path.read_text())
     except (OSError, json.JSONDecodeError) as error:
-        raise ValueError(f"RunSummary: cannot read ceiling {path}: {error}; give a JSON file") from error
+        raise ValueError(f"RunSummary: cannot read {path}: {error}; give a JSON file") from error
     if not isinstance(read, dict):
-        raise ValueError(
-            f"RunSummary: ceiling {path} holds a {type(read).__name__}; it wants {{concept: AUROC}}"
-        )
+        raise ValueError(f"RunSummary: {path} holds a {type(read).__name__}; it wants {{concept: AUROC}}")
     for concept, value in read.items():
         if not isinstance(value, int | float) or not 0 <= value <= 1:
-            raise ValueError(
-                f"RunSummary: ceiling {path} has {concept!r}: {value!r}; it wants an AUROC in [0, 1]"
-            )
-    return {concept: float(value) for concept, value in read.items()}
+            raise ValueError(f"RunSummary: {path} has {concept!r}: {value!r}; it wants an AUROC in [0, 1]")
+    supervised: dict[str, Any] = {"auroc": {concept: float(value) for concept, value in read.items()}}
+    if (run := path.with_name(f"{path.stem}_run.json")).is_file():
+        told = json.loads(run.read_text())
+        supervised["looks"] = told["pictures"] * told["passes"]
+    return supervised
 
 
 def merged(path: Path, summary: Mapping[str, Any], stages: tuple[str, ...]) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def concept_table(summary: Summary, stage: str) -> Table | None:
     sources: dict[str, dict[str, Any]] = {}
     for method in methods:
         sources.setdefault(_source(method), _details(summary, stage, method))
-    counts, ceiling = sources[_source(methods[0])], _ceiling(summary, stage)
+    counts, supervised = sources[_source(methods[0])], _supervised(summary, stage)
 
     def row(label: str, figure: str, concept: str = "", best: float | None = None) -> list[str]:
         cells = [label]
@@ -69,15 +69,15 @@ def concept_table(summary: Summary, stage: str) -> Table | None:
             own = [method for method in methods if _source(method) == source]
             other = "" if concept or source == _source(methods[0]) else _other_mean(figure, counts, counted)
             cells += [_cell(summary, stage, method, figure) + other for method in own]
-        return [*cells, "–" if best is None else f"{best:.3f}"] if ceiling else cells
+        return [*cells, "–" if best is None else f"{best:.3f}"] if supervised else cells
 
     shown = [
         name for name in counts.get("positives", {}) if any(_labelled(c, name) for c in sources.values())
     ]
-    rows = [row(name, f"auroc/{name}", name, ceiling.get(name)) for name in shown]
+    rows = [row(name, f"auroc/{name}", name, supervised.get(name)) for name in shown]
     judged = _judged(counts)
-    whole = bool(judged) and all(name in ceiling for name in judged)
-    mean = sum(ceiling[name] for name in judged) / len(judged) if whole else None
+    whole = bool(judged) and all(name in supervised for name in judged)
+    mean = sum(supervised[name] for name in judged) / len(judged) if whole else None
     rows.append(row(f"mean of {len(judged)}", "auroc_macro", best=mean))
     rows += [row(label, figure) for label, figure in _means(summary, stage, methods, counts)]
     columns = ["concept"]
@@ -86,7 +86,7 @@ def concept_table(summary: Summary, stage: str) -> Table | None:
         columns += [_column(method) for method in methods if _source(method) == source]
     n = ", ".join(str(c.get("n", "?")) + (f" ({source})" if source else "") for source, c in sources.items())
     heading = f"{stage}: AUROC with 95 % intervals, n = {n}"
-    return Table(heading, [*columns, "ceiling"] if ceiling else columns, rows)
+    return Table(heading, [*columns, _supervised_heading(summary, stage)] if supervised else columns, rows)
 
 
 def strata_table(summary: Summary, stage: str) -> Table | None:
@@ -110,9 +110,15 @@ def strata_table(summary: Summary, stage: str) -> Table | None:
     return Table(f"{stage}: AUROC within strata", columns, rows) if rows else None
 
 
-def _ceiling(summary: Summary, stage: str) -> Mapping[str, float]:
-    found: Mapping[str, float] = _details(summary, stage, "ceiling").get("auroc", {})
+def _supervised(summary: Summary, stage: str) -> Mapping[str, float]:
+    found: Mapping[str, float] = _details(summary, stage, "supervised").get("auroc", {})
     return found
+
+
+def _supervised_heading(summary: Summary, stage: str) -> str:
+    """Return the heading with the budget: a figure of few looks is no upper bound."""
+    looks = _details(summary, stage, "supervised").get("looks")
+    return "supervised" if looks is None else f"supervised, {looks / 1000:.0f}k looks"
 
 
 def _labelled(counts: Mapping[str, Any], name: str) -> bool:

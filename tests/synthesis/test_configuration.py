@@ -53,14 +53,14 @@ def test_layers_are_located_however_they_are_given(elsewhere: Path) -> None:
 
 
 def test_values_are_located_at_any_depth_and_others_stay(elsewhere: Path) -> None:
-    ceiling, outputs = "results/ceiling", "results/mine"
+    supervised, outputs = "results/supervised", "results/mine"
     config = Namespace(
         data=Namespace(init_args={"prompts": [BASE, None, 3]}), out=outputs, other="data/x.yaml"
     )
-    config.callbacks = [Namespace(class_path="callbacks.RunSummary", ceiling=ceiling)]
+    config.callbacks = [Namespace(class_path="callbacks.RunSummary", supervised=supervised)]
     found = located_values(config)
     assert isinstance(found, Namespace)
     assert found.data.init_args == {"prompts": [str(shipped(BASE)), None, 3]}
-    assert found.callbacks[0].ceiling == str(shipped(ceiling))
+    assert found.callbacks[0].supervised == str(shipped(supervised))
     assert (found.out, found.other) == (outputs, "data/x.yaml")
-    assert config.callbacks[0].ceiling == ceiling, "the configuration itself stays as it was written"
+    assert config.callbacks[0].supervised == supervised, "the configuration itself stays as it was written"

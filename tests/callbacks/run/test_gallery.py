@@ -122,10 +122,10 @@ def test_long_reports_and_dollar_signs_are_shown_as_text() -> None:
     assert drawn(retrieval_sheet(strips, "strips")).std() > 5
 
 
-def test_concept_bars_show_intervals_and_the_ceiling() -> None:
+def test_concept_bars_show_intervals_and_the_supervised_tower() -> None:
     bars = {"val": {"probe": ConceptBars({"a": 0.7, "b": 0.9}, {"a": [0.6, 0.8]})}}
-    without, with_ceiling = drawn(concept_bars(bars, {}, "")), drawn(concept_bars(bars, {"a": 0.95}, ""))
-    assert (without != with_ceiling).any() and without.std() > 5
+    without, with_supervised = drawn(concept_bars(bars, {}, "")), drawn(concept_bars(bars, {"a": 0.95}, ""))
+    assert (without != with_supervised).any() and without.std() > 5
 
 
 def test_pictures_reach_the_loggers_that_take_images(tmp_path, monkeypatch) -> None:

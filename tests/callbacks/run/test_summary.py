@@ -12,7 +12,7 @@ from PIL import Image
 
 from callbacks import RunSummary
 from callbacks.run.summary import git_commit, versions
-from callbacks.run.summary_file import merged, read_ceiling
+from callbacks.run.summary_file import merged, read_supervised
 from callbacks.run.summary_table import (
     concept_table,
     figure_table,
@@ -151,43 +151,45 @@ def test_an_unreadable_summary_is_put_aside_and_named(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "cannot read ceiling"),
+        (None, "cannot read"),
         ("[1]", "holds a list"),
         ('{"edema": 1.2}', "'edema': 1.2"),
         ("{", "give a JSON"),
     ],
 )
-def test_a_wrong_ceiling_is_refused_at_once(tmp_path, content, message) -> None:
-    path = tmp_path / "ceiling.json"
+def test_a_wrong_file_of_the_supervised_tower_is_refused_at_once(tmp_path, content, message) -> None:
+    path = tmp_path / "supervised.json"
     if content is not None:
         path.write_text(content)
     with pytest.raises(ValueError, match=message):
         RunSummary(str(path))
 
 
-def test_the_ceiling_stands_beside_the_figures(tiny, tmp_path) -> None:
-    path = tmp_path / "ceiling.json"
+def test_the_supervised_tower_stands_beside_the_figures_with_its_looks(tiny, tmp_path) -> None:
+    path = tmp_path / "96px.json"
     path.write_text('{"cardiomegaly": 0.9, "edema": 0.8, "fracture": 1}')
-    assert read_ceiling(path)["fracture"] == 1.0
+    assert read_supervised(path) == {"auroc": {"cardiomegaly": 0.9, "edema": 0.8, "fracture": 1.0}}
+    (tmp_path / "96px_run.json").write_text('{"pictures": 36000, "passes": 3}')
+    assert read_supervised(path)["looks"] == 108_000
     chosen = [*tiny.everything()[:-1], RunSummary(str(path))]
     made, real = tiny.Data(n=40), tiny.Data(n=40)
-    made.made = True  # the ceiling was measured on made pairs
+    made.made = True  # it was measured on made pairs
     tiny.trainer(tmp_path / "real", callbacks=chosen).test(tiny.Model(), real)
-    assert concept_table(strict(tmp_path / "real" / "summary.json"), "test").columns[-1] != "ceiling"
+    assert concept_table(strict(tmp_path / "real" / "summary.json"), "test").columns[-1] == "probe"
     tiny.trainer(tmp_path, callbacks=chosen).test(tiny.Model(), made)
     table = concept_table(strict(tmp_path / "summary.json"), "test")
-    assert table.columns[-1] == "ceiling"
+    assert table.columns[-1] == "supervised, 108k looks"
     assert [row[-1] for row in table.rows[:5]] == ["0.900", "0.800", "1.000", "–", "0.900"]
 
 
-def test_the_ceiling_of_a_folder_is_that_of_the_image_size(tiny, tmp_path) -> None:
+def test_the_supervised_tower_of_a_folder_is_that_of_the_image_size(tiny, tmp_path) -> None:
     (tmp_path / "96px.json").write_text('{"edema": 0.8}')
     summary = RunSummary(str(tmp_path))
     trainer = tiny.trainer(tmp_path / "run", callbacks=[summary])
-    for size, found in ((96, {"edema": 0.8}), (64, None)):
+    for size, found in ((96, {"auroc": {"edema": 0.8}}), (64, None)):
         model = SimpleNamespace(image_encoder=SimpleNamespace(image_size=size))
         summary.setup(trainer, model, "test")
-        assert summary.ceiling == found
+        assert summary.supervised == found
 
 
 def test_tables_of_a_summary_by_hand() -> None:

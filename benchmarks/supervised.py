@@ -1,13 +1,13 @@
-"""What can be learnt from the pictures at all: the same ViT trained on the labels, AUROC a concept.
+"""The same ViT trained on the labels in place of reports: AUROC a concept, at a stated number of looks.
 
-A dual encoder sees the labels only through reports, so its zero-shot and probe figures stay below these.
-Makes pictures once, trains several passes over them and evaluates on held-out ones of another seed at several
-numbers of samples seen.
+A comparison for the figures of a dual encoder, and no upper bound: a longer pre-training can pass it. Makes
+pictures once, trains several passes over them and evaluates on held-out ones of another seed at several
+numbers of pictures seen.
 
-    python -m benchmarks.supervised_ceiling --image-size 128 --pictures 60000 --passes 3
+    python -m benchmarks.supervised --image-size 128 --pictures 60000 --passes 3
 
-Writes `results/ceiling/<size>px.json` ({concept: AUROC} after all samples, which
-`RunSummary(ceiling=…)` reads), `<size>px_run.json` (the AUROCs at every mark) and a table, and plots all
+Writes `results/supervised/<size>px.json` ({concept: AUROC} after all samples, which
+`RunSummary(supervised=…)` reads), `<size>px_run.json` (the AUROCs at every mark) and a table, and plots all
 sizes found.
 """
 
@@ -36,7 +36,7 @@ from synthesis.configuration import shipped
 from synthesis.images.simulator import Simulator
 from synthesis.seeding import pair_seed
 
-RESULTS = shipped("results/ceiling")
+RESULTS = shipped("results/supervised")
 
 
 class LabelledPictures(Dataset[tuple[Tensor, Tensor]]):
@@ -160,7 +160,7 @@ def show(results: Path) -> None:
 
     runs = sorted(results.glob("*px_run.json"), key=lambda path: int(path.name.split("px")[0]))
     found = {path.name.removesuffix("_run.json"): json.loads(path.read_text()) for path in runs}
-    table = Table("concept", *found, title="Supervised ceiling: AUROC on held-out simulated radiographs")
+    table = Table("concept", *found, title="Supervised: AUROC on held-out simulated radiographs")
     last = {size: list(run["curve"].values())[-1] for size, run in found.items()}
     lines = ["| concept | " + " | ".join(found) + " |", "|---|" + "---:|" * len(found)]
     concepts = list(next(iter(last.values())))
@@ -179,7 +179,7 @@ def show(results: Path) -> None:
         axis.plot(seen, [np.mean(list(v.values())) for v in run["curve"].values()], marker="o", label=size)
     axis.set(xlabel="samples seen (each picture several times)", ylabel="macro AUROC", xscale="log")
     axis.legend()
-    figure.savefig(results / "ceiling.png", dpi=120, bbox_inches="tight")
+    figure.savefig(results / "supervised.png", dpi=120, bbox_inches="tight")
 
 
 def main() -> None:
