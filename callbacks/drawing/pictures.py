@@ -122,7 +122,7 @@ class ConceptBars:
 def concept_bars(
     stages: Mapping[str, Mapping[str, ConceptBars]], supervised: Mapping[str, float], heading: str
 ) -> Figure:
-    """AUROC bars: a panel a stage, a colour a method; intervals, chance (0.5), the supervised tower if known."""
+    """Draw AUROC bars: a panel a stage, a colour a method; intervals, chance, the supervised tower."""
     names = list(
         dict.fromkeys(name for bars in stages.values() for bar in bars.values() for name in bar.value)
     )
