@@ -8,10 +8,12 @@ import pytest
 import torch
 
 from synthesis.corruption import ClinicSynthesizer
+from synthesis.counterparts import TwinKind
 from synthesis.images.image_maker import MadeImages
 from synthesis.pairs import Pair, PairSynthesizer, Rejection
 from synthesis.reports.report import Report
 from synthesis.reports.report_writer import ReportWriter
+from synthesis.seeding import pair_seed
 from synthesis.store import StorePlan, fill_cache
 from synthesis.twins import TwinSynthesizer
 
@@ -63,6 +65,42 @@ def test_a_twin_is_a_pure_function_of_its_number(synthesizer: PairSynthesizer, t
     assert all(same(twin, twins[k]) for twin, k in zip(again, order, strict=True))
     other = TwinSynthesizer(synthesizer).make(order, 4, "train")
     assert not any(torch.equal(twin.image, twins[k].image) for twin, k in zip(other, order, strict=True))
+
+
+@pytest.mark.parametrize("kind", ["swap", "side"])
+def test_a_twin_shows_as_much_in_another_way(
+    kind: TwinKind, synthesizer: PairSynthesizer, pairs: list[Pair]
+) -> None:
+    maker, catalog, changed = TwinSynthesizer(synthesizer, kind), synthesizer.catalog, 0
+    for pair, twin in zip(pairs, maker.make(range(COUNT), 3, "train"), strict=True):
+        if twin.case == pair.case:
+            assert twin.notes[-1].startswith("no twin") and torch.equal(twin.image, pair.image)
+            continue
+        changed += 1
+        assert len(twin.case.findings) == len(pair.case.findings) and not twin.case.contradictions(catalog)
+        ((i, (old, new)),) = (
+            (i, both)
+            for i, both in enumerate(zip(pair.case.findings, twin.case.findings, strict=True))
+            if both[0] != both[1]
+        )
+        assert catalog[old.concept].is_device == catalog[new.concept].is_device
+        if kind == "side":
+            assert old.concept == new.concept and {old.laterality, new.laterality} == {"left", "right"}
+            assert (old.severity, old.certainty) == (new.severity, new.certainty)
+        else:
+            assert old.concept != new.concept and new.concept not in pair.case.concepts(catalog)
+        drawn = synthesizer.image_maker.make([twin.case], None, [pair_seed(3, "train", pair.index)])
+        assert torch.equal(drawn.images[0].mul(255).round().to(torch.uint8), twin.image)
+        assert pair.masks is not None and drawn.masks is not None
+        outside = ~(pair.masks[i] | drawn.masks[0][i])
+        difference = (twin.image != pair.image)[0]
+        assert difference.any() and not (difference & outside).any() and twin.report != pair.report
+    assert changed > COUNT / 3
+
+
+def test_kinds_of_twins_are_different_data(synthesizer: PairSynthesizer) -> None:
+    told = [TwinSynthesizer(synthesizer, kind).describe() for kind in ("without", "swap", "side")]
+    assert "kind" not in told[0] and told[1] != told[2] != told[0]  # stores of the first kind stay good
 
 
 def test_twins_go_through_the_cache(synthesizer: PairSynthesizer, twins: list[Pair], tmp_path: Path) -> None:
