@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from synthesis.cases import Case, Finding
 from synthesis.concepts import ConceptCatalog
-from synthesis.store import PairStore, export_parquet, export_webdataset
+from synthesis.reports.report import Report
+from synthesis.store import PairStore, StoreError, export_parquet, export_webdataset
 
 os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
 
@@ -91,3 +95,49 @@ def test_what_is_no_export_is_left_alone(corpus: PairStore, catalog: ConceptCata
         export_webdataset(corpus, tmp_path / "out", catalog, pairs=20_000)
     with pytest.raises(ValueError, match="pairs=0"):
         export_parquet(corpus, tmp_path / "out", catalog, pairs=0)
+
+
+def labels_of(row: dict[str, Any], names: Sequence[str]) -> list[float]:
+    """The labels that training gives to a row of an export, with nothing but the row and the names."""
+    return [float(name in row["concepts"]) for name in names]
+
+
+def case_of(row: dict[str, Any]) -> Case:
+    findings = tuple(Finding(**finding) for finding in json.loads(row["case"]))
+    return Case(findings, tuple(row["absent"]), row["view"])
+
+
+def test_exports_hold_all_that_training_reads(
+    corpus: PairStore, catalog: ConceptCatalog, tmp_path: Path
+) -> None:
+    import pyarrow.parquet as pq
+    import webdataset
+
+    shards = export_webdataset(corpus, tmp_path / "tars", catalog)
+    files = export_parquet(corpus, tmp_path / "parquet", catalog)
+    source = json.loads((tmp_path / "tars" / "source.json").read_text())
+    noted = json.loads(pq.read_schema(files[0]).metadata[b"synvlp"])
+    names = source["concept_names"]
+    assert names == noted["concept_names"] == list(catalog.names)
+    assert source["catalog_sha256"] == noted["catalog_sha256"] == catalog.sha256
+    assert noted["fingerprint"] == corpus.manifest.fingerprint and noted["image_size"] == 16
+    data = webdataset.WebDataset([str(path) for path in shards], shardshuffle=False).decode("l8")
+    from_tars = [row for (row,) in data.to_tuple("json")]
+    from_parquet = pq.read_table(files[0]).to_pylist()
+    pairs = corpus.pairs(range(len(corpus)), masks=False)
+    assert len(from_tars) == len(from_parquet) == len(pairs)
+    for pair, *rows in zip(pairs, from_tars, from_parquet, strict=True):
+        for row in rows:
+            assert labels_of(row, names) == pair.case.labels(catalog).tolist()
+            assert case_of(row) == pair.case
+            assert Report(row["findings"], row["impression"]) == pair.report
+            assert row["rejections"] == [str(why) for why in pair.rejections]
+    assert any(pair.rejections for pair in pairs)
+
+
+def test_an_export_by_another_catalogue_is_refused(corpus: PairStore, tmp_path: Path) -> None:
+    other = ConceptCatalog("configs/concepts/covid_19.yaml")
+    for export in (export_webdataset, export_parquet):
+        with pytest.raises(StoreError, match="another concept catalogue"):
+            export(corpus, tmp_path / "out", other)
+    assert not (tmp_path / "out").exists()

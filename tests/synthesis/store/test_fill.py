@@ -17,9 +17,11 @@ import pytest
 import torch
 
 from synthesis.cases import Case
+from synthesis.concepts import DEFAULT_CATALOG, ConceptCatalog
 from synthesis.corruption import ClinicSynthesizer
+from synthesis.filters import NearDuplicateImages
 from synthesis.identity import identity
-from synthesis.pairs import Pair, PairSynthesizer
+from synthesis.pairs import Pair, PairSynthesizer, Rejection
 from synthesis.reports.grammar import GrammarWriter
 from synthesis.reports.report import Report
 from synthesis.store import (
@@ -29,9 +31,11 @@ from synthesis.store import (
     StoreError,
     StorePlan,
     cache_directory,
+    fill,
     fill_cache,
 )
 from synthesis.store.manifest import differences
+from synthesis.twins import TwinSynthesizer
 
 ROOT = Path(__file__).resolve().parents[3]
 PAIRS, SHARD = 21, 4  # six shards, the last one short
@@ -371,3 +375,85 @@ def test_an_error_in_a_worker_reaches_the_caller(synthesizer: PairSynthesizer, t
 
     with pytest.raises(RuntimeError, match="cannot make"):
         fill_small(tmp_path, Failing(synthesizer), workers=1)
+
+
+def test_shards_that_changed_places_in_the_manifest_are_noticed(copy: Path) -> None:
+    path = copy / "manifest.json"
+    manifest = json.loads(path.read_text())
+    for change in ("pairs", "shards"):
+        edited = dict(manifest)
+        edited[change] = PAIRS - 1 if change == "pairs" else manifest["shards"][::-1]
+        path.write_text(json.dumps(edited))
+        with pytest.raises(DamagedStoreError, match="was changed after it was written"):
+            PairStore(copy)
+    path.write_text(json.dumps(manifest))
+    assert len(PairStore(copy)) == PAIRS
+
+
+def test_a_finished_store_is_only_read(synthesizer: PairSynthesizer, copy: Path) -> None:
+    """So it may lie on a disk that is read-only, or belong to somebody else."""
+    for lock in copy.glob(".lock*"):
+        lock.unlink()
+    before = {path: path.stat().st_mtime_ns for path in (copy, *copy.iterdir())}
+    for path in (copy, *copy.iterdir()):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    try:
+        assert fill_small(copy.parents[1], synthesizer) == copy
+        assert len(PairStore(copy).pairs(range(PAIRS))) == PAIRS
+        assert {path: path.stat().st_mtime_ns for path in (copy, *copy.iterdir())} == before
+    finally:
+        copy.chmod(0o755)
+
+
+def test_a_store_may_grow_under_a_reader(synthesizer: PairSynthesizer, copy: Path) -> None:
+    """The last, short shard is then part of a longer one: a training that reads the cache goes on."""
+    reader = PairStore(copy)
+    (old,) = copy.glob(f"{20:09}-{21:09}-*.safetensors")
+    fill_small(copy.parents[1], synthesizer, pairs=26)
+    assert not old.exists()
+    (made,) = synthesizer.make([20], 0, "train")
+    (read,) = reader.pairs([20])
+    assert read.report == made.report and torch.equal(read.image, made.image)
+
+
+def test_a_store_says_what_it_holds(synthesizer: PairSynthesizer, filled: Path, tmp_path: Path) -> None:
+    manifest = PairStore(filled).manifest
+    assert (manifest.split, manifest.made, manifest.pairs) == ("train", PAIRS, PAIRS)
+    assert (manifest.image_size, manifest.has_masks) == (synthesizer.image_size, True)
+    assert manifest.concept_names == synthesizer.catalog.names
+    assert manifest.recipe["synthesizer"]["name"] == "PairSynthesizer"
+    PairStore(filled).check_catalog(synthesizer.catalog)
+    other = ConceptCatalog("configs/concepts/covid_19.yaml")
+    with pytest.raises(StoreError, match=r"another concept catalogue.*has \['covid_19'.*Configure the cat"):
+        PairStore(filled).check_catalog(other)
+    text = DEFAULT_CATALOG.read_text()
+    (tmp_path / "same.yaml").write_text(f"{text}\n# of another hand\n")
+    with pytest.raises(StoreError, match="same concepts, but other definitions or rules"):
+        PairStore(filled).check_catalog(ConceptCatalog(tmp_path / "same.yaml"))
+
+
+def test_a_pair_that_cannot_be_made_is_an_error_where_every_index_needs_one(
+    synthesizer: PairSynthesizer, tmp_path: Path
+) -> None:
+    class Never:
+        version = 1
+
+        def reject(self, pairs: Sequence[Pair]) -> list[Rejection | None]:
+            return [Rejection("never")] * len(pairs)
+
+        def describe(self) -> dict[str, Any]:
+            return {}
+
+    parts = (synthesizer.sampler, synthesizer.writer, synthesizer.image_maker)
+    fussy = PairSynthesizer(*parts, [Never()], attempts=1)
+    with pytest.raises(RuntimeError, match=r"pair 0 of 'train' .* rejected on every attempt: never"):
+        fill_small(tmp_path, fussy, pairs=3)
+    with pytest.raises(RuntimeError, match="left none of 3 pairs"):
+        fill(tmp_path / "train", StorePlan(fussy, 3, complete=False), progress=False)
+
+
+def test_plans_that_contradict_themselves_are_refused(synthesizer: PairSynthesizer) -> None:
+    with pytest.raises(ValueError, match="corpus filters leave pairs out: set complete to False"):
+        StorePlan(synthesizer, 3, filters=[NearDuplicateImages()])
+    with pytest.raises(TypeError, match="TwinSynthesizer has no method `offer`"):
+        StorePlan(TwinSynthesizer(synthesizer), 3, complete=False)
