@@ -18,7 +18,7 @@ from lightning_modules.dual_encoder import DualEncoder
 class CheckpointEmbedder:
     """Embeds images and texts with a checkpoint of `python main.py fit`.
 
-    It fits the seam `synthesis.filters.PairEmbedder` without knowing it: pairs may be filtered by a
+    It satisfies `synthesis.filters.PairEmbedder` without importing it: pairs may be filtered by a
     model that was trained on earlier ones.
 
     Args:

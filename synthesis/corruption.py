@@ -110,7 +110,7 @@ class ClinicSynthesizer(PairSynthesizer):
         return counts
 
     def describe(self) -> dict[str, Any]:
-        """Everything a pair depends on besides seed, split and index, as a JSON-able dict."""
+        """Return everything a pair depends on besides seed, split and index, as a JSON-able dict."""
         return {
             **super().describe(),
             "mispaired": self.mispaired,
@@ -230,7 +230,7 @@ def _noisy(image: Tensor, masks: _Masks, rng: np.random.Generator) -> tuple[Tens
 
 
 def _truncated(image: Tensor, masks: _Masks, rng: np.random.Generator) -> tuple[Tensor, _Masks]:
-    """A file cut short: decoders fill what is missing with mid-grey."""
+    """Return an image of a truncated file: decoders fill what is missing with mid-grey."""
     first = int(image.shape[-2] * rng.uniform(0.1, 0.6))
     image = image.clone()
     image[:, first:] = 128

@@ -1,4 +1,4 @@
-"""The rules of the catalogue in the form in which a sampler needs them: worked out once, fast to apply."""
+"""The rules of the catalogue in the form that a sampler needs: computed once, fast to apply."""
 
 from __future__ import annotations
 

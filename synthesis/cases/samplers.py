@@ -23,7 +23,7 @@ class CaseSampler(ABC):
     """Draws plausible cases; a subclass says which concept leads a case, and how readily others join it.
 
     A case has a leading concept (or none: a normal study), as many findings as ``findings_per_case`` draws,
-    and now and then a device on top. A concept joins if no rule of the catalogue excludes it and if it
+    and sometimes a device as well. A concept joins if no rule of the catalogue excludes it and if it
     neither implies nor is implied by a finding: beside the special name, the general one would say nothing
     new. A case in which nothing more fits stays below its number.
 

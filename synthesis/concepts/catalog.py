@@ -110,13 +110,13 @@ class ConceptCatalog:
         """Return whether two concepts cannot be on the same side of a case."""
         return frozenset((self[a].name, self[b].name)) in self._excluded_same_side
 
-    def deniable(self, found: Iterable[str]) -> list[str]:
+    def deniable(self, present: Iterable[str]) -> list[str]:
         """Return what a report of these findings may deny, in label order.
 
-        Left out: what is present or implied, special forms of what was found (an opacity may be the pneumonia
-        that one would deny), what the findings never deny, and ``no_finding``.
+        Left out: what is present or implied; special forms of it (an opacity may be the very pneumonia that
+        would be denied); what the findings never deny; and ``no_finding``.
         """
-        undeniable = frozenset[str]().union(*(self._undeniable[self[name].name] for name in found))
+        undeniable = frozenset[str]().union(*(self._undeniable[self[name].name] for name in present))
         return [name for name in self.names if name not in undeniable and name != NO_FINDING]
 
     def labels(self, concepts: Iterable[str]) -> npt.NDArray[np.float32]:

@@ -133,7 +133,7 @@ class DiffusionImageMaker:
         return images.clamp(0, 1)
 
     def _options(self, count: int) -> Mapping[str, Any]:
-        """Arguments that not every pipeline takes: only those that were asked for."""
+        """Return arguments that not every pipeline takes: only those that were asked for."""
         options: dict[str, Any] = {}
         if self.native_size is not None:
             options |= {"height": self.native_size, "width": self.native_size}

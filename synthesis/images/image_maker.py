@@ -1,4 +1,4 @@
-"""The seam between a case and its picture."""
+"""The interface of image makers: from a case to its picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The seam at which anything that writes reports plugs in."""
+"""The interface of report writers."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable

@@ -236,8 +236,8 @@ class AnatomyBuilder:
 def _of(maps: Tensor, which: Sequence[int]) -> Tensor:
     """Return every patient's maps in single precision.
 
-    Maps are in half precision: a random pose comes from main memory, and reading it in order is what
-    costs; sampled in place it would be fetched in bits.
+    Maps are in half precision, because a random pose is read from main memory. They are read in order and
+    then sampled: sampled in place, they would be read in many small pieces.
     """
     if len(which) == 1:
         return maps[which[0] : which[0] + 1].float()

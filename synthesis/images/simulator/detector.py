@@ -55,7 +55,7 @@ class Exposure:
 
 
 def draw_exposure(rng: np.random.Generator, portable: bool) -> Exposure:
-    """Draw an exposure: diagnostic quality mostly, one in twelve from the poor tail."""
+    """Draw an exposure: mostly of diagnostic quality, one in twelve of poor quality."""
     poor = rng.random() < 0.08
     tail = 1.8 if poor else 1.0
     return Exposure(

@@ -47,7 +47,7 @@ class Drawing:
         return self.overlay.apply(self.detector.develop(torch.stack(integrals)))
 
     def _integral(self, parts: Sequence[tuple[Tensor | None, Tensor | None]]) -> Tensor:
-        """Return the line integral, (height, width) in mm of water: what one finding fills no other can."""
+        """Return the line integral, (height, width) in mm of water. Findings fill what others leave."""
         total, kept = self.healthy, None
         for share, add in parts:
             if share is not None:

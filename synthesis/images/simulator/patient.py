@@ -1,4 +1,4 @@
-"""Who is on the table: the random numbers that make one patient, one positioning, one build."""
+"""The random numbers that make one patient: build, age and positioning."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ TYPICAL_FIELD = 320.0  # mm across a picture, for the choice of the atlas resolu
 
 
 class Simulator:
-    """Image maker: batched attenuation physics on an atlas from one CT (DESIGN §5).
+    """Image maker: batched attenuation physics on an atlas from one CT.
 
     Every random number of a picture comes from its own seed, in one stream each for patient, exposure,
     overlay and every finding, so appearance is independent of the findings and a finding can be switched off
@@ -113,7 +113,7 @@ class Simulator:
     def make(
         self, cases: Sequence[Case], reports: Sequence[Report] | None, seeds: Sequence[int]
     ) -> MadeImages:
-        """Render cases; reports are not looked at, the case says it all.
+        """Render cases. Reports are ignored: the case holds all that is drawn.
 
         Args:
             cases: What to show.
@@ -213,7 +213,7 @@ class Simulator:
         return total
 
     def _make_visible(self, drawing: Drawing) -> Drawing:
-        """Strengthen what is too faint, drop what stays so."""
+        """Strengthen findings that are too faint, and drop those that stay so."""
         if not drawing.changes:
             return drawing
         contrast = self._relative_contrast(drawing)
@@ -253,7 +253,7 @@ class Simulator:
 
 @contextlib.contextmanager
 def _one_thread(device: torch.device) -> Iterator[None]:
-    """Render on one thread: where many threads split the work depends on their number, bits would differ."""
+    """Render on one thread: the number of threads decides how sums are split, and so the last bits."""
     threads = torch.get_num_threads()
     if device.type != "cpu" or threads == 1:
         yield

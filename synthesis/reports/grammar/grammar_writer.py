@@ -1,4 +1,4 @@
-"""Reports by a grammar: no weights, thousands a second, and not a word that the case does not hold."""
+"""Reports by a grammar: no weights, thousands a second, and nothing that the case does not hold."""
 
 from __future__ import annotations
 
@@ -190,20 +190,20 @@ class GrammarWriter:
     def _impression(
         self, findings: Sequence[Finding], absent: Sequence[str], style: Style, seed: int
     ) -> list[str]:
-        """Say what matters, first things first."""
+        """Write the impression, the weightiest findings first."""
         draw = stream(seed, "impression")
         lesions = [finding for finding in findings if not self._catalog[finding.concept].is_device]
         texts = []
         if not lesions:
             devices = "present" if findings else None
             texts.append(sentence(self._shared("normal_impression", style, draw, devices=devices)))
-        kept = self._kept(findings, style, seed, at_least_one=bool(lesions))
-        definite = len(kept) > 1 and all(finding.certainty == "definite" for finding, _ in kept[:2])
+        told = self._mentioned(findings, style, seed, at_least_one=bool(lesions))
+        definite = len(told) > 1 and all(finding.certainty == "definite" for finding, _ in told[:2])
         joined = draw() < style.joined and definite
         if joined:
-            nouns = [phrase(self._options(f, style.name, "impression", "np"), own) for f, own in kept[:2]]
+            nouns = [phrase(self._options(f, style.name, "impression", "np"), own) for f, own in told[:2]]
             texts.append(sentence(f" {self._shared('joint', style, draw)} ".join(nouns)))
-        for finding, own in kept[2 * joined :]:
+        for finding, own in told[2 * joined :]:
             texts.append(sentence(phrase(self._options(finding, style.name, "impression"), own)))
         if absent and draw() < style.absent_in_impression:
             gravest = sorted(absent, key=lambda name: -self._bank.wordings[name].importance)[:2]
@@ -212,16 +212,16 @@ class GrammarWriter:
             texts = [f"{number}. {text}" for number, text in enumerate(texts, 1)]
         return texts
 
-    def _kept(
+    def _mentioned(
         self, findings: Sequence[Finding], style: Style, seed: int, at_least_one: bool
     ) -> list[tuple[Finding, Draw]]:
         """Return the findings that the impression mentions, the weightiest first, each with its stream."""
-        kept: list[tuple[Finding, Draw]] = []
+        told: list[tuple[Finding, Draw]] = []
         for finding in sorted(findings, key=self._weight, reverse=True):
             own = stream(seed, f"impression {finding.concept}")
-            if own() < self._chance(finding, style) or (at_least_one and not kept):
-                kept.append((finding, own))
-        return kept
+            if own() < self._chance(finding, style) or (at_least_one and not told):
+                told.append((finding, own))
+        return told
 
     def _weight(self, finding: Finding) -> float:
         """Return how far up in the impression a finding belongs: grave and certain ones first."""

@@ -33,7 +33,7 @@ def phrase(options: list[Phrasing], draw: Draw) -> str:
 
 
 def attach(text: str, tail: str) -> str:
-    """Return a text and what follows it, parted by a blank unless that starts with a comma."""
+    """Return a text and what follows it, with a blank between them unless that starts with a comma."""
     return text + tail if tail.startswith(",") else f"{text} {tail}"
 
 

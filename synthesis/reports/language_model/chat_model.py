@@ -1,4 +1,4 @@
-"""The seam at which anything that answers a conversation plugs in: a local model or a served one."""
+"""The interface of models that answer a conversation: a local one or a served one."""
 
 from __future__ import annotations
 
@@ -32,5 +32,5 @@ class ChatModel(Protocol):
 
 
 def until_stop(text: str, stops: Sequence[str]) -> str:
-    """Return what stands before the first stop: a token may hold more than it, a server leave it in."""
+    """Return the text before the first stop, which a token may run past and a server may leave in."""
     return text[: min((text.find(stop) for stop in stops if stop in text), default=len(text))]

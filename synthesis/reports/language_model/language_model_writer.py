@@ -1,4 +1,4 @@
-"""Reports by a language model, each held against its case before it is taken."""
+"""Reports by a language model, each checked against its case before it is accepted."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ class _Draft:
 
 
 class LanguageModelWriter:
-    """Has a language model write what a case holds, and takes only what says that and nothing else.
+    """Has a language model write what a case holds, and accepts only texts that say that and nothing else.
 
     As in SynCXR (Liu et al., arXiv:2410.13523), FINDINGS are written from the concepts (here with their
-    definitions) and checked, then the IMPRESSION is written from the FINDINGS and checked. What is refused is
-    asked for again with another seed; after ``attempts`` the report is dropped or another writer writes it.
+    definitions) and checked, then the IMPRESSION is written from the FINDINGS and checked. A rejected text
+    is asked for again with another seed. After ``attempts`` the report is dropped, or ``fallback`` writes it.
 
     Every attempt is counted by reason, in `outcomes` and in the notes of the report, which stay with the
     pair: "findings, attempt 1: missing" and the like. Reasons: those of `EntityCheck`, and "empty"; "cut off"
@@ -102,7 +102,7 @@ class LanguageModelWriter:
 
     @property
     def outcomes(self) -> Counter[str]:
-        """How often each outcome came about in this process since it started; the notes of pairs hold all."""
+        """How often each outcome occurred in this process since it started; the notes of pairs hold all."""
         with self._lock:
             return self._outcomes.copy()
 
@@ -169,7 +169,7 @@ class LanguageModelWriter:
     def _ask(
         self, section: str, drafts: Sequence[_Draft], parts: dict[int, list[_Part]], attempt: int
     ) -> list[set[str]]:
-        """Ask once for every part that is still missing; return for each draft what was wrong."""
+        """Ask once for every text that is still missing; return for each draft what was wrong."""
         asked = [
             (k, n, part) for k, d in enumerate(drafts) for n, part in enumerate(parts[id(d)]) if not part.text
         ]
@@ -188,7 +188,7 @@ class LanguageModelWriter:
         return faults
 
     def _faults(self, section: str, draft: _Draft, case: Case, text: str) -> set[str]:
-        """Return why a text is not taken; an empty set if it is."""
+        """Return why a text is rejected; an empty set if it is accepted."""
         if not text:
             return {"empty"}
         faults = set() if text.endswith((".", "!", "?")) else {"cut off"}

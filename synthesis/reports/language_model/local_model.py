@@ -22,11 +22,11 @@ _REMEMBERED = 8
 class LocalModel:
     """Any causal language model of `transformers` with a chat template, answering in batches.
 
-    Each answer draws from a random stream of its own, so it does not depend on its batch, but for what
-    rounding does: in float32 the logits of another batch differ by about 1e-5, and rarely a token with them.
-    The weights are loaded when they are first needed, in each process anew. On a GPU, make reports in the
-    main process (`num_workers: 0` and a cache). Where the chat template has no place for a system turn (Gemma
-    1 and 2, early Mistral), its text stands at the head of the first user turn.
+    Each answer draws from a random stream of its own, so it does not depend on its batch, up to rounding: in
+    float32 the logits of another batch differ by about 1e-5, which rarely changes a token.
+    Each process loads the weights when it first needs them. On a GPU, make reports in the main process
+    (`num_workers: 0` and a cache). Where the chat template has no place for a system turn (Gemma 1 and 2,
+    early Mistral), its text stands at the head of the first user turn.
 
     Args:
         weights: A directory, a GGUF file (needs the extra ``[llm]``), ``package:NAME`` for the GGUF file that

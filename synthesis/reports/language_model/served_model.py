@@ -26,7 +26,7 @@ class ServedModel:
     each other: give each its share.
 
     The key is read from the environment when it is needed. It is no attribute, and neither logged, pickled,
-    nor part of `describe`.
+    nor returned by `describe`.
 
     Args:
         model: Name of the model at the server.

@@ -1,4 +1,4 @@
-"""The seam for a trained entity model: a tiny BERT, taught for a second, in a directory."""
+"""The interface for a trained entity model: a tiny BERT, taught for a second, in a directory."""
 
 from __future__ import annotations
 
