@@ -52,7 +52,7 @@ class ClinicSynthesizer(PairSynthesizer):
         sampler: Draws the case of each index.
         writer: Writes the report of a case.
         image_maker: Draws the case.
-        filters: Refuse bad pairs, in this order.
+        filters: Reject bad pairs, in this order.
         attempts: How often a case is drawn before the filters are said to be impossible to please.
         mispaired: Share of the pairs whose report is that of another case with other concepts, in [0, 1].
         corrupted: Share of the pairs whose image is spoilt, in [0, 1]; independent of ``mispaired``.

@@ -20,7 +20,7 @@ from synthesis.seeding import pair_seed
 
 @dataclass(frozen=True)
 class Rejection:
-    """Why a drawing of a pair was refused.
+    """Why a drawing of a pair was rejected.
 
     Attributes:
         kind: What rejections are counted by, e.g. "blurred".
@@ -36,7 +36,7 @@ class Rejection:
 
 
 NO_REPORT = Rejection("no report")
-"""Why a drawing is refused whose report the writer dropped."""
+"""Why a drawing is rejected whose report the writer dropped."""
 
 
 @dataclass
@@ -53,8 +53,8 @@ class Pair:
         notes: What was done to the pair, over all its drawings, for people to read: what of a language model
             was not accepted, how it was damaged on purpose. No program reads them.
         attempt: Which drawing this is, from 0: each is made from another stream of random numbers.
-        rejections: Why the drawings before this one were refused, in their order; of a pair that was refused
-            on every attempt, this one too.
+        rejections: Why the drawings before this one were rejected, in their order; of a pair that was
+            rejected on every attempt, this one too.
         unwritten: Whether the writer dropped every case that was drawn, so that there is no report.
     """
 
@@ -74,18 +74,18 @@ class PairFilter(Protocol):
     """Says which pairs are bad. A pure function of its configuration and the pair."""
 
     def reject(self, pairs: Sequence[Pair]) -> list[Rejection | None]:
-        """Return for each pair why it is refused, or None."""
+        """Return for each pair why it is rejected, or None."""
         ...
 
     def describe(self) -> dict[str, Any]:
-        """Everything the decision depends on, as a JSON-able dict: it enters the fingerprint of a corpus."""
+        """Return everything the decision depends on, as a JSON-able dict, for the fingerprint of a corpus."""
         ...
 
 
 class PairSynthesizer:
     """Makes pair ``i`` of a split as a pure function of (configuration, seed, split, i).
 
-    A pair that a filter refuses is drawn again from another seed for the same case, so that every index has a
+    A pair that a filter rejects is drawn again from another seed for the same case, so that every index has a
     pair and the balance of the cases stays. Where the writer drops a report, the index gets another case: the
     balance shifts towards what the writer can say. Reasons are in `Pair.rejections`.
 
@@ -93,8 +93,8 @@ class PairSynthesizer:
         sampler: Draws the case of each index.
         writer: Writes the report of a case.
         image_maker: Draws the case (or the report).
-        filters: Refuse bad pairs, in this order.
-        attempts: How often a case is drawn before filters or writer are said to be impossible to please, ≥ 1.
+        filters: Reject bad pairs, in this order.
+        attempts: How often a case is drawn before its pair is given up, ≥ 1.
 
     Attributes:
         version: Of how sampler, writer, image maker and filters are put together, see `synthesis.identity`.
@@ -142,7 +142,7 @@ class PairSynthesizer:
             The pairs in the order of ``indices``.
 
         Raises:
-            RuntimeError: If an index gets no report, or the filters refuse it, ``attempts`` times.
+            RuntimeError: If an index gets no report, or the filters reject it, ``attempts`` times.
         """
         pairs, refused = self.offer(indices, seed, split)
         if refused:
@@ -157,7 +157,7 @@ class PairSynthesizer:
         return pairs
 
     def offer(self, indices: Sequence[int], seed: int, split: str) -> tuple[list[Pair], list[int]]:
-        """Like `make`, for whoever can do without the pairs that get no report or are refused every time.
+        """Make pairs like `make`, but without an error for those that get no report or are always rejected.
 
         Returns:
             A pair for each index, and the positions of those that were rejected on every attempt.
@@ -182,7 +182,7 @@ class PairSynthesizer:
         return self._draw(indices, seed, split, attempt)
 
     def describe(self) -> dict[str, Any]:
-        """Everything a pair depends on besides seed, split and index, as a JSON-able dict."""
+        """Return everything a pair depends on besides seed, split and index, as a JSON-able dict."""
         return {
             "catalog": self.catalog.sha256,
             "sampler": identity(self.sampler),
@@ -270,7 +270,7 @@ def drawing_stream(split: str, attempt: int) -> str:
 
 
 def _check(made: MadeImages, count: int) -> None:
-    """A broken maker must not fill a corpus: NaN would become an arbitrary grey value."""
+    """Raise if a maker returns other shapes or values: NaN, say, would become an arbitrary grey value."""
     shape = tuple(made.images.shape)
     if shape[:2] != (count, 1) or len(shape) != 4:
         raise ValueError(

@@ -120,7 +120,7 @@ class Entry:
             yield name, Entry(f"{self.where}, {what} {name}", content)
 
     def close(self, optional: Collection[str] = ()) -> None:
-        """Refuse the keys that nobody took; naming the ``optional`` ones tells users what would be known."""
+        """Raise for keys that nobody took; naming the ``optional`` ones tells users what would be known."""
         known = list(dict.fromkeys([*self._taken, *optional]))
         for key, value in self._left.items():
             near = difflib.get_close_matches(str(key), known, n=1)
@@ -135,7 +135,7 @@ class Entry:
 
 
 class _NoDuplicatesLoader(yaml.SafeLoader):
-    """PyYAML keeps the last of two equal keys without a word: a catalogue would lose a concept that way."""
+    """Refuses a key that stands twice: PyYAML takes the last, and a catalogue would lose a concept."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[object] = set()

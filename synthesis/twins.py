@@ -29,7 +29,7 @@ class TwinSynthesizer:
 
     - it shows nothing that could be changed so;
     - it is not what the image maker draws and the writer writes (a clinic's damage, another case after a
-      refused report);
+      dropped report);
     - the writer drops the twin's report;
     - the other finding is too faint to be drawn, or the picture changes elsewhere too.
 
@@ -94,7 +94,7 @@ class TwinSynthesizer:
         return twins
 
     def describe(self) -> dict[str, Any]:
-        """Everything a twin depends on besides seed, split and index, as a JSON-able dict."""
+        """Return everything a twin depends on besides seed, split and index, as a JSON-able dict."""
         kind = {} if self.kind == "without" else {"kind": self.kind}
         return {"twins_of": identity(self.synthesizer), **kind}
 

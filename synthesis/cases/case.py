@@ -53,7 +53,7 @@ class Case:
     view: View = "PA"
 
     def concepts(self, catalog: ConceptCatalog) -> frozenset[str]:
-        """Return all concepts present: found, implied, and no_finding if there is nothing but devices."""
+        """Return the concepts present: of findings, implied ones, and no_finding with devices alone."""
         present = catalog.closure(finding.concept for finding in self.findings)
         return present if any(not catalog[name].is_device for name in present) else present | {NO_FINDING}
 
