@@ -35,6 +35,8 @@ DENIED = "denied"
 TEXT_LABELS = "text_labels"
 OTHER_IMAGES = "other_images"
 TWINS = "twins"
+SWAPPED_TWINS = "swapped_twins"
+MIRRORED_TWINS = "mirrored_twins"
 LEFT_OUT = "left_out"
 MASKS = "masks"
 MASK_CONCEPTS = "mask_concepts"
@@ -67,7 +69,10 @@ class EncodedTexts(TypedDict, total=False):
 
 
 class Twins(TypedDict, total=False):
-    """The counterfactual twins of a batch, row by row: the same patients with one finding switched off.
+    """The counterfactual twins of a batch, row by row: the same patients with one finding otherwise.
+
+    ``twins`` lack it; ``swapped_twins`` show another in its place, ``mirrored_twins`` show it on the other
+    side.
 
     A patient without a twin (nothing to switch off, or a pair that was damaged after it was drawn) stands
     here unchanged.
@@ -78,7 +83,8 @@ class Twins(TypedDict, total=False):
         attention_mask: As in `Batch`.
         labels: As in `Batch`, of the twin.
         report: The texts that ``input_ids`` encode.
-        left_out: int64 ``(batch,)``: the finding switched off, in catalogue order; -1 where there is no twin.
+        left_out: int64 ``(batch,)``: the pair's finding that the twin lacks or shows otherwise, in catalogue
+            order; -1 where there is no twin.
     """
 
     image: Tensor
@@ -107,7 +113,9 @@ class Batch(TypedDict, total=False):
         text_labels: In training on unpaired data: the labels, as in ``labels``, of the texts, which are then
             those of other patients than the images.
         other_images: In training, further augmentations of the same images, each like ``image``.
-        twins: Counterfactual twins, where asked for.
+        twins: Counterfactual twins without one finding, where asked for.
+        swapped_twins: Twins with another finding in its place, where asked for.
+        mirrored_twins: Twins with it on the other side, where asked for.
         masks: A bool tensor ``(finding, height, width)`` for each sample.
         mask_concepts: An int64 tensor ``(finding,)`` for each sample: the concept, in catalogue order, of
             each mask.
@@ -131,6 +139,8 @@ class Batch(TypedDict, total=False):
     text_labels: Tensor
     other_images: list[Tensor]
     twins: Twins
+    swapped_twins: Twins
+    mirrored_twins: Twins
     masks: list[Tensor]
     mask_concepts: list[Tensor]
     boxes: list[Tensor]

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import lightning as L
 import numpy as np
@@ -52,7 +52,7 @@ class Evaluation(L.Callback, ABC):
         ValueError: If ``resamples`` is negative.
     """
 
-    needs: ClassVar[frozenset[str]] = frozenset()
+    needs: frozenset[str] = frozenset()
 
     def __init__(self, name: str, resamples: int = 1000, seed: int = 0) -> None:
         require_non_negative(resamples=resamples)

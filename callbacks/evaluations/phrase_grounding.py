@@ -13,18 +13,30 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from callbacks.base.batch_evaluation import BatchEvaluation
-from callbacks.base.evaluation import require_non_negative
+from callbacks.base.evaluation import findings_of, require_non_negative
 from callbacks.base.features import Features
 from callbacks.base.result import Occasion, Result
-from callbacks.evaluations.grounding_pictures import grounding_sheet
+from callbacks.drawing.pictures import PicturedPair, blank_figure, show_pair
 from callbacks.evaluations.zero_shot import Prompts, catalogue_prompts, prompts_sha256
-from datamodules.batch import IMAGE, INDEX, MASK_CONCEPTS, MASKS, data_facts
+from callbacks.statistics.grounding import agreement, location_prior, pointed_at, similarity_map
+from callbacks.statistics.logistic import folds_of
+from datamodules.batch import IMAGE, INDEX, LABELS, MASK_CONCEPTS, MASKS, data_facts
 from lightning_modules.evaluation_output import EvaluationOutput
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FIGURES = ("pointing", "pointing_chance", "iou", "cnr")
+MEASURES = ("pointing", "pointing_chance", "pointing_shuffled", "iou", "cnr")
+"""What is measured of each finding by itself; the location prior is made of all of them."""
+
+GAINS = {
+    "gain_over_prior": "pointing_prior",
+    "gain_over_shuffled": "pointing_shuffled",
+    "pointing_gain": "pointing_chance",
+}
+"""Gain in pointing → the baseline that it is over."""
+
+FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -35,16 +47,23 @@ class GroundedFinding:
         concept: The finding, in label order.
         pointing: 1 if the most similar pixel is in the mask, else 0.
         pointing_chance: Share of the image that the mask covers: a random pixel's chance.
+        pointing_shuffled: Of the phrases of findings that the image lacks, the share whose most similar pixel
+            is in the mask; NaN where there is no such phrase.
         iou: Mean intersection over union at the callback's thresholds.
         cnr: Contrast-to-noise ratio, signed.
+        mask: The mask's pixels in order, eight a byte.
+        size: Height and width of the mask.
         shown: Image, mask and map ``(3, height, width)``, kept for the first samples alone.
     """
 
     concept: int
     pointing: float
     pointing_chance: float
+    pointing_shuffled: float
     iou: float
     cnr: float
+    mask: np.ndarray
+    size: tuple[int, int]
     shown: np.ndarray | None = None
 
 
@@ -56,8 +75,13 @@ class PhraseGrounding(BatchEvaluation[EvaluationOutput]):
     image's size. Several masks of one concept in an image count as one.
 
     - ``pointing``: share of findings whose most similar pixel is in the mask (pointing game, Zhang et al.
-      2018, doi:10.1007/s11263-017-1059-x); ``pointing_chance``: the mean share of an image that masks cover,
-      which is what a random pixel would reach; ``pointing_gain``: their difference.
+      2018, doi:10.1007/s11263-017-1059-x). Three baselines stand beside it, each with the gain over it from
+      the same findings: ``pointing_prior``, one fixed point for each concept, where masks of *other* patients
+      of the evaluation set overlap most (five folds by a hash of the patient, so that no training masks are
+      needed): what knowing anatomy without a look at the image is worth (``gain_over_prior``);
+      ``pointing_shuffled``, the phrases of findings that the image does not show, on average: what any phrase
+      points at (``gain_over_shuffled``); ``pointing_chance``, the mean share of an image that masks cover,
+      which is what a random pixel would reach (``pointing_gain``).
     - ``iou``: intersection over union of mask and map, the map scaled to [0, 1] and cut at thresholds that
       are fixed beforehand, averaged over these (as in BioViL, Boecking et al. 2022, arXiv:2204.09817).
     - ``cnr``: ``(mean inside - mean outside) / sqrt(variance inside + variance outside)``, as there, but with
@@ -93,11 +117,15 @@ class PhraseGrounding(BatchEvaluation[EvaluationOutput]):
         self.thresholds, self.min_count, self.examples = tuple(thresholds), min_count, examples
         self._prompts: Prompts = {}
         self._phrases = torch.empty(0)
+        self._findings = torch.empty(0, dtype=torch.bool)
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Encodes the phrases."""
+        """Encode the phrases."""
         super().on_validation_start(trainer, pl_module)
-        self._prompts = catalogue_prompts(data_facts(trainer))
+        facts = data_facts(trainer)
+        self._prompts = catalogue_prompts(facts)
+        findings = findings_of(facts, facts.concept_names) or ()
+        self._findings = torch.tensor([name in findings for name in facts.concept_names])
         encode = pl_module.encode_text
         ensembles = [encode(both["present"]).mean(0) for both in self._prompts.values()]  # type: ignore[operator]
         self._phrases = F.normalize(torch.stack(ensembles), dim=1) if ensembles else torch.empty(0)
@@ -107,7 +135,7 @@ class PhraseGrounding(BatchEvaluation[EvaluationOutput]):
     def measure(
         self, pl_module: L.LightningModule, batch: Mapping[str, Any], outputs: EvaluationOutput
     ) -> Sequence[list[GroundedFinding]] | None:
-        """Grounds every finding of every image."""
+        """Ground every finding of every image."""
         if MASKS not in batch:
             return None
         patches = pl_module.encode_patches(batch[IMAGE])  # type: ignore[operator]
@@ -116,36 +144,62 @@ class PhraseGrounding(BatchEvaluation[EvaluationOutput]):
     def _ground(self, batch: Mapping[str, Any], row: int, patches: Tensor) -> list[GroundedFinding]:
         masks, concepts = batch[MASKS][row], batch[MASK_CONCEPTS][row]
         keep = int(batch[INDEX][row]) < self.examples
+        size = (int(masks.shape[1]), int(masks.shape[2]))
+        others = pointed_at(patches, self._phrases[self._lacking(batch, row)], size)
         found = []
         for concept in concepts.unique().tolist():
             mask = masks[concepts == concept].any(0)
             if not 0 < int(mask.sum()) < mask.numel():
                 continue  # nothing to point at, or nothing beside it
-            map_ = similarity_map(patches, self._phrases[concept], tuple(mask.shape))
+            map_ = similarity_map(patches, self._phrases[concept], size)
+            shuffled = float(mask.flatten()[others].float().mean())  # NaN for none
+            pointing, chance, iou, cnr = agreement(map_, mask, self.thresholds)
             shown = torch.stack([batch[IMAGE][row, 0], mask, map_]).float().cpu().numpy() if keep else None
-            found.append(GroundedFinding(concept, *agreement(map_, mask, self.thresholds), shown=shown))
+            packed = np.packbits(mask.cpu().numpy())
+            found.append(GroundedFinding(concept, pointing, chance, shuffled, iou, cnr, packed, size, shown))
         return found
 
+    def _lacking(self, batch: Mapping[str, Any], row: int) -> list[int]:
+        """The findings that an image is known not to show."""
+        lacking = self._findings.clone()
+        lacking[batch[MASK_CONCEPTS][row].cpu()] = False
+        if LABELS in batch:
+            lacking &= batch[LABELS][row].cpu() == 0
+        return lacking.nonzero()[:, 0].tolist()
+
     def evaluate(self, features: Features, occasion: Occasion) -> Result:
-        """Averages over findings."""
+        """Average over findings."""
         rows = features.measured.get(self.name)
         if rows is None:
             return Result({}, {"note": "these data know no masks"})
         found = [(finding, group) for row, group in zip(rows, features.group, strict=True) for finding in row]
         if not found:
             return Result({}, {"note": "no findings with masks in the data"})
-        values = {name: np.array([getattr(f, name) for f, _ in found], float) for name in FIGURES}
-        values["pointing_gain"] = values["pointing"] - values["pointing_chance"]
         group, concept = np.array([int(g) for _, g in found]), np.array([f.concept for f, _ in found])
+        values = {name: np.array([getattr(f, name) for f, _ in found], float) for name in MEASURES}
+        masks = np.stack([np.unpackbits(f.mask, count=f.size[0] * f.size[1]) for f, _ in found])
+        size = found[0][0].size
+        values["pointing_prior"] = location_prior(masks.reshape(-1, *size), concept, folds_of(group, FOLDS))
+        by_concept = dict(values)
+        for gain, baseline in GAINS.items():
+            values[gain] = values["pointing"] - values[baseline]
         counts = {name: int((concept == c).sum()) for c, name in enumerate(occasion.concepts)}
         judged = [name for name, n in counts.items() if n >= max(1, self.min_count)]
-        metrics = {name: float(value.mean()) for name, value in values.items()}
+        metrics = {
+            name: float(np.nanmean(value)) for name, value in values.items() if not np.isnan(value).all()
+        }
         for name in judged:
             rows_of = concept == occasion.concepts.index(name)
-            metrics |= {f"{figure}/{name}": float(values[figure][rows_of].mean()) for figure in FIGURES}
+            means = {
+                f: value[rows_of] for f, value in by_concept.items() if not np.isnan(value[rows_of]).all()
+            }
+            metrics |= {f"{figure}/{name}": float(np.nanmean(value)) for figure, value in means.items()}
         details = {
             "findings": {name: n for name, n in counts.items() if n},
             "left_out": {name: n for name, n in counts.items() if n and name not in judged},
+            "without_prior": int(
+                np.isnan(values["pointing_prior"]).sum()
+            ),  # no other patient has such a mask
             "thresholds": list(self.thresholds),
             "prompts_sha256": prompts_sha256(self._prompts),
         }
@@ -162,31 +216,23 @@ class PhraseGrounding(BatchEvaluation[EvaluationOutput]):
         return {"grounding": grounding_sheet(shown)} if shown else {}
 
 
-def similarity_map(patches: Tensor, phrase: Tensor, size: tuple[int, ...]) -> Tensor:
-    """The likeness of every pixel to a phrase, ``(height, width)`` float32.
+def grounding_sheet(shown: Sequence[tuple[str, np.ndarray, bool]], columns: int = 6) -> Figure:
+    """Maps in colour over images, the finding outlined, the most similar pixel marked.
 
     Args:
-        patches: ``(rows, columns, projection)``.
-        phrase: ``(projection,)``.
-        size: Height and width.
+        shown: Concept, image, mask and map ``(3, height, width)``, and whether the pointing game was won.
+        columns: Images a row.
     """
-    coarse = (patches @ phrase.to(patches)).float()
-    return F.interpolate(coarse[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
-
-
-def agreement(map_: Tensor, mask: Tensor, thresholds: Sequence[float]) -> tuple[float, float, float, float]:
-    """How well a map lies on a mask: pointing, pointing chance, IoU and CNR as `PhraseGrounding` has them.
-
-    Args:
-        map_: ``(height, width)``, higher is more alike.
-        mask: ``(height, width)`` bool, neither empty nor full.
-        thresholds: Of the map scaled to [0, 1].
-    """
-    pointing = bool(mask.flatten()[map_.flatten().argmax()])
-    scaled = (map_ - map_.min()) / (map_.max() - map_.min()).clamp_min(1e-12)
-    cut = scaled >= map_.new_tensor(thresholds)[:, None, None]
-    iou = (cut & mask).sum((1, 2)) / (cut | mask).sum((1, 2))
-    inside, outside = map_[mask].double(), map_[~mask].double()
-    noise = (inside.var(correction=0) + outside.var(correction=0)).sqrt().clamp_min(1e-12)
-    cnr = (inside.mean() - outside.mean()) / noise
-    return float(pointing), float(mask.float().mean()), float(iou.mean()), float(cnr)
+    rows = -(-len(shown) // columns)
+    figure = blank_figure(2.2 * columns, 2.4 * rows + 0.4, "phrase grounding (outline: the finding)")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.axis("off")
+    for axes, (name, (image, mask, map_), hit) in zip(grid.flat, shown, strict=False):
+        show_pair(axes, PicturedPair(image, "", "hit" if hit else "miss", [(name, mask > 0.5)]))
+        low, high = float(map_.min()), float(map_.max())
+        strength = (map_ - low) / max(high - low, 1e-12)
+        axes.imshow(map_, cmap="inferno", alpha=0.55 * strength)
+        top, left = np.unravel_index(int(map_.argmax()), map_.shape)
+        axes.plot(left, top, "+", color="white", markersize=9, markeredgewidth=1.5)
+    return figure

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
-from callbacks import Features, Occasion, PhraseGrounding
-from callbacks.evaluations.phrase_grounding import GroundedFinding, agreement, similarity_map
-from lightning_modules import ViTEncoder
+from callbacks import FeatureCollector, Features, Occasion, PhraseGrounding
+from callbacks.evaluations.phrase_grounding import GroundedFinding
+from callbacks.statistics.grounding import agreement, location_prior, pointed_at, similarity_map
+from lightning_modules import EvaluationOutput, ViTEncoder
+from tests.known_data import KnownData
 
 THRESHOLDS = (0.5, 0.9)
 
@@ -50,23 +54,94 @@ def test_a_map_points_where_the_patch_that_resembles_the_phrase_lies() -> None:
     assert similarity_map(patches, torch.tensor([1.0, 0, 0]), (32, 32)).abs().max() == 0
 
 
+def grounded(concept: int, pointing: float, mask: np.ndarray, cnr: float = 1.0) -> GroundedFinding:
+    return GroundedFinding(concept, pointing, 0.25, 0.125, 0.5, cnr, np.packbits(mask), (4, 5))
+
+
 def test_findings_are_averaged_and_concepts_with_few_are_named() -> None:
-    rows = [[GroundedFinding(0, float(i % 2), 0.25, 0.5, 1.0)] for i in range(20)]
-    rows[3].append(GroundedFinding(1, 0.0, 0.25, 0.0, -1.0))
+    mask = np.zeros((4, 5), bool)
+    mask[1, 3] = True
+    rows = [[grounded(0, float(i % 2), mask)] for i in range(20)]
+    rows[3].append(grounded(1, 0.0, mask, cnr=-1.0))
     index, none = torch.arange(20), torch.zeros(20, 2)
     features = Features(none, none, index, None, none, index, index, measured={"grounding": rows})
     result = PhraseGrounding(resamples=40).evaluate(features, Occasion("test", ("edema", "mass"), True))
     assert result.metrics["pointing"] == pytest.approx(10 / 21)
     assert result.metrics["pointing_gain"] == pytest.approx(10 / 21 - 0.25)
+    assert result.metrics["gain_over_shuffled"] == pytest.approx(10 / 21 - 0.125)
+    # All edema lies in one place, which other patients' masks give away; the mass is the only one.
+    assert result.metrics["pointing_prior"] == result.metrics["pointing_prior/edema"] == 1
+    assert result.metrics["gain_over_prior"] == -0.5 and result.details["without_prior"] == 1
     assert result.metrics["pointing/edema"] == 0.5 and "pointing/mass" not in result.metrics
     assert result.details["left_out"] == {"mass": 1}
     assert result.draws.keys() == {
-        "pointing",
-        "pointing_chance",
-        "pointing_gain",
-        "iou",
-        "cnr",
+        "pointing", "pointing_chance", "pointing_shuffled", "pointing_prior", "pointing_gain", "iou", "cnr",
+        "gain_over_prior", "gain_over_shuffled",
+    }  # fmt: skip
+
+
+def test_the_prior_points_where_masks_of_other_folds_overlap_most() -> None:
+    masks = np.zeros((6, 8, 8), np.uint8)
+    masks[:4, 2:4, 2:4] = 1
+    masks[3, 2:8, 2:8] = 1
+    masks[4, 6, 6] = 1
+    masks[5, 0, 0] = 1
+    concept, fold = np.array([0, 0, 0, 0, 0, 1]), np.array([0, 1, 2, 3, 0, 0])
+    hits = location_prior(masks, concept, fold)
+    assert hits[:5].tolist() == [1, 1, 1, 1, 0] and np.isnan(hits[5])
+    # A finding of the fold itself does not vote: where patients share nothing, the prior is wrong.
+    apart = np.zeros((2, 4, 4), np.uint8)
+    apart[0, 0, 0] = apart[1, 3, 3] = 1
+    assert location_prior(apart, np.zeros(2), np.arange(2)).tolist() == [0, 0]
+
+
+def test_the_pixel_pointed_at_is_that_of_the_map() -> None:
+    patches, phrases = torch.randn(3, 5, 7), torch.randn(4, 7)
+    found = pointed_at(patches, phrases, (12, 20))
+    assert found.tolist() == [int(similarity_map(patches, phrase, (12, 20)).argmax()) for phrase in phrases]
+    assert pointed_at(patches, phrases[:0], (12, 20)).shape == (0,)
+
+
+class Quadrants:
+    """A model that finds concept c in quadrant c, whatever the image shows."""
+
+    device = torch.device("cpu")
+
+    def encode_patches(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.eye(4).reshape(2, 2, 4).expand(len(images), 2, 2, 4)
+
+    def encode_text(self, texts: list[str]) -> torch.Tensor:
+        return torch.eye(4)[[int(text) for text in texts]]
+
+
+def test_a_phrase_is_compared_with_those_of_findings_that_the_image_lacks() -> None:
+    data = KnownData()
+    data.concept_names = ("a", "b", "c", "tube")
+    kinds = ["abnormality"] * 3 + ["device"]
+    data.catalog = {
+        name: SimpleNamespace(prompts_present=[str(i)], prompts_absent=[str(i)], entity_type=kinds[i])
+        for i, name in enumerate(data.concept_names)
     }
+    collector, grounding = FeatureCollector(), PhraseGrounding()
+    grounding.on_validation_start(SimpleNamespace(callbacks=[collector], datamodule=data), Quadrants())
+    masks = torch.zeros(1, 8, 8, dtype=torch.bool)
+    masks[0, :4, :] = True  # the upper half: quadrants 0 and 1
+    labels = torch.tensor([[1.0, 0.0, 0.0, 0.0]])
+    batch = {
+        "image": torch.rand(1, 1, 8, 8),
+        "index": torch.zeros(1).long(),
+        "masks": [masks],
+        "labels": labels,
+    }
+    batch["mask_concepts"] = [torch.tensor([0])]
+    ((finding,),) = grounding.measure(Quadrants(), batch, EvaluationOutput(labels, labels))
+    assert (
+        finding.pointing == 1 and finding.pointing_shuffled == 0.5
+    )  # b is in it, c is not; the tube is none
+    batch["labels"] = torch.tensor([[1.0, float("nan"), 0.0, 0.0]])  # not known to lack b
+    ((finding,),) = grounding.measure(Quadrants(), batch, EvaluationOutput(labels, labels))
+    assert finding.pointing_shuffled == 0
+    assert np.unpackbits(finding.mask, count=64).reshape(8, 8).tolist() == masks[0].int().tolist()
 
 
 def test_impossible_settings_are_refused() -> None:
@@ -76,6 +151,7 @@ def test_impossible_settings_are_refused() -> None:
 
 def test_the_command_line_grounds_phrases(evaluate: Callable[..., Any]) -> None:
     summary, directory = evaluate("grounding")
+    assert {"test/grounding/gain_over_prior", "test/grounding/gain_over_shuffled"} <= summary.keys()
     assert 0 < summary["test/grounding/pointing_chance"] < 1 and 0 <= summary["test/grounding/iou"] < 1
     assert summary.keys() >= {"test/grounding/pointing", "test/grounding/cnr"}
     details = summary["details"]["test/grounding"]

@@ -10,15 +10,20 @@ import torch
 
 from callbacks import Features, Occasion, TwinRanking
 from callbacks.base.result import with_intervals
-from callbacks.evaluations.twin_ranking import TwinComparison
+from callbacks.statistics.twin_comparison import TwinComparison
+from datamodules.texts.text_view import full_text
+from lightning_modules import EvaluationOutput
+from synthesis.pairs import Pair, PairSynthesizer
+from synthesis.twins import TwinSynthesizer
 
 NAMES = ("edema", "mass")
+ALL = ("without", "swap", "side")
 TEST = Occasion("test", NAMES, final=True)
 
 
-def made(similarity: np.ndarray, concept: np.ndarray) -> Features:
+def made(similarity: np.ndarray, concept: np.ndarray, kind: str = "without") -> Features:
     n, index = len(concept), torch.arange(len(concept))
-    rows = [TwinComparison(int(c), s) for c, s in zip(concept, similarity, strict=True)]
+    rows = [{kind: TwinComparison(int(c), s)} for c, s in zip(concept, similarity, strict=True)]
     nothing = torch.zeros(n, 1)
     return Features(nothing, nothing, index, None, torch.zeros(n, 2), index, index, measured={"twins": rows})
 
@@ -57,6 +62,96 @@ def test_few_twins_are_named_and_none_is_noted() -> None:
     assert found.details["left_out"] == {"mass": 3} and "accuracy/mass" not in found.metrics
     nothing = dataclasses.replace(made(np.zeros((1, 2, 2)), np.array([-1])))
     assert "has a twin" in TwinRanking().evaluate(nothing, TEST).details["note"]
+
+
+def test_each_kind_has_figures_of_its_own() -> None:
+    concept = np.arange(40) % 2
+    result = with_intervals(
+        TwinRanking(resamples=20, kinds=ALL).evaluate(
+            made(np.eye(2)[None].repeat(40, 0), concept, "swap"), TEST
+        )
+    )
+    assert {name.split("/")[0] for name in result.metrics} == {"swap"} and result.metrics[
+        "swap/accuracy"
+    ] == 1
+    assert result.metrics.keys() == result.draws.keys() and "swap/accuracy/mass" in result.metrics
+    assert result.details["swap"]["twin_pairs"] == 40
+    assert TwinRanking(kinds=["swap"]).needs == {"swapped_twins"}
+    assert TwinRanking(kinds=ALL).needs == {"twins", "swapped_twins", "mirrored_twins"}
+    with pytest.raises(ValueError, match=r"not \['mirror'\]"):
+        TwinRanking(kinds=["mirror"])
+
+
+class OneAxis:
+    """Knows how abnormal an image is and how abnormal a report, and nothing else."""
+
+    def __init__(self, pairs: list[Pair]) -> None:
+        self.images = {pair.image.numpy().tobytes(): len(pair.case.findings) for pair in pairs}
+        self.texts = {full_text(pair.report): len(pair.case.findings) for pair in pairs}
+
+    @staticmethod
+    def unit(findings: list[int]) -> torch.Tensor:
+        angle = torch.tensor(findings, dtype=torch.float64) / 4
+        return torch.stack([angle.cos(), angle.sin()], 1)
+
+    def encode_image(self, images: torch.Tensor) -> torch.Tensor:
+        levels = images.mul(255).round().to(torch.uint8)
+        return self.unit([self.images[image.numpy().tobytes()] for image in levels])
+
+    def encode_text(self, texts: list[str]) -> torch.Tensor:
+        return self.unit([self.texts[text] for text in texts])
+
+
+def test_one_axis_of_abnormality_is_worth_nothing_where_findings_are_swapped(
+    synthesizer: PairSynthesizer,
+) -> None:
+    names, keys = (
+        synthesizer.catalog.names,
+        {"without": "twins", "swap": "swapped_twins", "side": "mirrored_twins"},
+    )
+    pairs = synthesizer.make(range(40), 0, "test")
+    twins = {key: TwinSynthesizer(synthesizer, kind).make(range(40), 0, "test") for kind, key in keys.items()}
+
+    def side(shown: list[Pair]) -> dict[str, Any]:
+        gone = [
+            [f for f in p.case.findings if f not in t.case.findings]
+            for p, t in zip(pairs, shown, strict=True)
+        ]
+        return {
+            "image": torch.stack([pair.image for pair in shown]).float() / 255,
+            "report": [full_text(pair.report) for pair in shown],
+            "left_out": torch.tensor([names.index(some[0].concept) if some else -1 for some in gone]),
+        }
+
+    batch = side(pairs) | {"index": torch.arange(40)} | {key: side(shown) for key, shown in twins.items()}
+    model = OneAxis([*pairs, *(twin for shown in twins.values() for twin in shown)])
+    ranking, nothing = TwinRanking(min_count=1, resamples=20, examples=2, kinds=ALL), torch.zeros(40, 1)
+    rows = ranking.measure(model, batch, EvaluationOutput(nothing, nothing))
+    index = torch.arange(40)
+    features = Features(
+        nothing,
+        nothing,
+        index,
+        None,
+        torch.zeros(40, len(names)),
+        index,
+        index,
+        measured={"twins": list(rows)},
+    )
+    occasion = Occasion("test", names, final=True)
+    result = with_intervals(ranking.evaluate(features, occasion))
+    found = result.metrics
+    assert found["accuracy"] == found["t2i_accuracy"] == found["all_four"] == 1, "it is all that it takes"
+    for kind in ("swap", "side"):
+        assert result.details[kind]["twin_pairs"] > 10
+        assert (
+            found[f"{kind}/accuracy"] == found[f"{kind}/t2i_accuracy"] == 0.5
+            and found[f"{kind}/all_four"] == 0
+        )
+    drawn = ranking.pictures(features, occasion, result)
+    assert drawn.keys() == {
+        f"{name}{kind}" for name in ("twins", "twin_pairs") for kind in ("", "_swap", "_side")
+    }
 
 
 def test_the_command_line_tests_twins(evaluate: Callable[..., Any]) -> None:

@@ -12,7 +12,8 @@ class TwinComparison:
     """What a model makes of a pair and its twin.
 
     Attributes:
-        concept: The finding that the twin lacks, in label order; -1 where there is none.
+        concept: The finding that the twin lacks, or shows otherwise, in label order; -1 where there is no
+            twin.
         similarity: ``(2, 2)``: of the image (row 0) and its twin (row 1) to the report and to the twin's.
         images: The image and its twin ``(2, height, width)``, kept for the first samples alone.
         reports: Their reports, kept with the images.
@@ -24,7 +25,7 @@ class TwinComparison:
     reports: tuple[str, str] | None = None
 
     def right(self) -> np.ndarray:
-        """Whether each choice is right: of a report for both images, of an image for both reports.
+        """Say whether each choice is right: of a report for both images, of an image for both reports.
 
         ``(4,)`` of 1, 0, and one half for a tie.
         """
