@@ -182,7 +182,7 @@ def test_a_docstring_or_a_moved_file_leaves_the_fingerprint(tree: Path) -> None:
     assert place == str(tree / "synthesis"), "the copy is what runs"
     for path in (tree / "synthesis").rglob("*.py"):
         path.write_text(f"{path.read_text()}\n# a comment\n")
-    edit(tree / "synthesis/images/simulator/simulator.py", "Render cases; reports", "Draw cases; reports")
+    edit(tree / "synthesis/images/simulator/simulator.py", "Render cases. Reports", "Draw cases. Reports")
     grammar = tree / "synthesis" / "reports" / "grammar"
     shutil.move(grammar / "grammar_writer.py", grammar / "writer.py")
     edit(grammar / "__init__.py", "grammar.grammar_writer", "grammar.writer")
