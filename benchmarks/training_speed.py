@@ -40,7 +40,7 @@ def configured(*args: str) -> Namespace:
     parser.add_subclass_arguments(LightningDataModule, "data", fail_untyped=False)
     config = parser.parse_args(["-c", str(BASE), *args])
     del config["trainer"]  # else its callbacks would be built as well
-    return parser.instantiate_classes(config)
+    return parser.instantiate(config)
 
 
 def training_step(model: DualEncoder, batch: Mapping[str, Any]) -> Callable[[], None]:

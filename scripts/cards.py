@@ -16,6 +16,7 @@ import yaml
 
 from callbacks.run.summary_table import Summary, Table, concept_table, figure_table, methods_of, stages_of
 from scripts.data_statistics import DataStatistics, data_module, measured
+from synthesis.files import write_atomically
 
 _HEAD = """\
 ---
@@ -44,8 +45,8 @@ def main(args: Sequence[str] | None = None) -> None:
         "--samples", type=int, default=500, help="samples of a split that the data card counts"
     )
     options = parser.parse_args(args)
-    (options.run / "model_card.md").write_text(model_card(options.run))
-    (options.run / "data_card.md").write_text(data_card(options.run, options.samples))
+    write_atomically(options.run / "model_card.md", model_card(options.run))
+    write_atomically(options.run / "data_card.md", data_card(options.run, options.samples))
     print(f"{options.run}: model_card.md, data_card.md")
 
 

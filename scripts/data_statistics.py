@@ -61,7 +61,7 @@ def data_module(config: Mapping[str, Any]) -> BatchDataModule:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(LightningDataModule, "data")
     parsed = parser.parse_object({"data": {"class_path": config["class_path"], "init_args": arguments}})
-    data = parser.instantiate_classes(parsed).data
+    data = parser.instantiate(parsed).data
     if not isinstance(data, BatchDataModule):
         raise TypeError(f"{config['class_path']} is no BatchDataModule: there is nothing to count on")
     data.prepare_data()

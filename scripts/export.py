@@ -14,6 +14,7 @@ import lightning as L
 
 from lightning_modules import DualEncoder
 from scripts.cards import model_card
+from synthesis.files import write_atomically
 
 _PLAIN = """\
 ```python
@@ -55,7 +56,7 @@ def main(args: Sequence[str] | None = None) -> Path:
     directory: Path = options.to or options.run / "exported"
     needed = write(load(path), directory)
     card = model_card(options.run) + "\n## How to load\n\n" + usage(directory.name, needed)
-    (directory / "README.md").write_text(card)
+    write_atomically(directory / "README.md", card)
     print(
         f"{directory}: written, read back, features equal"
         + (f"; needs this project for {needed}" if needed else "")

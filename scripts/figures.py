@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 
 from scripts.figure_sources import ROOT, FigureSources, as_number
+from synthesis.files import write_atomically
 
 LIST = ROOT / "docs" / "figures.yaml"
 HEADING = re.compile(r"^#+ +(.*)$", re.MULTILINE)
@@ -196,7 +197,7 @@ def check(write: bool = False, root: Path = ROOT) -> tuple[list[str], int]:
         errors, corrected, compared = compare(path, text, pages.get(path, {}), listed["given"], sources)
         wrong, count = wrong + errors, count + compared
         if write and corrected != text:
-            (root / path).write_text(corrected)
+            write_atomically(root / path, corrected)
     return wrong, count
 
 

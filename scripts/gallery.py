@@ -25,6 +25,7 @@ from torch import Tensor
 
 from synthesis.cases import BalancedCaseSampler, Case, Finding, View
 from synthesis.concepts import Concept
+from synthesis.files import replaced, write_atomically
 from synthesis.images.simulator import Simulator
 from synthesis.pairs import PairSynthesizer
 from synthesis.reports.grammar import GrammarWriter
@@ -141,7 +142,8 @@ def _finish(figure: plt.Figure, title: str | None, path: Path) -> None:
     if title:
         figure.suptitle(title, fontsize=10)
     figure.tight_layout(pad=0.3)
-    figure.savefig(path, dpi=110)
+    with replaced(path) as temporary:
+        figure.savefig(temporary, dpi=110, format=path.suffix[1:])
     plt.close(figure)
 
 
@@ -179,7 +181,7 @@ def main() -> None:
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     lines += ["", "![pairs](pairs.jpg)", "", "![simulated](simulated.jpg)", ""]
     lines += [f"## {c.preferred_name}\n\n![{c.name}]({c.name}.jpg)\n" for c in concepts]
-    (args.out / "README.md").write_text("\n".join(lines))
+    write_atomically(args.out / "README.md", "\n".join(lines))
     print(f"open {args.out / 'README.md'}")
 
 

@@ -55,7 +55,7 @@ def pairs_of(scale: Scale, runs: Path) -> SyntheticPairs:
     config = resolved_config("fit", "-c", str(CONFIGS / "variational.yaml"), *scale.common(runs))
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--data", type=LightningDataModule)
-    data = parser.instantiate_classes(parser.parse_object({"data": config["data"]})).data
+    data = parser.instantiate(parser.parse_object({"data": config["data"]})).data
     data.prepare_data()
     data.setup("test")
     return data

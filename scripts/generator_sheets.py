@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from synthesis.files import replaced
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -37,8 +39,8 @@ def sheet(columns: Mapping[str, Tensor], prompts: Sequence[str], heading: str, p
             axes.imshow(images[row], cmap="gray", vmin=0, vmax=1, interpolation="nearest")
             if row == 0:
                 axes.set_title(title, fontsize=8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    with replaced(path) as temporary:
+        figure.savefig(temporary, dpi=110, format=path.suffix[1:])
 
 
 def _figure(width: float, height: float, heading: str) -> Figure:

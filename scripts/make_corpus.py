@@ -66,7 +66,7 @@ def read_options(path: str) -> Options:
     """Build what a file of `configs/corpus/` says."""
     parser = ArgumentParser()
     parser.add_class_arguments(Options)
-    built = parser.instantiate_classes(parser.parse_path(path))
+    built = parser.instantiate(parser.parse_path(path))
     return Options(**built.as_dict())
 
 
@@ -91,7 +91,7 @@ def build_data(resolved: Mapping[str, Any]) -> LightningDataModule:
     """Build a data module from the resolved ``data`` of a configuration."""
     parser = ArgumentParser()
     parser.add_subclass_arguments(LightningDataModule, "data")
-    data: LightningDataModule = parser.instantiate_classes(parser.parse_object({"data": dict(resolved)})).data
+    data: LightningDataModule = parser.instantiate(parser.parse_object({"data": dict(resolved)})).data
     return data
 
 

@@ -84,7 +84,7 @@ def locked(directory: Path, name: str = ".lock") -> Iterator[None]:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            log.info("another process is writing to %s: waiting for it", directory)
+            log.warning("another process is writing to %s: waiting for it", directory)
             fcntl.lockf(file, fcntl.LOCK_EX)
         yield
 

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from torch.nn import functional as F
 from synthesis import filters
 from synthesis.cases import BalancedCaseSampler, Case, CaseSampler, LongTailedCaseSampler, UniformCaseSampler
 from synthesis.corruption import KINDS, ClinicSynthesizer
+from synthesis.counterparts import TwinKind
 from synthesis.filters.standard import STANDARD
 from synthesis.identity import Describable, identity
 from synthesis.images.simulator import Simulator
@@ -82,7 +83,8 @@ def goldens() -> dict[str, Golden]:
         )
     found["PairSynthesizer"] = _synthesizer((sampler, writer))
     found["ClinicSynthesizer"] = _clinic((sampler, writer, "PairSynthesizer"))
-    found["TwinSynthesizer"] = _twins((sampler, writer, "Simulator 64", "PairSynthesizer"))
+    for kind in get_args(TwinKind):
+        found[f"TwinSynthesizer {kind}"] = _twins(kind, (sampler, writer, "Simulator 64", "PairSynthesizer"))
     found["Thumbnails"] = Golden(
         filters.Thumbnails(),
         lambda: _tolerated(filters.Thumbnails().embed_images(_shapes()[None].float() / 255)[:, :64], VECTORS),
@@ -210,8 +212,9 @@ def _clinic(inputs: tuple[str, ...]) -> Golden:
     return Golden(clinic, make, inputs)
 
 
-def _twins(inputs: tuple[str, ...]) -> Golden:
-    twins = TwinSynthesizer(PairSynthesizer(UniformCaseSampler(), GrammarWriter(), Simulator(image_size=64)))
+def _twins(kind: TwinKind, inputs: tuple[str, ...]) -> Golden:
+    pairs = PairSynthesizer(UniformCaseSampler(), GrammarWriter(), Simulator(image_size=64))
+    twins = TwinSynthesizer(pairs, kind)
 
     def make() -> dict[str, Any]:
         pairs = twins.make(range(12), 4, "golden")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from synthesis.files import TEMPORARY, locked
+from synthesis.files import locked, replaced, write_json
 from synthesis.identity import json_sha256
 
 if TYPE_CHECKING:
@@ -85,11 +83,9 @@ def store_tokenizer(
     with locked(directory):
         if not target.exists():
             log.info("training a tokenizer with %d entries into %s", vocab_size, target)
-            temporary = target.with_name(f"{target.name}.{os.getpid()}{TEMPORARY}")
-            shutil.rmtree(temporary, ignore_errors=True)
-            train_tokenizer(texts(), vocab_size).save_pretrained(temporary)
-            (temporary / _RECIPE).write_text(json.dumps(content, indent=1))
-            os.replace(temporary, target)
+            with replaced(target) as temporary:
+                train_tokenizer(texts(), vocab_size).save_pretrained(temporary)
+                write_json(temporary / _RECIPE, content)
     return target
 
 

@@ -181,8 +181,9 @@ def test_a_docstring_or_a_moved_file_leaves_the_fingerprint(tree: Path) -> None:
     place, before = run(tree, FINGERPRINT).split()
     assert place == str(tree / "synthesis"), "the copy is what runs"
     for path in (tree / "synthesis").rglob("*.py"):
-        path.write_text(f"{path.read_text()}\n# a comment\n")
-    edit(tree / "synthesis/images/simulator/simulator.py", "Render cases. Reports", "Draw cases. Reports")
+        text = path.read_text()
+        assert text.startswith('"""')
+        path.write_text(f'"""Edited. {text[3:]}\n# a comment\n')
     grammar = tree / "synthesis" / "reports" / "grammar"
     shutil.move(grammar / "grammar_writer.py", grammar / "writer.py")
     edit(grammar / "__init__.py", "grammar.grammar_writer", "grammar.writer")
