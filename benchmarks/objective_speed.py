@@ -36,7 +36,7 @@ BARE = (
     "--trainer.enable_checkpointing=false",
     "--trainer.limit_val_batches=0",
     "--trainer.max_epochs=-1",
-    "--data.init_args.num_workers=0",
+    "--data.init_args.loader.num_workers=0",
 )
 
 
@@ -54,13 +54,13 @@ def seconds_a_step(arm: Path, scale: Path, steps: int, precision: str, directory
         Seconds of the quickest step, and pairs of a step.
     """
     kept = {"artifacts_dir": f"{directory}/artifacts", "cache_dir": f"{directory}/cache"}
-    sizes = {"train_pairs": 256, "epoch_pairs": 256, "val_pairs": 16}
+    sizes = {"train_pairs": 256, "loader.epoch_size": 256, "val_pairs": 16}
     given = [f"--data.init_args.{name}={value}" for name, value in (kept | sizes).items()]
     given += [f"--trainer.max_steps={steps + 1}", f"--trainer.precision={precision}"]
     line = main(["fit", *layers(BASE, arm, scale), *BARE, *given, f"--run_dir={directory}/{arm.stem}"])
     callbacks = line.trainer.callbacks  # type: ignore[attr-defined]
     timer = next(callback for callback in callbacks if isinstance(callback, StepTimer))
-    return min(timer.seconds[1:]), line.datamodule.batch_size
+    return min(timer.seconds[1:]), line.datamodule.loader.batch_size
 
 
 def measure(scale: str, steps: int, precision: str, out: Path) -> str:

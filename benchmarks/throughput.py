@@ -69,17 +69,17 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         f"--data.init_args.{name}={value}"
         for name, value in {
             "train_pairs": 4 * pairs,  # so many that no timed epoch meets pairs of an earlier one (echo)
-            "epoch_pairs": pairs,
+            "loader.epoch_size": pairs,
             "val_pairs": 1,
             "test_pairs": 1,
-            "batch_size": args.batch_size,
-            "num_workers": 1,
+            "loader.batch_size": args.batch_size,
+            "loader.num_workers": 1,
         }.items()
     ]
     with tempfile.TemporaryDirectory() as directory:
         recipe.append(f"--data.init_args.artifacts_dir={directory}/artifacts")
         made = pairs_a_second(args.sizes, args.pairs, args.repeats)
-        built = configured(*recipe, "--data.init_args.num_workers=0")
+        built = configured(*recipe, "--data.init_args.loader.num_workers=0")
         built.data.prepare_data()
         built.data.setup("fit")
         batch = next(iter(built.data.train_dataloader()))

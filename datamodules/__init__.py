@@ -1,6 +1,8 @@
 """Turning pairs, made or real, into batches."""
 
 from datamodules.loading.augmentation import Augmentation
+from datamodules.loading.loader_options import LoaderOptions
+from datamodules.loading.views import Views
 from datamodules.made.synthetic import SyntheticPairs
 from datamodules.tables.image_reports import ImageReports
 from datamodules.tables.labelled import LabelledImages
@@ -9,6 +11,7 @@ from datamodules.tables.origin import Origin
 from datamodules.tables.table import Columns
 from datamodules.texts.question_writer import QuestionWriter
 from datamodules.texts.text_view import TextView
+from datamodules.texts.tokenizer_options import TokenizerOptions
 
 __all__ = [
     "Augmentation",
@@ -16,8 +19,11 @@ __all__ = [
     "ImageReports",
     "LabelColumns",
     "LabelledImages",
+    "LoaderOptions",
     "Origin",
     "QuestionWriter",
     "SyntheticPairs",
     "TextView",
+    "TokenizerOptions",
+    "Views",
 ]

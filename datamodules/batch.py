@@ -1,8 +1,11 @@
 """The seam between data and models: the batch, a dict with the keys named here, and the facts of the data.
 
 Image-only data has no ``INPUT_IDS``, ``ATTENTION_MASK`` and ``REPORT``. ``MASKS`` and ``MASK_CONCEPTS`` are
-there only where a data module was asked to keep them; ``BOXES`` and ``BOX_CONCEPTS`` beside them where the
-regions of a table are known one by one.
+in evaluation where the data know them, and in training where a model needs them; ``BOXES`` and
+``BOX_CONCEPTS`` beside them where the regions of a table are known one by one. ``SOURCE`` is there where
+several sources are mixed.
+
+Who needs a key that not every batch has says so (`NeedsKeys`), and the data module supplies it or refuses.
 """
 
 from __future__ import annotations
@@ -45,6 +48,7 @@ BOX_CONCEPTS = "box_concepts"
 QUESTION = "question"
 QUESTION_KIND = "question_kind"
 ANSWER = "answer"
+SOURCE = "source"
 
 VIEWS = ("PA", "AP")
 """Views in the order of their codes: ``VIEW`` holds the position in this tuple."""
@@ -125,6 +129,7 @@ class Batch(TypedDict, total=False):
         question: Where a data module was asked for them, the closed questions that ``input_ids`` encode then.
         question_kind: What each asks for: presence, side, severity …
         answer: float32 ``(batch,)``, 1 yes, 0 no.
+        source: int64 ``(batch,)``: of mixed data, the position of each sample's source among the sources.
     """
 
     image: Tensor
@@ -148,6 +153,20 @@ class Batch(TypedDict, total=False):
     question: list[str]
     question_kind: list[str]
     answer: Tensor
+    source: Tensor
+
+
+@runtime_checkable
+class NeedsKeys(Protocol):
+    """A model that needs keys which not every batch has: data supply them or refuse at setup."""
+
+    def needs(self, stage: str) -> frozenset[str]:
+        """Return the keys that batches must hold.
+
+        Args:
+            stage: "train", "val" or "test".
+        """
+        ...
 
 
 @runtime_checkable
@@ -248,7 +267,7 @@ def data_facts(trainer: Trainer) -> DataFacts:
         raise TypeError(
             f"{type(datamodule).__name__} does not say {', '.join(missing)}: models and callbacks ask a data "
             "module for what `datamodules.batch.DataFacts` lists; inherit "
-            "`datamodules.loading.base.BatchDataModule`, or add what is missing"
+            "`datamodules.loading.batch_data_module.BatchDataModule`, or add what is missing"
         )
     return cast(DataFacts, datamodule)
 

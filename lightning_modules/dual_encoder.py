@@ -14,7 +14,16 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim import AdamW, Optimizer
 
-from datamodules.batch import ATTENTION_MASK, IMAGE, INDEX, INPUT_IDS, TEXT_LABELS, data_facts
+from datamodules.batch import (
+    ATTENTION_MASK,
+    IMAGE,
+    INDEX,
+    INPUT_IDS,
+    OTHER_TEXTS,
+    TEXT_LABELS,
+    TWINS,
+    data_facts,
+)
 from lightning_modules.checkpoints import require_same_architecture, restore_tokenizer, tokenizer_to_text
 from lightning_modules.contexts import evaluating, seeded
 from lightning_modules.encoders import EncoderOutput, ImageEncoder, TextEncoder
@@ -50,7 +59,7 @@ class DualEncoder(LightningModule):
         warmup: Warm-up as a share of all steps (float below 1) or in steps (int).
         seed: Of dropout and patch dropping.
         text_agreement: Weight of the objective between the first two texts of each report, where the data
-            gives several (``text_views``): the text contrastive loss of CXR-CLIP (You et al. 2023, arXiv
+            gives several (``views.texts``): the text contrastive loss of CXR-CLIP (You et al. 2023, arXiv
             2310.13292). Reports teach each other what they mean long before images can.
 
     Attributes:
@@ -153,6 +162,13 @@ class DualEncoder(LightningModule):
                 projected.append(self.text_encoder(batch).projected)
         return torch.cat(projected)
 
+    def needs(self, stage: str) -> frozenset[str]:
+        """Return the keys that batches must hold: in training those of the objective, and other texts."""
+        if stage != "train":
+            return frozenset()
+        agreeing = {OTHER_TEXTS} if self.text_agreement else set()
+        return self.objective.needs | {INPUT_IDS, *agreeing}
+
     def setup(self, stage: str) -> None:
         """Take the tokenizer from the datamodule.
 
@@ -178,7 +194,7 @@ class DualEncoder(LightningModule):
             raise ValueError(
                 f"trainer.accumulate_grad_batches is {count}, but {name} compares the pairs of a batch: "
                 "accumulating adds up small batches and makes no large one. Set it to 1, and raise "
-                "data.batch_size (patch_drop and bf16-mixed save memory) or add devices"
+                "data.init_args.loader.batch_size (patch_drop and bf16-mixed save memory) or add devices"
             )
 
     def training_step(self, batch: _Batch, batch_idx: int) -> Tensor:
@@ -193,12 +209,12 @@ class DualEncoder(LightningModule):
         if size * self.trainer.world_size < 2 and self.objective.needs_negatives:
             raise ValueError(
                 f"training batch {batch_idx} holds one pair: {type(self.objective).__name__} needs another "
-                "to tell it from. Raise data.batch_size, and leave out an incomplete last batch (drop_last)"
+                "to tell it from. Raise loader.batch_size, and leave out an incomplete last batch (drop_last)"
             )
-        if TEXT_LABELS in batch and self.objective.needs_pairs:
+        if TEXT_LABELS in batch and TEXT_LABELS not in self.objective.needs:
             raise ValueError(
-                f"the texts of this batch are of other patients (data.unpaired), but "
-                f"{type(self.objective).__name__} learns from pairs: set data.unpaired to false"
+                f"the texts of this batch are of other patients, but {type(self.objective).__name__} learns "
+                "from pairs: leave text_labels out of what the data is asked for"
             )
         gather = Gather(self.all_gather, self.global_rank, self.trainer.world_size)
         with seeded(self.device, self.seed, self.global_rank, self.global_step):
@@ -218,9 +234,9 @@ class DualEncoder(LightningModule):
         return scalars
 
     def _with_twins(self, batch: _Batch) -> _Batch:
-        return (
-            with_twins(self.image_encoder, self.text_encoder, batch) if self.objective.uses_twins else batch
-        )
+        if TWINS not in self.objective.needs:
+            return batch
+        return with_twins(self.image_encoder, self.text_encoder, batch)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW over two groups, fused where that is possible, and a schedule stepped with it."""

@@ -40,7 +40,7 @@ METRICS = {
 EQUAL = (
     *BUDGET,
     "data.init_args.train_pairs",
-    "data.init_args.text_views",
+    "data.init_args.views.texts",
     "model.init_args.learning_rate",
     "model.init_args.warmup",
 )
@@ -94,7 +94,7 @@ def _budget(pairs: int | None) -> tuple[str, ...]:
     if pairs is None:
         return ()
     once = ("--trainer.max_epochs=1", "--trainer.check_val_every_n_epoch=1")
-    return (*once, *(f"--data.init_args.{key}={pairs}" for key in ("train_pairs", "epoch_pairs")))
+    return (*once, *(f"--data.init_args.{key}={pairs}" for key in ("train_pairs", "loader.epoch_size")))
 
 
 def compare(

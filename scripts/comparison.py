@@ -20,8 +20,8 @@ BUDGET = (
     "trainer.max_time",
     "trainer.limit_train_batches",
     "trainer.accumulate_grad_batches",
-    "data.init_args.epoch_pairs",
-    "data.init_args.batch_size",
+    "data.init_args.loader.epoch_size",
+    "data.init_args.loader.batch_size",
 )
 
 

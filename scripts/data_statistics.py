@@ -12,7 +12,7 @@ from jsonargparse import ArgumentParser
 from lightning.pytorch import LightningDataModule
 
 from datamodules.batch import UNKNOWN_VIEW, VIEWS
-from datamodules.loading.base import BatchDataModule
+from datamodules.loading.batch_data_module import BatchDataModule
 from datamodules.tables.table import TableError
 from datamodules.texts.text_view import full_text
 

@@ -97,7 +97,7 @@ class Experiment:
         assert self.test is not None
         shutil.rmtree(self.directory / "test", ignore_errors=True)
         checkpoint, tokenizer = self.directory / "checkpoints" / "last.ckpt", self.directory / "tokenizer"
-        own = (f"--ckpt_path={checkpoint}", f"--data.init_args.tokenizer={tokenizer}")
+        own = (f"--ckpt_path={checkpoint}", f"--data.init_args.tokenizer.path={tokenizer}")
         main(["test", *self.test, *own, f"--run_dir={self.directory}"])
         summary: dict[str, Any] = json.loads((self.directory / "test" / "summary.json").read_text())
         return summary

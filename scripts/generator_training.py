@@ -157,7 +157,7 @@ def _facts(line: Any) -> dict[str, float]:
     return {
         "minutes": round(timers[0].time_elapsed() / 60, 2),
         "threads": torch.get_num_threads(),
-        "images_seen": batches * line.datamodule.batch_size,
+        "images_seen": batches * line.datamodule.loader.batch_size,
         "batches": batches,
         "parameters": sum(parameter.numel() for parameter in line.model.parameters()),
     }

@@ -159,7 +159,7 @@ def main(args: Sequence[str] | None = None) -> Path:
     plan = StorePlan(
         maker=data.synthesizer,
         pairs=data.sizes["train"] if known.pairs is None else known.pairs,
-        seed=data.seed,
+        seed=data.loader.seed,
         split=known.split,
         filters=options.filters,
         shard_pairs=options.shard_pairs,
@@ -170,7 +170,7 @@ def main(args: Sequence[str] | None = None) -> Path:
     name = Path(known.config[-1]).stem
     root: Path = known.out or Path("corpora", name)
     share = Share.parse(known.shard) if known.shard else Share.of_environment()
-    workers = data.num_workers if known.workers is None else known.workers
+    workers = data.loader.num_workers if known.workers is None else known.workers
     store = fill(root / plan.split, plan, share, workers)
     if store is not None:
         finish(root, store, data.synthesizer, options, f"SynVLP corpus {root.name}")

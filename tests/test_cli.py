@@ -109,7 +109,7 @@ def test_free_directory(tmp_path: Path) -> None:
         (["--data.init_args.batchsize=8"], ["batchsize", "not accepted"]),
         (["--model.init_args.objective.init_args.temprature=8"], ["temprature", "not accepted"]),
         (["--model.init_args.objective.class_path=lightning_modules.InfoNCEE"], ["InfoNCEE"]),
-        (["--data.init_args.batch_size=many"], ["batch_size", "many"]),
+        (["--data.init_args.loader.batch_size=many"], ["batch_size", "many"]),
     ],
 )
 def test_a_mistake_on_the_command_line_is_named(
@@ -201,7 +201,11 @@ def test_wandb_is_offline_unless_there_is_a_key(monkeypatch: pytest.MonkeyPatch)
 def test_two_processes_share_one_run(tmp_path: Path, artifacts: str) -> None:
     """DDP starts further processes with the same command line; all of them must agree on the directory."""
     two = ["-c", "configs/trainer/ddp.yaml", "--trainer.accelerator=cpu", "--trainer.devices=2"]
-    small = ["--trainer.precision=32-true", "--data.init_args.batch_size=8", "--data.init_args.num_workers=0"]
+    small = [
+        "--trainer.precision=32-true",
+        "--data.init_args.loader.batch_size=8",
+        "--data.init_args.loader.num_workers=0",
+    ]
     command = [
         sys.executable,
         "main.py",

@@ -24,7 +24,7 @@ HARD = [
     "--model.init_args.image_encoder.init_args.patch_drop=0.5",
     "--model.init_args.image_encoder.init_args.dropout=0.1",
     "--model.init_args.text_encoder.init_args.dropout=0.1",
-    "--data.init_args.num_workers=1",
+    "--data.init_args.loader.num_workers=1",
 ]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from datamodules.loading.dataset import Sample, SampleSource
+from datamodules.loading.sample import Sample, SampleSource
 
 
 class SubsetSource:

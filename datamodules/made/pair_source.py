@@ -1,17 +1,20 @@
-"""Samples from pairs, made or cached."""
+"""Samples from pairs, made or stored."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from datamodules.batch import VIEWS
-from datamodules.loading.dataset import Sample
+from datamodules.loading.sample import Sample
 from synthesis.concepts import ConceptCatalog
 from synthesis.pairs import Pair
+
+ReadPairs = Callable[[Sequence[int]], list[Pair]]
+"""Returns the pairs of some indices, in that order."""
 
 
 class PairSource:
@@ -21,26 +24,26 @@ class PairSource:
         read: Returns the pairs of some indices.
         size: Number of pairs.
         catalog: The concepts, in label order.
-        masks: Whether to keep the masks.
-        read_twins: Returns the twins of some indices; None leaves them out.
+        masks: Whether samples hold their masks, where the pairs have any.
+        companions: Batch key → what returns the companions of some indices, such as twins.
     """
 
     def __init__(
         self,
-        read: Callable[[Sequence[int]], list[Pair]],
+        read: ReadPairs,
         size: int,
         catalog: ConceptCatalog,
         masks: bool = False,
-        read_twins: Callable[[Sequence[int]], list[Pair]] | None = None,
+        companions: Mapping[str, ReadPairs] | None = None,
     ) -> None:
         self.read = read
         self.size = size
         self.catalog = catalog
         self.masks = masks
-        self.read_twins = read_twins
+        self.companions = dict(companions or {})
 
     def __len__(self) -> int:
-        """Number of pairs."""
+        """Return the number of pairs."""
         return self.size
 
     def groups(self) -> npt.NDArray[np.int64]:
@@ -49,20 +52,14 @@ class PairSource:
 
     def samples(self, indices: Sequence[int]) -> list[Sample]:
         """Return the samples of some indices, in that order."""
-        pairs = self.read(indices)
-        samples = [self._sample(pair, self.masks) for pair in pairs]
-        if self.read_twins is not None:
-            for sample, pair, twin in zip(samples, pairs, self.read_twins(indices), strict=True):
-                sample.twin, sample.left_out = self._sample(twin, masks=False), self._left_out(pair, twin)
+        samples = [self.sample(pair, self.masks) for pair in self.read(indices)]
+        for key, read in self.companions.items():
+            for sample, pair in zip(samples, read(indices), strict=True):
+                sample.companions = {**sample.companions, key: self.sample(pair, masks=False)}
         return samples
 
-    def _left_out(self, pair: Pair, twin: Pair) -> int:
-        for i, finding in enumerate(pair.case.findings):
-            if pair.case.without(i) == twin.case:
-                return self.catalog.index(finding.concept)
-        return -1
-
-    def _sample(self, pair: Pair, masks: bool) -> Sample:
+    def sample(self, pair: Pair, masks: bool) -> Sample:
+        """Return one pair as a sample."""
         sample = Sample(
             image=pair.image,
             labels=torch.from_numpy(pair.case.labels(self.catalog)),
@@ -71,11 +68,7 @@ class PairSource:
             report=pair.report,
             case=pair.case,
         )
-        if masks:
-            if pair.masks is None:
-                raise ValueError(
-                    "masks=true, but the image maker of these pairs knows no masks; set masks to false."
-                )
+        if masks and pair.masks is not None:
             sample.masks = pair.masks
             concepts = [self.catalog.index(finding.concept) for finding in pair.case.findings]
             sample.mask_concepts = torch.tensor(concepts, dtype=torch.int64)

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from datamodules.loading.augmentation import Augmentation
-from datamodules.loading.base import STAGES, BatchDataModule
-from datamodules.loading.dataset import BatchDataset
+from datamodules.batch import TWINS
+from datamodules.loading.batch_data_module import STAGES
+from datamodules.loading.enrichers import Enricher, Images, TwinPairs
+from datamodules.loading.loader_options import LoaderOptions
+from datamodules.loading.sample import SampleSource
 from datamodules.loading.samplers import ECHO_ROWS, ECHO_SPAN
-from datamodules.made.pair_source import PairSource
+from datamodules.loading.views import Views
+from datamodules.made.made_pairs import MadePairs
+from datamodules.made.pair_source import PairSource, ReadPairs
 from datamodules.made.recent_pairs import RecentPairs
 from datamodules.texts.question_writer import QuestionWriter
-from datamodules.texts.text_view import TextView, full_text
-from datamodules.texts.tokenizer import load_tokenizer, store_tokenizer, tokenizer_directory
+from datamodules.texts.text_view import full_text
+from datamodules.texts.tokenizer_options import TokenizerOptions
 from synthesis.cases import UniformCaseSampler
 from synthesis.identity import identity, json_sha256
-from synthesis.pairs import Pair, PairSynthesizer
+from synthesis.images.image_maker import TwinImageMaker
+from synthesis.pairs import PairSynthesizer
 from synthesis.reports.report_writer import ReportWriter
 from synthesis.seeding import pair_seed
 from synthesis.store import PairStore, StorePlan, cache_directory, fill_cache
@@ -27,130 +32,101 @@ from synthesis.twins import TwinSynthesizer
 _CHUNK = 1024  # reports written in one call for the tokenizer
 
 
-class SyntheticPairs(BatchDataModule):
+class SyntheticPairs(MadePairs):
     """Pairs of a synthesizer. Pair ``i`` of a split is a pure function of (synthesizer, seed, split, i).
 
     Args:
         synthesizer: Makes the pairs.
         train_pairs: Size of the training corpus.
-        epoch_pairs: Pairs of an epoch over all ranks, ≤ ``train_pairs``: a seeded permutation of the corpus
-            is walked so many at a time. None takes all.
         val_pairs: Pairs of the validation split.
         test_pairs: Pairs of the test split.
-        batch_size: Training pairs of one rank in a step.
-        eval_batch_size: Evaluation pairs of one rank in a step; None takes ``batch_size``. No result depends
-            on it.
-        num_workers: Processes that make batches (or fill the cache), a loader; 0 makes them in the training
-            process.
-        seed: Seed of the corpus, of its order and of what varies between epochs.
-        cache_dir: Where finished pairs are kept; None makes every pair anew each time. The only switch:
-            nothing else changes.
-        artifacts_dir: Where the trained tokenizer is kept.
-        tokenizer: Directory (or hub name) of a tokenizer; None trains one on reports of the writer.
-        vocab_size: Entries of the trained tokenizer.
+        loader: How pairs are put into batches. Its ``seed`` is also that of the pairs; its workers fill the
+            cache too; with ``echo`` an epoch makes ``epoch_size / echo`` pairs.
+        views: What training is shown of each pair.
+        tokenizer: Which tokenizer reads the reports; None trains one on reports of the writer.
         tokenizer_reports: Reports that it is trained on.
         tokenizer_writer: Writes them; None takes the writer of the synthesizer. A language model is slow, and
             the grammar's reports have the same words.
-        max_length: Longest text in tokens, a multiple of 8.
-        text_views: What training reads of a report, one text a view: each is compared with the image, which
-            is encoded once. None reads all of it.
-        augmentation: How training changes images; None leaves them.
-        masks: Whether evaluation batches hold the masks of the findings.
-        train_masks: Whether training batches do, too; augmentation must not move anything then.
-        echo: How often an epoch shows each of its pairs, in other company and with other augmentations and
-            texts: it makes ``epoch_pairs / echo`` pairs, see `EpochSampler`.
-        image_views: Training augmentations of each image, ≥ 1: more than one for objectives that compare
-            them.
-        unpaired: Whether training reads the reports of other patients than it sees, for objectives that need
-            no pairs.
-        twins: Whether batches hold the counterfactual twin of each pair: the same patient with one finding
-            switched off, and the report of that (see `TwinSynthesizer`). Twins go through the cache too.
-        questions: Asks a closed question about each image; batches then encode it instead of the report.
-        label_fraction: Share of the training pairs that are trained on, in (0, 1]; epochs stay as long.
-
-    Raises:
-        TypeError: If twins are asked for, but the image maker cannot switch a finding off.
+        cache_dir: Where finished pairs are kept; None makes every pair anew each time. The only switch:
+            nothing else changes. Twins go through the cache too.
+        artifacts_dir: Where the trained tokenizer is kept.
+        questions: See `MadePairs`.
     """
-
-    least_samples_in_step = 2
-    made = True
 
     def __init__(
         self,
         synthesizer: PairSynthesizer,
         train_pairs: int,
-        epoch_pairs: int | None = None,
         val_pairs: int = 1000,
         test_pairs: int = 1000,
-        batch_size: int = 64,
-        eval_batch_size: int | None = None,
-        num_workers: int = 0,
-        seed: int = 0,
-        cache_dir: str | Path | None = None,
-        artifacts_dir: str | Path = "artifacts",
-        tokenizer: str | None = None,
-        vocab_size: int = 4096,
+        loader: LoaderOptions = LoaderOptions(),
+        views: Views = Views(),
+        tokenizer: TokenizerOptions = TokenizerOptions(),
         tokenizer_reports: int = 5_000,
         tokenizer_writer: ReportWriter | None = None,
-        max_length: int = 192,
-        text_views: Sequence[TextView] | None = None,
-        augmentation: Augmentation | None = None,
-        masks: bool = False,
-        train_masks: bool = False,
-        echo: int = 1,
-        image_views: int = 1,
-        unpaired: bool = False,
-        twins: bool = False,
+        cache_dir: str | Path | None = None,
+        artifacts_dir: str | Path = "artifacts",
         questions: QuestionWriter | None = None,
-        label_fraction: float = 1.0,
     ) -> None:
-        catalog = synthesizer.catalog
-        super().__init__(
-            catalog,
-            batch_size,
-            eval_batch_size,
-            epoch_pairs,
-            num_workers,
-            seed,
-            max_length,
-            text_views,
-            augmentation,
-            echo,
-            image_views,
-            unpaired,
-            label_fraction,
-        )
-        if train_masks and augmentation is not None and augmentation.moves:
-            raise ValueError(
-                f"train_masks=true, but {augmentation} moves images and not their masks: set its scale and "
-                "shift to 0."
-            )
+        super().__init__(synthesizer.catalog, loader, views, questions)
         self.synthesizer = synthesizer
-        self.twins = TwinSynthesizer(synthesizer) if twins else None
         self.sizes = dict(zip(STAGES, (train_pairs, val_pairs, test_pairs), strict=True))
         for split, size in self.sizes.items():
             if size < 1:
                 raise ValueError(f"{split}_pairs={size}: a split holds at least one pair; give 1 or more.")
-        self.cache_dir = cache_dir
-        self.artifacts_dir = Path(artifacts_dir)
-        self.tokenizer_name = tokenizer
-        self.vocab_size = vocab_size
+        self.tokenizer_options = tokenizer
         self.tokenizer_reports = tokenizer_reports
         self.tokenizer_writer = tokenizer_writer
-        self.masks = masks
-        self.train_masks = train_masks
-        self.questions = questions
-        self.questions_sha256 = None if questions is None else questions.sha256
+        self.cache_dir = cache_dir
+        self.artifacts_dir = Path(artifacts_dir)
 
+    @property
+    def image_size(self) -> int:
+        """Height and width of the images, in pixels."""
+        return self.synthesizer.image_size
+
+    @cached_property
+    def twins(self) -> TwinSynthesizer:
+        """What makes the twins of the pairs."""
+        return TwinSynthesizer(self.synthesizer)
+
+    # ----------------------------------------------------------------------------------------------- needs
+    def supplied(self, split: str) -> frozenset[str]:
+        """See `BatchDataModule.supplied`."""
+        return super().supplied(split) | {TWINS}
+
+    def lacking(self, split: str) -> dict[str, str]:
+        """See `BatchDataModule.lacking`."""
+        reasons, maker = super().lacking(split), self.synthesizer.image_maker
+        if not isinstance(maker, TwinImageMaker):
+            reasons[TWINS] = (
+                f"{type(maker).__name__} cannot switch a finding off (it has no method `twins`): take the "
+                "simulator as image_maker"
+            )
+        return reasons
+
+    def enrichers(self, split: str, source: SampleSource) -> list[Enricher]:
+        """See `BatchDataModule.enrichers`."""
+        enrichers, texts = super().enrichers(split, source), self.texts(split)
+        if TWINS in self.needs(split) and texts is not None:
+            images = Images(self.views.augmentation if split == "train" else None)
+            enrichers.append(TwinPairs(images, texts, self.catalog))
+        return enrichers
+
+    # ------------------------------------------------------------------------------------ what is on disk
     def prepare_data(self) -> None:
         """Train the tokenizer and fill the cache, where they are asked for and not there yet."""
-        if self.tokenizer_name is None:
-            store_tokenizer(self.artifacts_dir, self._corpus(), self._texts, self.vocab_size)
-        if self.cache_dir is not None:
-            for split in self._splits_in_use():
-                for maker in (self.synthesizer, self.twins):
-                    if maker is not None:
-                        fill_cache(self.cache_dir, self._plan(maker, split), self.num_workers)
+        super().prepare_data()
+        self.prepare_source(self.splits_in_use())
+        self.tokenizer_options.store(self.artifacts_dir, self.tokenizer_recipe(), self.tokenizer_texts)
+
+    def prepare_source(self, splits: Sequence[str]) -> None:
+        """Fill the cache of some splits, if there is to be one."""
+        if self.cache_dir is None:
+            return
+        for split in splits:
+            for maker in (self.synthesizer, *([self.twins] if TWINS in self.needs(split) else ())):
+                fill_cache(self.cache_dir, self._plan(maker, split), self.loader.num_workers)
 
     def setup(self, stage: str) -> None:
         """Load the tokenizer.
@@ -158,61 +134,47 @@ class SyntheticPairs(BatchDataModule):
         Args:
             stage: "fit", "validate", "test" or "predict".
         """
+        super().setup(stage)
         if self.tokenizer is None:
-            trained = tokenizer_directory(self.artifacts_dir, self._corpus(), self.vocab_size)
-            self.tokenizer = load_tokenizer(self.tokenizer_name or trained)
+            self.tokenizer = self.tokenizer_options.load(self.artifacts_dir, self.tokenizer_recipe())
 
     def source(self, split: str) -> PairSource:
         """Return the pairs of "train", "val" or "test"."""
-        masks = self.train_masks if split == "train" else self.masks
+        masks = self.keeps_masks(split)
+        companions = {TWINS: self._reader(self.twins, split, False)} if TWINS in self.needs(split) else {}
         read = self._reader(self.synthesizer, split, masks)
-        read_twins = None if self.twins is None else self._reader(self.twins, split, masks=False)
-        return PairSource(read, self.sizes[split], self.catalog, masks, read_twins)
+        return PairSource(read, self.sizes[split], self.catalog, masks, companions)
 
-    def _reader(
-        self, maker: PairSynthesizer | TwinSynthesizer, split: str, masks: bool
-    ) -> Callable[[Sequence[int]], list[Pair]]:
+    def _reader(self, maker: PairSynthesizer | TwinSynthesizer, split: str, masks: bool) -> ReadPairs:
         if self.cache_dir is None:
-            made: Callable[[Sequence[int]], list[Pair]] = partial(maker.make, seed=self.seed, split=split)
-            shown_again = self.echo > 1 and split == "train" and not masks  # which are not kept
-            return RecentPairs(made, ECHO_ROWS * ECHO_SPAN * self.batch_size) if shown_again else made
+            made: ReadPairs = partial(maker.make, seed=self.loader.seed, split=split)
+            shown_again = self.loader.echo > 1 and split == "train" and not masks  # which are not kept
+            return RecentPairs(made, ECHO_ROWS * ECHO_SPAN * self.loader.batch_size) if shown_again else made
         recipe = self._plan(maker, split).recipe()
         return partial(PairStore(cache_directory(self.cache_dir, recipe, split), recipe).pairs, masks=masks)
 
     def _plan(self, maker: PairSynthesizer | TwinSynthesizer, split: str) -> StorePlan:
-        return StorePlan(maker, self.sizes[split], self.seed, split)
-
-    def _dataset(self, *args: Any, **kwargs: Any) -> BatchDataset:
-        dataset = super()._dataset(*args, **kwargs)
-        dataset.questions = self.questions
-        return dataset
+        return StorePlan(maker, self.sizes[split], self.loader.seed, split)
 
     def split_sha256(self, split: str, source: str | None = None) -> str:
         """Return the SHA-256 of the recipe and the size of a split."""
-        content = {
-            "recipe": self._plan(self.synthesizer, split).recipe(),
-            "split": split,
-            "pairs": self.sizes[split],
-        }
-        return json_sha256(content)
+        recipe = self._plan(self.synthesizer, split).recipe()
+        return json_sha256({"recipe": recipe, "split": split, "pairs": self.sizes[split]})
 
-    def _splits_in_use(self) -> tuple[str, ...]:
-        stages = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("test",)}
-        running = None if self.trainer is None else self.trainer.state.fn
-        return STAGES if running is None else stages.get(running.value, STAGES)
-
-    def _corpus(self) -> dict[str, Any]:
-        """What the texts of the tokenizer depend on: neither the sampler, nor the seed, nor any damage.
+    # --------------------------------------------------------------------------------------- the tokenizer
+    def tokenizer_recipe(self) -> dict[str, Any]:
+        """Return what the tokenizer's texts depend on: neither the sampler, nor the seed, nor any damage.
 
         So corpora that are compared with each other, and those that models are tested on, have one tokenizer.
         """
         made_by = self.synthesizer.describe()
         corpus = {"reports": self.tokenizer_reports, **{k: made_by[k] for k in ("catalog", "writer")}}
-        return (
-            corpus if self.tokenizer_writer is None else {**corpus, "writer": identity(self.tokenizer_writer)}
-        )
+        if self.tokenizer_writer is not None:
+            corpus["writer"] = identity(self.tokenizer_writer)
+        return corpus
 
-    def _texts(self) -> Iterator[str]:
+    def tokenizer_texts(self) -> Iterator[str]:
+        """Yield the texts that a tokenizer is trained on: reports of cases drawn for it alone."""
         sampler = UniformCaseSampler(self.catalog.path)
         writer = self.tokenizer_writer or self.synthesizer.writer
         for start in range(0, self.tokenizer_reports, _CHUNK):

@@ -10,8 +10,13 @@ from typing import Literal
 
 import numpy as np
 
-from datamodules.loading.augmentation import Augmentation
-from datamodules.loading.base import STAGES, BatchDataModule
+from datamodules.batch import BOX_CONCEPTS, BOXES, LABELS, MASKS
+from datamodules.loading.batch_data_module import STAGES, BatchDataModule
+from datamodules.loading.enrichers import Enricher, Masks
+from datamodules.loading.enrichers.masks import MASK_KEYS, masks_left_behind
+from datamodules.loading.loader_options import LoaderOptions
+from datamodules.loading.sample import SampleSource
+from datamodules.loading.views import Views
 from datamodules.tables.image_file import Colour, Fit
 from datamodules.tables.labels import LabelColumns
 from datamodules.tables.manifests import Manifest, TableFile
@@ -27,7 +32,6 @@ from datamodules.tables.table import (
 )
 from datamodules.tables.table_reader import TableReader
 from datamodules.tables.table_source import TableRows, TableSource
-from datamodules.texts.text_view import TextView
 from synthesis.concepts import ConceptCatalog
 
 log = logging.getLogger(__name__)
@@ -56,23 +60,16 @@ class TableImages(BatchDataModule):
             of a value that stands under several splits are dealt out among them, in the proportion of
             ``splits``.
         origin: Where the data set is to be had, for messages.
-        region_masks: Whether batches hold the masks and boxes of the findings, from ``columns.regions``.
-            Training batches do so only where ``augmentation`` does not move the image away from them.
         on_bad: Whether bad rows stop the run, or are set aside: left out, counted and listed.
         fit: How a rectangle becomes a square: see `read_radiograph`.
         colour: What happens to images in colour: see `read_radiograph`.
         catalog: Catalogue file; None takes the one shipped.
         artifacts_dir: Where the list of bad rows is kept.
-        batch_size: Training samples of one rank in a step.
-        eval_batch_size: Evaluation samples of one rank in a step; None takes ``batch_size``.
-        epoch_images: Training images of an epoch over all ranks; None takes all.
-        num_workers: Processes that read images, a loader; 0 reads them in the training process.
-        seed: Seed of the order and of what varies between epochs.
-        max_length: Longest text in tokens, a multiple of 8.
-        text_views: What training reads of a report, one text a view: each is compared with the image, which
-            is encoded once. None reads all of it.
-        augmentation: How training changes images; None leaves them.
-        label_fraction: Share of the training patients that are trained on, in (0, 1]; epochs stay as long.
+        loader: How images are put into batches.
+        views: What training is shown of each image.
+
+    Where ``columns.regions`` says where the findings are, evaluation batches hold their masks and boxes;
+    training batches do so where a model needs them, and then nothing may move the images.
     """
 
     reports_required = False
@@ -92,42 +89,24 @@ class TableImages(BatchDataModule):
         split_salt: str = "synvlp",
         official: Mapping[str, list[str]] | None = None,
         origin: Origin | None = None,
-        region_masks: bool = False,
         on_bad: Literal["refuse", "set_aside"] = "refuse",
         fit: Fit = "crop",
         colour: Colour = "refuse",
         catalog: str | Path | None = None,
         artifacts_dir: str | Path = "artifacts",
-        batch_size: int = 64,
-        eval_batch_size: int | None = None,
-        epoch_images: int | None = None,
-        num_workers: int = 0,
-        seed: int = 0,
-        max_length: int = 192,
-        text_views: Sequence[TextView] | None = None,
-        augmentation: Augmentation | None = None,
-        label_fraction: float = 1.0,
+        loader: LoaderOptions = LoaderOptions(),
+        views: Views = Views(),
     ) -> None:
         concepts = ConceptCatalog.load(catalog)
-        super().__init__(
-            concepts,
-            batch_size,
-            eval_batch_size,
-            epoch_images,
-            num_workers,
-            seed,
-            max_length,
-            text_views,
-            augmentation,
-            label_fraction=label_fraction,
-        )
+        super().__init__(concepts, loader, views)
         shares = splits or {"train": 0.7, "val": 0.1, "test": 0.2}
         check_fractions(shares, STAGES)
         self.official = {split: list(values) for split, values in (official or {}).items()}
         check_official(self.official, columns.split, STAGES)
-        if region_masks and (columns.regions is None or labels is None):
+        if columns.regions is not None and labels is None:
             raise ValueError(
-                "region_masks: true, but `columns` names no regions or there are no labels; give both."
+                f"columns.regions={columns.regions!r}, but there are no labels, whose vocabulary says what "
+                "the regions show; give `labels`, or take the regions out."
             )
         self.reader = TableReader(
             manifest=table if isinstance(table, Manifest) else TableFile(str(Path(table).absolute())),
@@ -139,7 +118,7 @@ class TableImages(BatchDataModule):
             image_suffix=image_suffix,
             where=dict(where or {}),
             colour=colour,
-            masks=region_masks,
+            masks=columns.regions is not None,
             reports=self.reports_required,
             origin=origin,
         )
@@ -147,7 +126,7 @@ class TableImages(BatchDataModule):
         self.columns = columns
         self.labels = labels
         self.where = self.reader.where
-        self.image_size = image_size
+        self._image_size = image_size
         self.splits = {split: float(shares.get(split, 0)) for split in STAGES}
         self.split_salt = split_salt
         self.on_bad = on_bad
@@ -161,9 +140,14 @@ class TableImages(BatchDataModule):
         Raises:
             TableError: If the table cannot be used, or has bad rows and they are to be refused.
         """
+        super().prepare_data()
+        self.prepare_source(STAGES)
+
+    def prepare_source(self, splits: Sequence[str]) -> None:
+        """See `prepare_data`: the table is checked as a whole, whatever is asked for."""
         listed = self._bad_rows_file
         if not listed.exists():
-            bad = self.reader.bad_rows(self.num_workers)
+            bad = self.reader.bad_rows(self.loader.num_workers)
             self.artifacts_dir.mkdir(parents=True, exist_ok=True)
             write_bad_rows(listed, bad)
         bad = read_bad_rows(listed)
@@ -178,12 +162,34 @@ class TableImages(BatchDataModule):
         """The rows that `prepare_data` found that cannot be used, and why."""
         return read_bad_rows(self._bad_rows_file)
 
-    def setup(self, stage: str) -> None:
-        """Nothing is needed besides what `prepare_data` left; rows are read when they are first asked for.
+    @property
+    def image_size(self) -> int:
+        """Height and width of the images, in pixels."""
+        return self._image_size
 
-        Args:
-            stage: "fit", "validate", "test" or "predict".
-        """
+    @property
+    def has_texts(self) -> bool:
+        """Whether the table has reports."""
+        return bool(self.columns.texts)
+
+    def supplied(self, split: str) -> frozenset[str]:
+        """See `BatchDataModule.supplied`."""
+        regions = MASK_KEYS | {BOXES, BOX_CONCEPTS}
+        return super().supplied(split) | regions
+
+    def lacking(self, split: str) -> dict[str, str]:
+        """See `BatchDataModule.lacking`."""
+        reasons = super().lacking(split) | masks_left_behind(split, self.views)
+        if self.labels is None:
+            reasons[LABELS] = f"{self.table} is read without labels: set data.init_args.labels"
+        if self.columns.regions is None:
+            reason = f"no column of {self.table} says where findings are: name one as columns.regions"
+            reasons |= dict.fromkeys((*MASK_KEYS, BOXES, BOX_CONCEPTS), reason)
+        return reasons
+
+    def enrichers(self, split: str, source: SampleSource) -> list[Enricher]:
+        """See `BatchDataModule.enrichers`."""
+        return [*super().enrichers(split, source), Masks(required=MASKS in self.needs(split))]
 
     @property
     def filled_splits(self) -> tuple[str, ...]:
@@ -203,8 +209,8 @@ class TableImages(BatchDataModule):
                 f"{self.table}: no image in split {split!r} (shares {self.splits} of {len(self._rows):,} "
                 f"images); raise its share in `splits`."
             )
-        still = split != "train" or self.augmentation is None or not self.augmentation.moves
-        return TableSource(self._rows, rows, self.image_size, self.fit, self.colour, masks=still)
+        masks = split != "train" or MASKS in self.needs("train")
+        return TableSource(self._rows, rows, self.image_size, self.fit, self.colour, masks)
 
     def split_sha256(self, split: str, source: str | None = None) -> str:
         """Return the SHA-256 of the image names of a split, sorted, one a line."""

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from datamodules.loading.dataset import Sample
+from datamodules.loading.sample import Sample
 from datamodules.tables.image_file import Colour, Fit, ImageFileError, read_grey, square
 from datamodules.tables.packed import PackedStrings
 from datamodules.tables.regions import region_boxes, region_masks

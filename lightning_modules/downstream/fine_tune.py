@@ -48,6 +48,10 @@ class FineTune(ImageTask):
             nn.init.trunc_normal_(self.head.weight, std=0.02)
             nn.init.zeros_(self.head.bias)
 
+    def needs(self, stage: str) -> frozenset[str]:
+        """See `ImageTask.needs`: labels."""
+        return frozenset({LABELS})
+
     def loss(self, batch: _Batch) -> Tensor:
         """See `ImageTask.loss`."""
         return masked_cross_entropy(self._logits(self.image_encoder(batch).pooled), batch[LABELS])

@@ -81,6 +81,14 @@ class ImageTask(LightningModule):
             part.requires_grad_(False)
         self.train(self.training)
 
+    def needs(self, stage: str) -> frozenset[str]:
+        """Return the keys that batches must hold beside the images (see ``datamodules/batch.py``).
+
+        Args:
+            stage: ``train``, ``val`` or ``test``.
+        """
+        return frozenset()
+
     def towers(self) -> dict[str, nn.Module]:
         """The parts that pre-training has trained, by their names there."""
         return {"image_encoder": self.image_encoder}

@@ -46,6 +46,10 @@ class LocalisationTask(ImageTask):
             )
         self._columns = [known.index(name) for name in self.concepts]
 
+    def needs(self, stage: str) -> frozenset[str]:
+        """See `ImageTask.needs`: masks."""
+        return frozenset({MASKS})
+
     def unused_modules(self) -> list[nn.Module]:
         """See `ImageTask.unused_modules`: pooling is not used either."""
         return [*super().unused_modules(), *(p for n, p in self.image_encoder.named_children() if n == "mix")]
@@ -65,7 +69,7 @@ class LocalisationTask(ImageTask):
         """
         if where not in batch:
             raise KeyError(
-                f"the batch has no {where!r}: set data.init_args.masks and data.init_args.train_masks to true"
+                f"the batch has no {where!r}: train and test on data that knows where findings are"
             )
         for places, columns in zip(batch[where], batch[concepts], strict=True):
             yield [

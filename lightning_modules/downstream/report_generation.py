@@ -83,6 +83,10 @@ class ReportGeneration(ImageTask):
         self.captioner = VisionEncoderDecoderModel(encoder=image_encoder.vit, decoder=decoder)
         self.tokenizer: Any = None
 
+    def needs(self, stage: str) -> frozenset[str]:
+        """See `ImageTask.needs`: reports."""
+        return frozenset({INPUT_IDS})
+
     def setup(self, stage: str) -> None:
         """See `ImageTask.setup`; also takes the tokenizer from the data.
 

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from datamodules.batch import ANSWER, data_facts
+from datamodules.batch import ANSWER, QUESTION, data_facts
 from lightning_modules.downstream.image_task import ImageTask
 from lightning_modules.encoders import ImageEncoder, TextEncoder
 from lightning_modules.evaluation_output import EvaluationOutput
@@ -65,10 +65,11 @@ class VisualQuestionAnswering(ImageTask):
             ValueError: If it does not.
         """
         super().setup(stage)
-        facts = data_facts(self.trainer)
-        if facts.questions_sha256 is None:
-            raise ValueError("the data asks no questions: set data.init_args.questions (QuestionWriter)")
-        self.text_encoder.check_tokenizer(facts.tokenizer)
+        self.text_encoder.check_tokenizer(data_facts(self.trainer).tokenizer)
+
+    def needs(self, stage: str) -> frozenset[str]:
+        """See `ImageTask.needs`: questions with their answers."""
+        return frozenset({QUESTION, ANSWER})
 
     def towers(self) -> dict[str, nn.Module]:
         """See `ImageTask.towers`."""

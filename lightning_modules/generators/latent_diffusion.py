@@ -100,7 +100,7 @@ class LatentDiffusion(Generator):
         if self.cache is not None and data_facts(self.trainer).augmented:
             raise ValueError(
                 "cache_latents is true, but the data augments its images, so every epoch would see the first "
-                "one's: set data.init_args.augmentation to null, or cache_latents to false"
+                "one's: set data.init_args.views.augmentation to null, or cache_latents to false"
             )
 
     def training_step(self, batch: _Batch, batch_idx: int) -> Tensor:

@@ -55,6 +55,7 @@ class ConceptAwareInfoNCE(InfoNCE):
             raise ValueError(f"ConceptAwareInfoNCE: mode is {mode!r}: give 'mask' or 'soft'")
         if not 0 < softness <= 1:
             raise ValueError(f"ConceptAwareInfoNCE: softness is {softness}: give a weight in (0, 1]")
+        self.needs = frozenset({LABELS})
         self.mode = mode
         self.softness = softness
 

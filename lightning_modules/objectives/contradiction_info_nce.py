@@ -33,6 +33,8 @@ class ContradictionInfoNCE(InfoNCE):
         **kwargs: See `InfoNCE`.
     """
 
+    needs = frozenset({LABELS})
+
     def contrast(
         self, to_texts: Tensor, to_images: Tensor, own: Tensor, batch: Mapping[str, Any], gather: Gather
     ) -> tuple[Tensor, Tensor, Tensor]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from datamodules.batch import TWINS
+from datamodules.batch import TEXT_LABELS, TWINS
 from lightning_modules.objectives.gather import Gather
 from lightning_modules.objectives.objective import Objective
 
@@ -42,10 +42,8 @@ class CounterfactualTwins(Objective):
         temperature: τ, > 0.
 
     Raises:
-        ValueError: If an argument is out of range.
+        ValueError: If an argument is out of range, or the objective reads texts of other patients.
     """
-
-    uses_twins = True
 
     def __init__(self, objective: Objective, weight: float = 1.0, temperature: float = 0.1) -> None:
         super().__init__()
@@ -53,8 +51,14 @@ class CounterfactualTwins(Objective):
             raise ValueError(
                 f"CounterfactualTwins: weight is {weight}, temperature {temperature}: give ≥ 0 and > 0"
             )
+        if TEXT_LABELS in objective.needs:
+            raise ValueError(
+                "CounterfactualTwins compares each image with its own report, but "
+                f"{type(objective).__name__} reads those of other patients: set unpaired to false"
+            )
         self.objective = objective
-        self.needs_pairs = objective.needs_pairs
+        self.needs_negatives = objective.needs_negatives
+        self.needs = objective.needs | {TWINS}
         self.weight = weight
         self.temperature = temperature
 
@@ -83,8 +87,8 @@ class CounterfactualTwins(Objective):
         if TWINS not in batches[0]:
             if self.training:
                 raise KeyError(
-                    f"CounterfactualTwins needs {TWINS!r} in the batch, which has {sorted(batches[0])}: set "
-                    "data.twins to true (SyntheticPairs with the simulator makes them)"
+                    f"CounterfactualTwins needs {TWINS!r} in the batch, which has {sorted(batches[0])}: "
+                    "train on a data module that makes twins (SyntheticPairs with the simulator)"
                 )
             return found
         twin = self._twin_term(images[0], texts[0], batches[0][TWINS], gather)

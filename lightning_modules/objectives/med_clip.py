@@ -33,7 +33,7 @@ class MedCLIP(InfoNCE):
 
     Labels of a text are what it claims where the batch says so (``TextView(claims=True)``: asserted 1, denied
     −1), else those of the patient whose report it is. Nothing says which text belongs to which image, so that
-    images and texts of different patients serve as well (``data.unpaired``).
+    images and texts of different patients serve as well (``unpaired``).
 
     Args:
         cosine: Whether s is divided by the lengths of both label vectors.
@@ -41,9 +41,8 @@ class MedCLIP(InfoNCE):
         learnable: See `InfoNCE`.
         max_scale: See `InfoNCE`.
         image_weight: See `InfoNCE`.
+        unpaired: Whether training reads the reports of other patients than it sees.
     """
-
-    needs_pairs = False
 
     def __init__(
         self,
@@ -52,9 +51,11 @@ class MedCLIP(InfoNCE):
         learnable: bool = True,
         max_scale: float = 100.0,
         image_weight: float = 0.5,
+        unpaired: bool = False,
     ) -> None:
         super().__init__(temperature, learnable, max_scale, image_weight)
         self.cosine = cosine
+        self.needs = frozenset({LABELS, TEXT_LABELS} if unpaired else {LABELS})
 
     def contrast(
         self, to_texts: Tensor, to_images: Tensor, own: Tensor, batch: Mapping[str, Any], gather: Gather

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from datamodules.batch import OTHER_IMAGES
 from lightning_modules.objectives.gather import Gather
 from lightning_modules.objectives.info_nce import InfoNCE
 
@@ -28,8 +29,9 @@ class MultiViewInfoNCE(InfoNCE):
     2310.13292), with its weight 1.0; τ is learned from 0.07. Its third term, 0.5 · InfoNCE(u¹, u²), is
     ``text_agreement`` of the `DualEncoder`, as for any objective. Where a study has more than two views,
     means over all combinations stand in place of the single terms. The images are augmentations
-    (``data.image_views``), the texts sections or sentences of the report (``data.text_views``); the paper
-    takes other images of the study where it has any, and back-translated text.
+    (``views.image_views``, two where ``image_agreement`` compares them), the texts sections or sentences of
+    the report (``views.texts``); the paper takes other images of the study where it has any, and
+    back-translated text.
 
     Args:
         image_agreement: Weight of the contrast among images, ≥ 0.
@@ -54,6 +56,7 @@ class MultiViewInfoNCE(InfoNCE):
         if image_agreement < 0:
             raise ValueError(f"MultiViewInfoNCE: image_agreement is {image_agreement}: give a weight ≥ 0")
         self.image_agreement = image_agreement
+        self.needs = frozenset({OTHER_IMAGES}) if image_agreement else frozenset()
 
     def over_views(
         self,
@@ -69,8 +72,8 @@ class MultiViewInfoNCE(InfoNCE):
         """
         if len(images) < 2 and len(texts) < 2:
             raise ValueError(
-                "MultiViewInfoNCE got one image and one text a study: set data.image_views to 2, or give "
-                "data.text_views two entries"
+                "MultiViewInfoNCE got one image and one text a study: set views.image_views of the data to "
+                "2, or give views.texts two entries"
             )
         found = super().over_views(images, texts, batches, gather)
         if len(images) > 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -26,15 +26,13 @@ class Objective(nn.Module, ABC):
         needs_negatives: Whether pairs of one batch are compared with each other, so that the loss of a
             batch is not the sum of the losses of its parts. Gradient accumulation and a batch of one pair
             are then refused.
-        needs_pairs: Whether row ``i`` of the texts has to belong to row ``i`` of the images. Where not, a
-            batch may bring texts of other patients, with their labels (``text_labels``).
-        uses_twins: Whether counterfactual twins are to be encoded where the batch has any: ``batch["twins"]``
-            then holds `EncodedTwins`.
+        needs: Keys that training batches must hold beside image and text (see ``datamodules/batch.py``), such
+            as ``labels``, ``other_images``, or ``text_labels`` for texts of other patients. The data module
+            supplies them or refuses. With ``twins`` among them, ``batch["twins"]`` holds `EncodedTwins`.
     """
 
-    needs_negatives: ClassVar[bool] = True
-    needs_pairs: bool = True
-    uses_twins: bool = False
+    needs_negatives: bool = True
+    needs: frozenset[str] = frozenset()
 
     @abstractmethod
     def forward(

@@ -20,11 +20,11 @@ TINY = (
     str(throughput.TINY),
     "--model.init_args.image_encoder.init_args.image_size=64",
     "--data.init_args.train_pairs=12",
-    "--data.init_args.epoch_pairs=12",
+    "--data.init_args.loader.epoch_size=12",
     "--data.init_args.val_pairs=1",
     "--data.init_args.test_pairs=1",
-    "--data.init_args.batch_size=4",
-    "--data.init_args.num_workers=0",
+    "--data.init_args.loader.batch_size=4",
+    "--data.init_args.loader.num_workers=0",
 )
 
 

@@ -3,26 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from datamodules import Augmentation, LabelledImages, SyntheticPairs, TextView
+from datamodules import (
+    Augmentation,
+    ImageReports,
+    LabelledImages,
+    LoaderOptions,
+    SyntheticPairs,
+    TextView,
+    TokenizerOptions,
+    Views,
+)
 from synthesis.pairs import PairSynthesizer
 from tests.nih_table import ALL_TEST, COLUMNS, HEADER, NIH, Row, nih_rows, write_image, write_table
 
 SIZES: dict[str, Any] = {
     "train_pairs": 24,
-    "epoch_pairs": 12,
+    "epoch_size": 12,
     "val_pairs": 9,
     "test_pairs": 5,
     "batch_size": 4,
 }
 VARIED: dict[str, Any] = {
     "augmentation": Augmentation(),
-    "text_views": [TextView(), TextView(0, 0, 1, 1, claims=True)],
+    "texts": [TextView(), TextView(0, 0, 1, 1, claims=True)],
 }
+
+
+def options(**flat: Any) -> dict[str, Any]:
+    """Put what a test names flatly into the options that it belongs to; the rest stays as it is."""
+    groups: dict[str, Any] = {"loader": LoaderOptions, "views": Views}
+    for name, kind in groups.items():
+        own = {field.name: flat.pop(field.name) for field in fields(kind) if field.name in flat}
+        flat[name] = kind(**own)
+    tokenizer = flat.pop("tokenizer", None)
+    flat["tokenizer"] = tokenizer if isinstance(tokenizer, TokenizerOptions) else TokenizerOptions(tokenizer)
+    return flat
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +59,7 @@ def sizes() -> dict[str, Any]:
 
 @pytest.fixture
 def ready(synthesizer: PairSynthesizer, artifacts: Path) -> Any:
-    def build(**kwargs: Any) -> SyntheticPairs:
+    def build(needs: dict[str, set[str]] | None = None, **kwargs: Any) -> SyntheticPairs:
         arguments = {
             **SIZES,
             **VARIED,
@@ -46,7 +67,9 @@ def ready(synthesizer: PairSynthesizer, artifacts: Path) -> Any:
             "tokenizer_reports": 300,
             "max_length": 128,
         }
-        data = SyntheticPairs(kwargs.pop("synthesizer", synthesizer), **{**arguments, **kwargs})
+        made_by = kwargs.pop("synthesizer", synthesizer)
+        data = SyntheticPairs(made_by, **options(**{**arguments, **kwargs}))
+        data.asked = {split: frozenset(keys) for split, keys in (needs or {}).items()}
         data.prepare_data()
         data.setup("fit")
         return data
@@ -75,7 +98,10 @@ def nih(tmp_path: Path) -> Callable[..., Any]:
             "batch_size": 4,
             "artifacts_dir": tmp_path / "artifacts",
         }
-        data = kwargs.pop("cls", LabelledImages)(**{**arguments, **kwargs})
+        cls = kwargs.pop("cls", LabelledImages)
+        given = options(**{**arguments, **kwargs})
+        tokenizer = given.pop("tokenizer")
+        data = cls(**given, **({"tokenizer": tokenizer} if cls is ImageReports else {}))
         if prepare:
             data.prepare_data()
             data.setup("test")

@@ -18,8 +18,11 @@ from datamodules import (
     ImageReports,
     LabelColumns,
     LabelledImages,
+    LoaderOptions,
     SyntheticPairs,
     TextView,
+    TokenizerOptions,
+    Views,
 )
 from synthesis.corruption import ClinicSynthesizer
 
@@ -39,8 +42,9 @@ init_args:
       mispaired: 0.2
       kinds: {blank: 1, rotated: 2.5}
   train_pairs: 100
-  augmentation: {shift: 0.1}
-  text_views: [{whole: 1, findings: 0}]
+  views:
+    augmentation: {shift: 0.1}
+    texts: [{whole: 1, findings: 0}]
   cache_dir: null
 """
 
@@ -55,7 +59,7 @@ init_args:
   where: {View: [PA, AP]}
   splits: {train: 0.8, test: 0.2}
   on_bad: set_aside
-  vocab_size: 500
+  tokenizer: {vocab_size: 500}
 """
 
 LABELLED = """
@@ -78,11 +82,11 @@ def build(text: str, extra: list[str] | None = None) -> Any:
 
 
 def test_made_pairs() -> None:
-    data = build(SYNTHETIC, ["--data.batch_size=7"])
+    data = build(SYNTHETIC, ["--data.loader.batch_size=7"])
     assert isinstance(data, SyntheticPairs) and isinstance(data.synthesizer, ClinicSynthesizer)
     assert data.synthesizer.kinds == {"rotated": 2.5 / 3.5, "blank": 1 / 3.5}
-    assert data.augmentation == Augmentation(shift=0.1) and data.text_views == [TextView(1, 0)]
-    assert data.batch_size == 7
+    assert data.views == Views(texts=[TextView(1, 0)], augmentation=Augmentation(shift=0.1))
+    assert data.loader == LoaderOptions(batch_size=7)
     assert data.synthesizer.describe()["mispaired"] == 0.2
 
 
@@ -92,7 +96,8 @@ def test_real_pairs() -> None:
     assert data.columns == Columns("file", findings="Findings", impression="Impression")
     assert data.labels == LabelColumns(["Edema", "Pneumonia"], "chexpert", uncertain="present")
     assert data.splits == {"train": 0.8, "val": 0.0, "test": 0.2}
-    assert (data.vocab_size, data.on_bad, data.where) == (500, "set_aside", {"View": ["PA", "AP"]})
+    assert data.tokenizer_options == TokenizerOptions(vocab_size=500)
+    assert (data.on_bad, data.where) == ("set_aside", {"View": ["PA", "AP"]})
 
 
 def test_real_labels() -> None:

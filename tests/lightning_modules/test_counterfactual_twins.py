@@ -56,7 +56,7 @@ def test_a_twin_of_unlike_features_is_told_apart(features: Make) -> None:
 
 def test_missing_twins_are_refused_in_training_alone(features: Make) -> None:
     objective = CounterfactualTwins(InfoNCE())
-    with pytest.raises(KeyError, match=r"set data\.twins to true"):
+    with pytest.raises(KeyError, match=r"train on a data module that makes twins"):
         objective(*features(), {}, Gather())
     found = objective.eval()(*features(), {}, Gather())
     torch.testing.assert_close(found["loss"], InfoNCE()(*features(), {}, Gather())["loss"])

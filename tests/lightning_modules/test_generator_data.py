@@ -58,7 +58,11 @@ def layers(generator: str, preset: str) -> list[str]:
 
 def fit(generator: str, preset: str, root: Path, out: Path, *more: str) -> Any:
     """Two steps at 16 px by the shipped YAML; returns the command line after the run."""
-    sizes = ["model.init_args.image_size=16", "data.init_args.batch_size=4", "data.init_args.num_workers=0"]
+    sizes = [
+        "model.init_args.image_size=16",
+        "data.init_args.loader.batch_size=4",
+        "data.init_args.loader.num_workers=0",
+    ]
     if generator != "autoencoder":
         sizes += [f"model.init_args.report_encoder.init_args.{size}" for size in ("width=16", "layers=1")]
     where = [f"data.init_args.image_root={root}", f"data.init_args.artifacts_dir={out / 'artifacts'}"]
@@ -92,12 +96,14 @@ def test_a_layer_fits_the_preset_and_the_generator(generator: str, preset: str) 
         "fit", *layers(generator, preset), "--model.init_args.image_size=32", "--seed_everything=3"
     )
     model, data = config["model"]["init_args"], config["data"]["init_args"]
-    assert data["image_size"] == model["image_size"] == 32 and data["seed"] == model["seed"] == 3
-    assert data["augmentation"] is data["text_views"] is None and not data["region_masks"]
+    assert data["image_size"] == model["image_size"] == 32 and data["loader"]["seed"] == model["seed"] == 3
+    assert data["views"]["augmentation"] is data["views"]["texts"] is None
     reads = preset in REPORTS
     if generator != "autoencoder":
         assert model["section"] == ("impression" if reads else "concepts")
-        assert not reads or data["vocab_size"] <= model["report_encoder"]["init_args"]["vocab_size"]
+        assert (
+            not reads or data["tokenizer"]["vocab_size"] <= model["report_encoder"]["init_args"]["vocab_size"]
+        )
     official = data["official"] or {split: True for split, share in data["splits"].items() if share}
     assert official["train"] and official["val"]
 

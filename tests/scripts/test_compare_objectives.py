@@ -130,7 +130,7 @@ def test_a_budget_of_pairs_is_that_of_every_arm(tmp_path: Path) -> None:
     check_equal(configs, comparison.EQUAL)
     for config in configs.values():
         data, trainer = config["data"]["init_args"], config["trainer"]
-        assert (data["train_pairs"], data["epoch_pairs"], trainer["max_epochs"]) == (640, 640, 1)
+        assert (data["train_pairs"], data["loader"]["epoch_size"], trainer["max_epochs"]) == (640, 640, 1)
         assert trainer["check_val_every_n_epoch"] == 1, "or nothing would be saved"
 
 

@@ -89,7 +89,7 @@ def test_it_runs_the_towers_own_blocks_and_learns() -> None:
     assert tower.vit.layers[0].mlp.fc1.weight.grad.abs().max() > 0
     idle = {name for name, p in model.named_parameters() if p.requires_grad and p.grad is None}
     assert all(name.startswith("image_encoder.projection") for name in idle), idle
-    with pytest.raises(KeyError, match="train_masks to true"):
+    with pytest.raises(KeyError, match="knows where findings are"):
         model.targets({"image": image})
 
 
@@ -148,7 +148,6 @@ def test_every_box_of_a_table_is_a_true_box(tmp_path: Path) -> None:
         image_size=512,
         labels=LabelColumns("label", "nih"),
         splits={"test": 1.0},
-        region_masks=True,
         artifacts_dir=tmp_path / "artifacts",
     )
     data.prepare_data()
@@ -168,7 +167,7 @@ def test_every_box_of_a_table_is_a_true_box(tmp_path: Path) -> None:
 
 
 def test_the_command_line_detects(train: Callable[..., Any], weights: str) -> None:
-    few = ["--data.init_args.batch_size=16", "--trainer.max_epochs=1", "--model.init_args.tokens=5"]
+    few = ["--data.init_args.loader.batch_size=16", "--trainer.max_epochs=1", "--model.init_args.tokens=5"]
     summary, directory = train("detection", weights, *few)
     assert 0 <= summary["val/detection/map"] <= summary["val/detection/map50"] <= 1
     assert (directory / "pictures" / "val_detection.png").stat().st_size > 10_000

@@ -83,7 +83,7 @@ def test_few_labels_are_trained_on_for_as_many_steps(task: str) -> None:
     layers = ("-c", "configs/pretrain.yaml", "-c", f"configs/tasks/{task}.yaml")
     loaders = {}
     for fraction in (0.01, 0.1, 1.0):
-        config = resolved_config("fit", *layers, f"--data.init_args.label_fraction={fraction}")
+        config = resolved_config("fit", *layers, f"--data.init_args.loader.label_fraction={fraction}")
         parser = ArgumentParser(exit_on_error=False)
         parser.add_subclass_arguments(LightningDataModule, "data")
         data = parser.instantiate_classes(parser.parse_object({"data": config["data"]})).data
@@ -96,7 +96,7 @@ def test_few_labels_are_trained_on_for_as_many_steps(task: str) -> None:
 def test_fine_tuning_starts_from_the_tower_and_is_tested_without_it(
     train: Callable[..., Any], weights: str, pretrained: Path, tmp_path: Path
 ) -> None:
-    summary, directory = train("fine_tune", weights, CALLBACKS, "--data.init_args.label_fraction=0.01")
+    summary, directory = train("fine_tune", weights, CALLBACKS, "--data.init_args.loader.label_fraction=0.01")
     assert (
         0 <= summary["val/fine_tune/auroc_macro"] <= 1 and "intervals" in summary["details"]["val/fine_tune"]
     )

@@ -64,7 +64,11 @@ def test_a_model_trained_on_simulated_pairs_is_judged_on_real_reports(
 
 
 def test_fine_tuning_on_real_labels(train: Callable[..., Any], weights: str, tmp_path: Path) -> None:
-    few = ["--data.init_args.label_fraction=0.5", "--data.init_args.batch_size=2", "--trainer.max_epochs=1"]
+    few = [
+        "--data.init_args.loader.label_fraction=0.5",
+        "--data.init_args.loader.batch_size=2",
+        "--trainer.max_epochs=1",
+    ]
     judge = callbacks("{class_path: Classification, init_args: {min_count: 1, resamples: 20}}", BEST)
     data = layers(tmp_path / "rsna", "rsna_pneumonia")
     summary, directory = train("fine_tune", weights, *data, *few, judge, simulated=False)
@@ -77,10 +81,10 @@ def test_fine_tuning_on_real_labels(train: Callable[..., Any], weights: str, tmp
 
 
 def test_segmenting_real_regions(train: Callable[..., Any], weights: str, tmp_path: Path) -> None:
-    small = ["--model.init_args.channels=4", "--data.init_args.batch_size=4", "--trainer.max_epochs=1"]
+    small = ["--model.init_args.channels=4", "--data.init_args.loader.batch_size=4", "--trainer.max_epochs=1"]
     half = "--data.init_args.splits={train: 0.4, val: 0.1, test: 0.5}"
     judge = callbacks("{class_path: SegmentationDice, init_args: {min_count: 1, resamples: 20}}", BEST)
-    toned = "--data.init_args.augmentation={scale: 0, shift: 0}"
+    toned = "--data.init_args.views.augmentation={scale: 0, shift: 0}"
     data = [*layers(tmp_path / "siim", "siim_pneumothorax"), "--model.init_args.concepts=[pneumothorax]"]
     _, directory = train("segmentation", weights, *data, *small, half, toned, judge, simulated=False)
     summary, _ = judged(directory)

@@ -95,7 +95,7 @@ def test_the_command_line_generates_reports(train: Callable[..., Any], weights: 
     )
     assert torch.equal(own, shared) and 0 < (own - tower[f"image_encoder.{norm}"]).abs().max() < 0.01
     checkpoint = f"--ckpt_path={directory / 'checkpoints' / 'best.ckpt'}"
-    few = ["--data.init_args.test_pairs=6", "--data.init_args.eval_batch_size=6"]
+    few = ["--data.init_args.test_pairs=6", "--data.init_args.loader.eval_batch_size=6"]
     main(["test", "-c", str(directory / "config.yaml"), checkpoint, *few])
     tested = json.loads((directory / "test" / "summary.json").read_text())
     names = ("entity_f1", "entity_f1_shuffled", "bleu4", "rouge_l", "distinct")

@@ -11,7 +11,8 @@ import torch
 from callbacks import Features, Occasion, SegmentationDice
 from callbacks.base.result import with_intervals
 from callbacks.evaluations.segmentation_dice import SegmentedImage
-from datamodules import Augmentation, SyntheticPairs
+from datamodules import Augmentation, SyntheticPairs, Views
+from datamodules.loading.batch_data_module import UnmetNeedError
 from lightning_modules import Segmentation, ViTEncoder
 from lightning_modules.downstream.unetr_decoder import UnetrDecoder
 from main import main
@@ -116,18 +117,25 @@ def test_dice_counts_images_with_the_finding_and_alarms_the_others() -> None:
 
 
 def test_masks_and_moving_augmentation_are_refused_together(synthesizer: PairSynthesizer) -> None:
-    with pytest.raises(ValueError, match="moves images and not their masks"):
-        SyntheticPairs(synthesizer, 4, train_masks=True, augmentation=Augmentation())
-    still = Augmentation(scale=0, shift=0)
-    data = SyntheticPairs(synthesizer, 4, train_masks=True, augmentation=still)
-    assert data.source("train").masks and not data.source("test").masks
+    data = SyntheticPairs(synthesizer, 4, views=Views(augmentation=Augmentation()))
+    data.asked = {"train": frozenset({"masks"})}
+    with pytest.raises(UnmetNeedError, match="moves images and not their masks"):
+        data.setup("fit")
+    still = SyntheticPairs(synthesizer, 4, views=Views(augmentation=Augmentation(scale=0, shift=0)))
+    assert not still.source("train").masks and still.source("test").masks
+    still.asked = data.asked
+    assert still.source("train").masks
 
 
 @pytest.mark.parametrize("frozen", ["true", "false"])
 def test_the_command_line_segments(
     train: Callable[..., Any], weights: str, frozen: str, pretrained: Any
 ) -> None:
-    small = ["--model.init_args.channels=4", "--data.init_args.batch_size=16", "--trainer.max_epochs=1"]
+    small = [
+        "--model.init_args.channels=4",
+        "--data.init_args.loader.batch_size=16",
+        "--trainer.max_epochs=1",
+    ]
     summary, directory = train("segmentation", weights, *small, f"--model.init_args.frozen={frozen}")
     assert 0 <= summary["val/segmentation/dice_macro"] <= 1 and np.isfinite(summary["val/loss"])
     details = summary["details"]["val/segmentation"]

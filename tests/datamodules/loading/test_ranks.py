@@ -13,7 +13,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
-from datamodules import SyntheticPairs
+from datamodules import LoaderOptions, SyntheticPairs
 from synthesis.cases import BalancedCaseSampler
 from synthesis.images.simulator import Simulator
 from synthesis.pairs import PairSynthesizer
@@ -42,7 +42,7 @@ class Watcher(LightningModule):
 def run(directory: Path, batch_size: int, **trainer: Any) -> Watcher:
     synthesizer = PairSynthesizer(BalancedCaseSampler(), GrammarWriter(), Simulator(image_size=64))
     data = SyntheticPairs(
-        synthesizer, train_pairs=24, epoch_pairs=12, val_pairs=5, batch_size=batch_size, eval_batch_size=2,
+        synthesizer, train_pairs=24, val_pairs=5, loader=LoaderOptions(batch_size, 2, 12),
         cache_dir=directory / "cache", artifacts_dir=directory / "artifacts", tokenizer_reports=300,
     )  # fmt: skip
     model = Watcher()

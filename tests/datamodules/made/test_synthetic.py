@@ -12,10 +12,12 @@ from torch import Tensor
 
 from datamodules import SyntheticPairs
 from datamodules.batch import VIEWS, Batch, data_facts
-from datamodules.texts.question_writer import QuestionWriter
 from synthesis.corruption import ClinicSynthesizer
 from synthesis.pairs import PairSynthesizer
 from synthesis.store import StaleStoreError, StorePlan, cache_directory
+from tests.datamodules.conftest import options
+
+TWIN_NEEDS = {"train": {"twins"}, "val": {"twins"}}
 
 
 def assert_same(a: Batch, b: Batch) -> None:
@@ -81,7 +83,7 @@ def test_a_batch_is_what_the_contract_says(ready: Any, synthesizer: PairSynthesi
 
 
 def test_twins_vary_as_their_pairs_do_cached_or_not(ready: Any, tmp_path: Path) -> None:
-    made, cached = ready(twins=True), ready(twins=True, cache_dir=tmp_path)
+    made, cached = ready(TWIN_NEEDS), ready(TWIN_NEEDS, cache_dir=tmp_path)
     for a, b in zip(epoch(made, 1), epoch(cached, 1), strict=True):
         assert_same(a, b)
         twins = a["twins"]
@@ -103,7 +105,7 @@ def test_twins_vary_as_their_pairs_do_cached_or_not(ready: Any, tmp_path: Path) 
 
 
 def test_made_pairs_state_the_facts_that_models_ask_for(ready: Any) -> None:
-    plain, asking = ready(augmentation=None), ready(questions=QuestionWriter())
+    plain, asking = ready(augmentation=None), ready({"test": {"question"}})
     for data in (plain, asking):
         assert data_facts(SimpleNamespace(datamodule=data)) is data and data.made  # type: ignore[arg-type]
         assert data.evaluation_sources("val") == ("",)
@@ -124,7 +126,7 @@ def test_several_views_of_an_image(ready: Any) -> None:
 
 
 def test_unpaired_texts_come_with_their_own_labels(ready: Any, synthesizer: PairSynthesizer) -> None:
-    data = ready(unpaired=True, text_views=None)
+    data = ready({"train": {"text_labels"}}, texts=None)
     known = {pair.report.text: pair for pair in synthesizer.make(range(24), 0, "train")}
     foreign = 0
     for batch in epoch(data, 0):
@@ -172,7 +174,7 @@ def test_any_number_of_workers_gives_the_same_batches(ready: Any, workers: int) 
 
 
 def test_cached_and_on_the_fly_are_the_same_batches(ready: Any, tmp_path: Path) -> None:
-    made, cached = ready(masks=True), ready(masks=True, cache_dir=tmp_path, num_workers=1)
+    made, cached = ready(), ready(cache_dir=tmp_path, num_workers=1)
     for number in (0, 3):
         for a, b in zip(epoch(made, number), epoch(cached, number), strict=True):
             assert_same(a, b)
@@ -185,9 +187,9 @@ def test_cached_and_on_the_fly_are_the_same_batches(ready: Any, tmp_path: Path) 
 
 def test_a_sample_depends_on_its_epoch_and_on_nothing_else(ready: Any) -> None:
     """Another batch size is other company; image and text of a pair stay the same in the same epoch."""
-    one = by_index(epoch(ready(epoch_pairs=24), 0))
-    other = by_index(epoch(ready(epoch_pairs=24, batch_size=6), 0))
-    later = by_index(epoch(ready(epoch_pairs=24), 1))
+    one = by_index(epoch(ready(epoch_size=24), 0))
+    other = by_index(epoch(ready(epoch_size=24, batch_size=6), 0))
+    later = by_index(epoch(ready(epoch_size=24), 1))
     assert one.keys() == other.keys() == later.keys() == set(range(24))
     for index, (image, text) in one.items():
         assert torch.equal(image, other[index][0]) and text == other[index][1]
@@ -196,7 +198,7 @@ def test_a_sample_depends_on_its_epoch_and_on_nothing_else(ready: Any) -> None:
 
 
 def test_an_echo_is_made_once_and_looks_different(ready: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = ready(epoch_pairs=24, echo=2)
+    data = ready(epoch_size=24, echo=2)
     made: list[int] = []
     make = data.synthesizer.make
 
@@ -248,7 +250,7 @@ def test_a_batch_of_one_cannot_be_contrasted(ready: Any) -> None:
 
 
 def test_masks_come_with_their_concepts(ready: Any, synthesizer: PairSynthesizer) -> None:
-    data = ready(masks=True)
+    data = ready()
     assert "masks" not in epoch(data, 0)[0]
     pairs = synthesizer.make(range(9), 0, "val")
     for batch in data.val_dataloader():
@@ -278,7 +280,7 @@ def test_only_the_splits_in_use_are_cached(
     synthesizer: PairSynthesizer, artifacts: Path, tmp_path: Path, sizes: dict[str, Any]
 ) -> None:
     data = SyntheticPairs(
-        synthesizer, **sizes, artifacts_dir=artifacts, tokenizer_reports=300, cache_dir=tmp_path
+        synthesizer, **options(**sizes), artifacts_dir=artifacts, tokenizer_reports=300, cache_dir=tmp_path
     )
     data.trainer = SimpleNamespace(state=SimpleNamespace(fn=TrainerFn.TESTING))  # type: ignore[assignment]
     data.prepare_data()
@@ -304,7 +306,7 @@ def test_a_cache_moved_under_another_configuration_is_refused(ready: Any, tmp_pa
         ({"eval_batch_size": 0}, "eval_batch_size=0"),
         ({"val_pairs": 0}, "val_pairs=0"),
         ({"image_views": 0}, "image_views=0"),
-        ({"image_views": 2, "augmentation": None}, "or all views would be alike"),
+        ({"image_views": 2, "augmentation": None}, "or all are alike"),
     ],
 )
 def test_impossible_settings_are_refused(ready: Any, kwargs: dict[str, int], message: str) -> None:
@@ -314,4 +316,4 @@ def test_impossible_settings_are_refused(ready: Any, kwargs: dict[str, int], mes
 
 def test_an_epoch_larger_than_the_corpus_is_refused(ready: Any) -> None:
     with pytest.raises(ValueError, match="an epoch of 99 samples cannot be taken from 24"):
-        ready(epoch_pairs=99).train_dataloader()
+        ready(epoch_size=99).train_dataloader()

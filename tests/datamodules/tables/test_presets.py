@@ -35,7 +35,7 @@ Open = Callable[..., Any]
 def preset(name: str) -> str:
     """The data section as the command line reads it."""
     os.chdir(ROOT)
-    sizes = ["--data.init_args.image_size=16", "--data.init_args.batch_size=4"]
+    sizes = ["--data.init_args.image_size=16", "--data.init_args.loader.batch_size=4"]
     layers = ("-c", "configs/pretrain.yaml", "-c", f"configs/data/{name}.yaml")
     config = resolved_config("fit", *layers, f"--data.init_args.image_root={HERE}", *sizes)["data"]
     return yaml.safe_dump({"data": config}, sort_keys=False)
@@ -69,12 +69,14 @@ def broken(trees: Path, tmp_path: Path) -> Open:
 def opened(name: str, root: Path, artifacts: Path, **changes: Any) -> Any:
     config = yaml.safe_load(preset(name).replace(HERE, str(root)))
     arguments = config["data"]["init_args"]
-    arguments |= {"artifacts_dir": str(artifacts / "artifacts"), "vocab_size": 100} | changes
-    if not config["data"]["class_path"].endswith("ImageReports"):
-        del arguments["vocab_size"]
+    arguments |= {"artifacts_dir": str(artifacts / "artifacts")} | changes
+    if config["data"]["class_path"].endswith("ImageReports"):
+        arguments["tokenizer"] = {"vocab_size": 100}
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(LightningDataModule, "data")
     data = parser.instantiate_classes(parser.parse_object(config)).data
+    if arguments["columns"].get("regions"):
+        data.asked = {"train": frozenset({"masks"})}
     data.prepare_data()
     data.setup("fit")
     return data

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from datamodules import Columns, ImageReports, LabelColumns
+from datamodules import Columns, ImageReports, LabelColumns, TokenizerOptions
 from datamodules.tables.splits import split_of
 from datamodules.tables.table import TableError
 from synthesis.concepts import ConceptCatalog
@@ -27,7 +27,13 @@ def reports(
     nih: Any, rows: Sequence[Row], columns: Columns | None = None, header: Sequence[str] = REPORTS, **kw: Any
 ) -> Any:
     columns = columns or Columns("Image Index", "Patient ID", None, "Findings", "Impression")
-    arguments = {"labels": None, "splits": {"train": 1.0}, "vocab_size": 120, "batch_size": 3, **kw}
+    arguments = {
+        "labels": None,
+        "splits": {"train": 1.0},
+        "tokenizer": TokenizerOptions(vocab_size=120),
+        "batch_size": 3,
+        **kw,
+    }
     return nih(rows, header, cls=ImageReports, columns=columns, **arguments)
 
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 import yaml
 
-from datamodules import Columns, LabelColumns, LabelledImages, Origin
+from datamodules import Columns, LabelColumns, LabelledImages, LoaderOptions, Origin, Views
 from datamodules.batch import data_facts
 from datamodules.tables.manifests import TableFile
 from datamodules.tables.splits import split_of
@@ -56,6 +56,8 @@ def test_the_official_layout_opens_with_the_preset(tmp_path: Path) -> None:
         "image_root": tmp_path,
         "image_size": 16,
         "artifacts_dir": tmp_path / "artifacts",
+        "loader": LoaderOptions(**preset["init_args"]["loader"]),
+        "views": Views(**preset["init_args"]["views"]),
         "columns": Columns(**preset["init_args"]["columns"]),
         "labels": LabelColumns(**preset["init_args"]["labels"]),
     }
@@ -105,7 +107,7 @@ def test_shares_are_met_in_the_large() -> None:
 
 
 def test_an_epoch_of_training_can_be_a_part_of_the_images(nih: Any) -> None:
-    data = nih(splits={"train": 1.0}, batch_size=1, epoch_images=3)
+    data = nih(splits={"train": 1.0}, batch_size=1, epoch_size=3)
     assert len(list(data.train_dataloader())) == 3
 
 

@@ -202,7 +202,8 @@ def test_pairs_with_diffused_images_are_trained_on(
 ) -> None:
     os.chdir(ROOT)
     where = "--data.init_args.synthesizer.init_args.image_maker.init_args"
-    data = {"train_pairs": 8, "epoch_pairs": 8, "val_pairs": 2, "test_pairs": 2, "batch_size": 4}
+    data = {"train_pairs": 8, "val_pairs": 2, "test_pairs": 2}
+    data |= {"loader.epoch_size": 8, "loader.batch_size": 4}
     data |= {"artifacts_dir": tmp_path / "artifacts", "cache_dir": tmp_path / "cache" if cached else "null"}
     line = main(
         [

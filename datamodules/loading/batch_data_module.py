@@ -1,0 +1,330 @@
+"""What every data module here shares: the loaders, and the facts that models and callbacks ask for."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from datamodules.batch import (
+    ATTENTION_MASK,
+    GROUP,
+    IMAGE,
+    INDEX,
+    INPUT_IDS,
+    LABELS,
+    OTHER_IMAGES,
+    OTHER_TEXTS,
+    REPORT,
+    TEXT_LABELS,
+    VIEW,
+    Batch,
+    NeedsKeys,
+    subset_of_patients,
+)
+from datamodules.loading.batch_dataset import BatchDataset
+from datamodules.loading.enrichers import Enricher, Images, Texts, UnpairedTexts
+from datamodules.loading.epoch_loader import EpochLoader
+from datamodules.loading.loader_options import LoaderOptions
+from datamodules.loading.sample import SampleSource
+from datamodules.loading.samplers import EpochSampler, OrderedSampler
+from datamodules.loading.subset_source import SubsetSource
+from datamodules.loading.views import Views
+from datamodules.texts.claim_reader import ClaimReader
+from synthesis.concepts import ConceptCatalog
+
+if TYPE_CHECKING:
+    from transformers import BertTokenizerFast
+
+STAGES = ("train", "val", "test")
+_SPLITS = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("test",)}
+_ALWAYS = frozenset({IMAGE, LABELS, INDEX, GROUP, VIEW})
+_TEXTS = frozenset({INPUT_IDS, ATTENTION_MASK, REPORT})
+
+
+class UnmetNeedError(ValueError):
+    """Something needs batches to hold what this data cannot give; the message says who, what and why."""
+
+
+class BatchDataModule(LightningDataModule):
+    """Loaders over the sources of three splits; a subclass says what the sources are.
+
+    What a model or an evaluation needs of batches it declares (`NeedsKeys`; `Evaluation.needs`); `setup`
+    refuses what this data cannot give, before anything is trained.
+
+    Args:
+        catalog: The concepts, in label order.
+        loader: How samples are put into batches.
+        views: What training is shown of each sample.
+
+    Attributes:
+        tokenizer: A `transformers.BertTokenizerFast` once set up; None for image-only data.
+        catalog: The concepts, in label order.
+        asked: Split → batch keys to supply where there is no trainer whose model and callbacks say it.
+    """
+
+    least_samples_in_step = 1
+    """Fewest training samples of all ranks in a step that make sense."""
+
+    made = False
+    """Whether all pairs are made: see `DataFacts`."""
+
+    questions_sha256: str | None = None
+    """See `DataFacts`."""
+
+    def __init__(
+        self, catalog: ConceptCatalog, loader: LoaderOptions = LoaderOptions(), views: Views = Views()
+    ) -> None:
+        super().__init__()
+        self.catalog = catalog
+        self.loader = loader
+        self.views = views
+        self.tokenizer: BertTokenizerFast | None = None
+        self.asked: Mapping[str, frozenset[str]] = {}
+
+    # -------------------------------------------------------------------------------- what a subclass says
+    @abstractmethod
+    def source(self, split: str) -> SampleSource:
+        """Return the samples of "train", "val" or "test"."""
+
+    @abstractmethod
+    def split_sha256(self, split: str, source: str | None = None) -> str:
+        """Return the SHA-256 of what a split consists of, to stand beside every figure measured on it.
+
+        Args:
+            split: "train", "val" or "test".
+            source: One of `evaluation_sources`; None for the first.
+        """
+
+    @property
+    @abstractmethod
+    def image_size(self) -> int:
+        """Height and width of the images, in pixels."""
+
+    def lacking(self, split: str) -> dict[str, str]:
+        """Return why batches of a split cannot hold some keys: key → reason, as the end of a sentence.
+
+        A subclass adds what it cannot give; keys of which no data module knows are refused anyway.
+        """
+        reasons = {}
+        if split != "train":
+            evaluated = "evaluation shows each sample once, as it is"
+            return dict.fromkeys((OTHER_IMAGES, OTHER_TEXTS, TEXT_LABELS), evaluated)
+        if self.views.augmentation is None:
+            reasons[OTHER_IMAGES] = (
+                "without an augmentation all views of an image are alike: set "
+                "data.init_args.views.augmentation ({} for the default)"
+            )
+        if len(self.views.texts or ()) < 2:
+            reasons[OTHER_TEXTS] = (
+                "a report is read as one text: give data.init_args.views.texts two entries or more"
+            )
+        return reasons
+
+    def supplied(self, split: str) -> frozenset[str]:
+        """Return the keys that batches of a split can hold; a subclass adds its own."""
+        keys = _ALWAYS | {OTHER_IMAGES}
+        return keys | _TEXTS | {OTHER_TEXTS, TEXT_LABELS} if self.has_texts else keys
+
+    @property
+    def has_texts(self) -> bool:
+        """Whether the samples have reports."""
+        return True
+
+    def enrichers(self, split: str, source: SampleSource) -> list[Enricher]:
+        """Return what batches of a split hold; a subclass adds its own.
+
+        Args:
+            split: "train", "val" or "test".
+            source: What the batches are of.
+        """
+        views, needs = (self.views if split == "train" else Views()), self.needs(split)
+        several = max(views.image_views, 2) if OTHER_IMAGES in needs else views.image_views
+        images = Images(views.augmentation, several)
+        texts = self.texts(split)
+        if texts is None:
+            return [images]
+        return [images, UnpairedTexts(texts, source) if TEXT_LABELS in needs else texts]
+
+    def texts(self, split: str) -> Texts | None:
+        """Return what encodes the reports of a split; None for image-only data."""
+        if self.tokenizer is None:
+            return None
+        chosen = self.views.texts if split == "train" else None
+        return Texts(self.tokenizer, self.views.max_length, self.catalog, chosen)
+
+    # ---------------------------------------------------------------------------------------------- needs
+    def needs(self, split: str) -> frozenset[str]:
+        """Return the batch keys that somebody needs of a split."""
+        return frozenset().union(*self._askers(split).values())
+
+    def _askers(self, split: str) -> dict[str, frozenset[str]]:
+        """Return who needs which keys of a split."""
+        askers = {"data.asked": self.asked.get(split, frozenset())}
+        module = getattr(self.trainer, "lightning_module", None)
+        if isinstance(module, NeedsKeys):
+            askers[type(module).__name__] = module.needs(split)
+        if split != "train":
+            for callback in getattr(self.trainer, "callbacks", ()):
+                askers[type(callback).__name__] = getattr(callback, "needs", frozenset())
+        return askers
+
+    def require(self, split: str) -> None:
+        """Make sure that batches of a split can hold what is needed.
+
+        Raises:
+            UnmetNeedError: If not.
+        """
+        reasons, supplied = self.lacking(split), self.supplied(split)
+        for asker, needs in self._askers(split).items():
+            for key in sorted(needs):
+                if key in reasons or key not in supplied:
+                    reason = reasons.get(key, f"{type(self).__name__} has none")
+                    raise UnmetNeedError(f"{asker} needs {key!r} in the batches of {split!r}, but {reason}.")
+
+    def splits_in_use(self) -> tuple[str, ...]:
+        """Return the splits that the running subcommand reads; all of them outside a trainer."""
+        state = getattr(self.trainer, "state", None)
+        running = None if state is None else state.fn
+        return STAGES if running is None else _SPLITS.get(running.value, STAGES)
+
+    def prepare_data(self) -> None:
+        """Refuse at once what could not be trained; a subclass then makes what it needs on disk.
+
+        Raises:
+            UnmetNeedError: If a model or evaluation needs what this data cannot give.
+        """
+        for split in self.splits_in_use():
+            self.require(split)
+
+    def setup(self, stage: str) -> None:
+        """Refuse what could not be trained; a subclass then loads its tokenizer.
+
+        Args:
+            stage: "fit", "validate", "test" or "predict".
+
+        Raises:
+            UnmetNeedError: If a model or evaluation needs what this data cannot give.
+        """
+        for split in _SPLITS[stage]:
+            self.require(split)
+
+    # ------------------------------------------------------------------------------------------- the facts
+    def evaluation_sources(self, split: str) -> tuple[str, ...]:
+        """Return the names of the evaluation loaders of a split: see `DataFacts`."""
+        return ("",)
+
+    @property
+    def augmented(self) -> bool:
+        """Whether a training image looks different each time it is shown."""
+        return self.views.augmentation is not None
+
+    @property
+    def concept_names(self) -> tuple[str, ...]:
+        """Names of the concepts, in label order."""
+        return self.catalog.names
+
+    def claims(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Read which concepts texts assert and deny: see `ClaimReader`.
+
+        Returns:
+            Float32 0/1 of ``(text, concept)`` each.
+        """
+        return ClaimReader(self.catalog).read(texts)
+
+    # ----------------------------------------------------------------------------------------- the loaders
+    def train_dataloader(self) -> EpochLoader:
+        """Return full batches of the current epoch, the same number on every rank.
+
+        Raises:
+            ValueError: If a step would hold too few samples, or an epoch no step or more than there are.
+        """
+        rank, world = self.rank_and_world()
+        self.check_step(world)
+        source, sampler = self.training_order(rank, world)
+        return EpochLoader(
+            BatchDataset(source, self.enrichers("train", source), self.loader.seed),
+            batch_size=self.loader.batch_size,
+            sampler=sampler,
+            drop_last=True,
+            collate_fn=_unchanged,
+            num_workers=self.loader.num_workers,
+            # Workers outlive an epoch: its number comes with each key.
+            persistent_workers=self.loader.num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def training_order(self, rank: int, world: int) -> tuple[SampleSource, EpochSampler]:
+        """Return the training samples and the order in which a rank sees them."""
+        options, source = self.loader, self.source("train")
+        epoch_size = len(source) if options.epoch_size is None else options.epoch_size
+        if not 0 < epoch_size <= len(source):
+            raise ValueError(
+                f"an epoch of {epoch_size} samples cannot be taken from {len(source)}; give 1 to "
+                f"{len(source)} as loader.epoch_size, or null for all."
+            )
+        source = self.with_labels(source)
+        sampler = EpochSampler(
+            len(source), options.batch_size, options.seed, epoch_size, rank, world, options.echo
+        )
+        return source, sampler
+
+    def with_labels(self, source: SampleSource) -> SampleSource:
+        """Return the training samples whose labels may be used: see `LoaderOptions.label_fraction`."""
+        share = self.loader.label_fraction
+        if share == 1:
+            return source
+        chosen = subset_of_patients(source.groups(), share, self.loader.seed)
+        return SubsetSource(source, np.flatnonzero(chosen))
+
+    def check_step(self, world: int) -> None:
+        """Refuse steps of fewer samples than make sense.
+
+        Raises:
+            ValueError: If a step of all ranks holds too few.
+        """
+        if self.loader.batch_size * world < self.least_samples_in_step:
+            raise ValueError(
+                f"batch_size={self.loader.batch_size} on {world} rank: a contrastive loss compares each pair "
+                f"with the others of its step; a step of one has none, so nothing would be learnt. Give "
+                f"batch_size={self.least_samples_in_step} or more."
+            )
+
+    def val_dataloader(self) -> Any:
+        """Return the validation split, in order; a list of loaders where there are several sources."""
+        return self.eval_dataloader("val")
+
+    def test_dataloader(self) -> Any:
+        """Return the test split, in order; a list of loaders where there are several sources."""
+        return self.eval_dataloader("test")
+
+    def predict_dataloader(self) -> Any:
+        """Return the test split, in order."""
+        return self.eval_dataloader("test")
+
+    def eval_dataloader(self, split: str) -> DataLoader[Batch]:
+        """Return the samples of a split in order, nothing dropped."""
+        source = self.source(split)
+        return DataLoader(
+            BatchDataset(source, self.enrichers(split, source), self.loader.seed),
+            batch_size=self.loader.evaluated_at_once,
+            sampler=OrderedSampler(len(source), *self.rank_and_world()),
+            collate_fn=_unchanged,
+            num_workers=self.loader.num_workers,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def rank_and_world(self) -> tuple[int, int]:
+        """Return the number of this process and of all; (0, 1) outside a trainer."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
+
+
+def _unchanged(batch: Any) -> Any:
+    """Return the batch as the dataset has put it together."""
+    return batch

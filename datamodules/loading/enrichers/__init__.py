@@ -1,0 +1,11 @@
+"""What a batch holds, one file a feature: each adds its keys."""
+
+from datamodules.loading.enrichers.enricher import Enricher
+from datamodules.loading.enrichers.images import Images
+from datamodules.loading.enrichers.masks import Masks
+from datamodules.loading.enrichers.questions import Questions
+from datamodules.loading.enrichers.texts import Texts
+from datamodules.loading.enrichers.twins import TwinPairs
+from datamodules.loading.enrichers.unpaired_texts import UnpairedTexts
+
+__all__ = ["Enricher", "Images", "Masks", "Questions", "Texts", "TwinPairs", "UnpairedTexts"]

@@ -1,0 +1,42 @@
+"""Images, augmented in training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from datamodules.batch import Batch
+from datamodules.loading.augmentation import Augmentation
+from datamodules.loading.draws import Draws
+from datamodules.loading.sample import Sample
+
+
+@dataclass(frozen=True)
+class Images:
+    """Adds ``image``, and ``other_images`` where several views are asked for.
+
+    Attributes:
+        augmentation: Changes each view; None leaves the images.
+        views: Augmentations of each image, ≥ 1.
+    """
+
+    augmentation: Augmentation | None = None
+    views: int = 1
+
+    def enrich(self, batch: Batch, samples: Sequence[Sample], draws: Draws) -> None:
+        """See `Enricher.enrich`."""
+        batch["image"] = self.stacked(samples, draws)
+        if self.views > 1:
+            batch["other_images"] = [self.stacked(samples, draws, view) for view in range(1, self.views)]
+
+    def stacked(self, samples: Sequence[Sample], draws: Draws, view: int = 0) -> Tensor:
+        """Return one view of each image, float32 ``(batch, 1, height, width)`` in [0, 1]."""
+        if self.augmentation is None:
+            return torch.stack([sample.image for sample in samples]).float().div_(255)
+        purpose = f"augmentation {view}" if view else "augmentation"
+        return torch.stack(
+            [self.augmentation(sample.image, draws.rng(row, purpose)) for row, sample in enumerate(samples)]
+        )

@@ -1,0 +1,55 @@
+"""Where the findings are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from datamodules.batch import MASK_CONCEPTS, MASKS, Batch
+from datamodules.loading.draws import Draws
+from datamodules.loading.sample import Sample
+from datamodules.loading.views import Views
+
+MASK_KEYS = frozenset({MASKS, MASK_CONCEPTS})
+
+
+@dataclass(frozen=True)
+class Masks:
+    """Adds ``masks`` and ``mask_concepts`` where every sample has them, and boxes likewise.
+
+    Attributes:
+        required: Whether a sample without masks is an error: something needs them.
+    """
+
+    required: bool = False
+
+    def enrich(self, batch: Batch, samples: Sequence[Sample], draws: Draws) -> None:
+        """See `Enricher.enrich`.
+
+        Raises:
+            ValueError: If masks are required and a sample has none.
+        """
+        masks = [sample.masks for sample in samples if sample.masks is not None]
+        if len(masks) == len(samples):
+            batch["masks"] = masks
+            batch["mask_concepts"] = [s.mask_concepts for s in samples if s.mask_concepts is not None]
+        elif self.required:
+            raise ValueError(
+                "masks are needed, but the pairs have none: their image maker knows no masks. Take pairs of "
+                "the simulator, or leave out what needs masks."
+            )
+        boxes = [sample.boxes for sample in samples if sample.boxes is not None]
+        if len(boxes) == len(samples):
+            batch["boxes"] = boxes
+            batch["box_concepts"] = [s.box_concepts for s in samples if s.box_concepts is not None]
+
+
+def masks_left_behind(split: str, views: Views) -> dict[str, str]:
+    """Return why training batches cannot hold masks: see `BatchDataModule.lacking`."""
+    if split != "train" or views.augmentation is None or not views.augmentation.moves:
+        return {}
+    reason = (
+        "the augmentation moves images and not their masks: set scale and shift (and rotation, shear, "
+        "stretch, warp) of data.init_args.views.augmentation to 0"
+    )
+    return dict.fromkeys(MASK_KEYS, reason)

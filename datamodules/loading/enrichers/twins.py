@@ -1,0 +1,55 @@
+"""Counterfactual twins of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from datamodules.batch import TWINS, Batch, Twins
+from datamodules.loading.draws import Draws
+from datamodules.loading.enrichers.images import Images
+from datamodules.loading.enrichers.texts import Texts
+from datamodules.loading.sample import Sample
+from synthesis.concepts import ConceptCatalog
+
+
+@dataclass
+class TwinPairs:
+    """Adds ``twins``: image and first text of each sample's twin vary as the sample's own do.
+
+    A sample without a twin (of real pairs, or with nothing to switch off) stands there unchanged.
+
+    Attributes:
+        images: Changes the images.
+        texts: Chooses and encodes the texts.
+        catalog: The concepts, in label order.
+    """
+
+    images: Images
+    texts: Texts
+    catalog: ConceptCatalog
+
+    def enrich(self, batch: Batch, samples: Sequence[Sample], draws: Draws) -> None:
+        """See `Enricher.enrich`."""
+        twins = [sample.companions.get(TWINS, sample) for sample in samples]
+        texts = self.texts.chosen(twins, draws)[0]
+        ids, mask = self.texts.encoded(texts)
+        batch["twins"] = Twins(
+            image=self.images.stacked(twins, draws),
+            input_ids=ids,
+            attention_mask=mask,
+            labels=torch.stack([twin.labels for twin in twins]),
+            report=texts,
+            left_out=torch.tensor(
+                [self._left_out(sample, twin) for sample, twin in zip(samples, twins, strict=True)]
+            ),
+        )
+
+    def _left_out(self, sample: Sample, twin: Sample) -> int:
+        if sample.case is not None and twin.case is not None:
+            for i, finding in enumerate(sample.case.findings):
+                if sample.case.without(i) == twin.case:
+                    return self.catalog.index(finding.concept)
+        return -1

@@ -1,0 +1,55 @@
+"""What training is shown of each sample."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from datamodules.loading.augmentation import Augmentation
+from datamodules.texts.text_view import TextView
+from datamodules.texts.tokenizer import PADDING_MULTIPLE
+
+
+@dataclass(frozen=True)
+class Views:
+    """What training is shown of each sample: the same plan for any data.
+
+    Evaluation reads whole reports and sees images as they are.
+
+    Attributes:
+        texts: What is read of a report, one text a view: each is compared with the image, which is encoded
+            once. None reads all of it.
+        augmentation: How images are changed; None leaves them.
+        image_views: Augmentations of each image, ≥ 1. An objective that compares several gets two where this
+            says one.
+        max_length: Longest text in tokens, a multiple of 8; evaluation's too.
+    """
+
+    texts: list[TextView] | None = None
+    augmentation: Augmentation | None = None
+    image_views: int = 1
+    max_length: int = 192
+
+    def __post_init__(self) -> None:
+        """Refuse plans that cannot be followed."""
+        if self.image_views < 1 or (self.image_views > 1 and self.augmentation is None):
+            raise ValueError(
+                f"views.image_views={self.image_views} with views.augmentation={self.augmentation}: give 1 "
+                "or more, and an augmentation ({} for the default) for more than 1, or all are alike."
+            )
+        if self.texts is not None and not self.texts:
+            raise ValueError("views.texts=[]: training would read nothing; give one view or more, or null.")
+        if self.texts is not None and self.texts[0].claims:
+            raise ValueError(
+                "views.texts[0] asks for claims: the first text is compared with every image. Move the view "
+                "behind another one."
+            )
+        if self.max_length % PADDING_MULTIPLE or self.max_length < PADDING_MULTIPLE:
+            raise ValueError(
+                f"views.max_length={self.max_length}: texts are padded to multiples of {PADDING_MULTIPLE}; "
+                "give one, e.g. 128."
+            )
+
+    @property
+    def claims(self) -> bool:
+        """Whether any text comes with what it claims."""
+        return any(view.claims for view in self.texts or ())
