@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +17,10 @@ from datamodules.tables.packed import PackedStrings
 from datamodules.tables.regions import region_boxes, region_masks
 from datamodules.tables.table import Columns, TableError
 from synthesis.reports.report import Report
+from synthesis.reports.sections import cut
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_HEADING = re.compile(r"\b(FINDINGS|IMPRESSION)\s*:", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -147,14 +145,5 @@ def packed_reports(frame: pd.DataFrame, columns: Columns) -> tuple[PackedStrings
 
 
 def sectioned(text: str) -> Report:
-    """Cut a report at its FINDINGS and IMPRESSION headings; without any, all of it is findings.
-
-    What stands before the first heading (indication, technique, comparison) is left out.
-    """
-    parts = _HEADING.split(text)
-    if len(parts) == 1:
-        return Report(text.strip(), "")
-    sections = {"findings": "", "impression": ""}
-    for heading, content in zip(parts[1::2], parts[2::2], strict=True):
-        sections[heading.lower()] += " " + content.strip()
-    return Report(sections["findings"].strip(), sections["impression"].strip())
+    """Cut a report at its headings; see `synthesis.reports.sections.cut`."""
+    return Report(*cut(text))

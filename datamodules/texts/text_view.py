@@ -59,8 +59,4 @@ class TextView:
 
 def full_text(report: Report) -> str:
     """Return a report with the headings of the sections that it has (real ones may lack one)."""
-    if report.findings.strip() and report.impression.strip():
-        return report.text
-    if report.impression.strip():
-        return f"IMPRESSION: {report.impression}"
-    return f"FINDINGS: {report.findings}"
+    return report.text

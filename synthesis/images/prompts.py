@@ -33,7 +33,7 @@ def prompts(
         return [", ".join(_present(case, catalog)) for case in cases]
     if reports is None:
         raise ValueError(f"section={section!r} needs reports, and there are none; give 'concepts'")
-    return [_text(section, report).strip() or _whole(report) for report in reports]
+    return [_text(section, report).strip() or report.text for report in reports]
 
 
 def _present(case: Case, catalog: ConceptCatalog) -> list[str]:
@@ -42,10 +42,4 @@ def _present(case: Case, catalog: ConceptCatalog) -> list[str]:
 
 
 def _text(section: Section, report: Report) -> str:
-    return {"impression": report.impression, "findings": report.findings}.get(section, _whole(report))
-
-
-def _whole(report: Report) -> str:
-    """Return all of a report, as training batches have it: no heading for an empty section."""
-    sections = {"FINDINGS": report.findings.strip(), "IMPRESSION": report.impression.strip()}
-    return " ".join(f"{heading}: {text}" for heading, text in sections.items() if text)
+    return {"impression": report.impression, "findings": report.findings}.get(section, report.text)

@@ -1,9 +1,9 @@
 """A radiology report: two sections of running text."""
 
-import re
 from dataclasses import dataclass
 
-_BREAK = re.compile(r"(?<=[.!?])\s+(?=[A-Z\d\"(])")
+from synthesis.reports.sections import with_headings
+from synthesis.reports.sentences import split_sentences
 
 
 @dataclass(frozen=True)
@@ -27,18 +27,9 @@ class Report:
 
     @property
     def text(self) -> str:
-        """Both sections under their headings, on one line."""
-        return f"FINDINGS: {self.findings} IMPRESSION: {self.impression}"
+        """The sections that are not empty, under their headings."""
+        return with_headings(self.findings, self.impression)
 
     def sentences(self) -> tuple[str, ...]:
-        """Return the sentences of both sections in order, without headings and list numbers."""
+        """Return the sentences of both sections in order, without headings and list marks."""
         return (*split_sentences(self.findings), *split_sentences(self.impression))
-
-
-def split_sentences(section: str) -> tuple[str, ...]:
-    """Split the text of a section into sentences, each with its full stop, without list numbers ("2.").
-
-    A decimal point ("1.5 cm") ends no sentence, for no blank follows it.
-    """
-    pieces = _BREAK.split(section.strip())
-    return tuple(piece for piece in pieces if piece and not piece.rstrip(".").isdigit())

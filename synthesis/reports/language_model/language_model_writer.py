@@ -20,8 +20,9 @@ from synthesis.reports.reading.entities import EntityExtractor
 from synthesis.reports.reading.entity_check import EntityCheck
 from synthesis.reports.reading.entity_reader import EntityReader
 from synthesis.reports.reading.plain_text import plain_text
-from synthesis.reports.report import Report, split_sentences
+from synthesis.reports.report import Report
 from synthesis.reports.report_writer import ReportWriter
+from synthesis.reports.sentences import split_sentences
 from synthesis.seeding import generator
 
 WRITTEN = "written by the language model"

@@ -31,8 +31,15 @@ class _Cue:
     start: int
     end: int
     meaning: str  # negation, uncertainty, hypothetical, terminator, neutral
-    before: bool  # speaks of what follows
-    after: bool  # speaks of what precedes
+    keys: frozenset[str]  # before: speaks of what follows; after: of what precedes; around: of both
+
+    @property
+    def before(self) -> bool:
+        return not self.keys.isdisjoint(("before", "around"))
+
+    @property
+    def after(self) -> bool:
+        return not self.keys.isdisjoint(("after", "around"))
 
 
 class Cues:
@@ -51,16 +58,21 @@ class Cues:
     def __init__(self, path: str | Path | None = None) -> None:
         root, content = Entry.read(DEFAULT_CUES if path is None else Path(path))
         self.sha256 = hashlib.sha256(content).hexdigest()
-        self._words: list[tuple[str, bool, bool, Words]] = []
+        self._words: list[tuple[str, str, Words]] = []
         for meaning in ("negation", "uncertainty"):
             entry = root.entry(meaning)
-            for key in ("before", "after"):
-                words = Words(entry.texts(key, least=1), entry, key)
-                self._words.append((meaning, key == "before", key == "after", words))
+            for key in ("before", "after", "around"):
+                words = Words(entry.texts(key, least=key != "around"), entry, key)
+                self._words.append((meaning, key, words))
             entry.close()
         for key in ("neutral", "hypothetical", "terminators"):
             words = Words(root.texts(key, least=1), root, key)
-            self._words.append((key, key == "hypothetical", False, words))
+            self._words.append((key, "before" if key == "hypothetical" else "", words))
+        asides = root.entry("asides")
+        following = asides.text("followed_by")
+        said = [f",? ({aside}),?(?= ({following}))" for aside in asides.texts("words", least=1)]
+        self._asides = Words(said, asides, "words")
+        asides.close()
         self._yielding = Words(root.texts("yielding"), root, "yielding")
         self._alternatives = Words(root.texts("alternatives", least=1), root, "alternatives")
         self._fresh = Words(root.texts("fresh"), root, "fresh")
@@ -86,14 +98,15 @@ class Cues:
         Returns:
             A status for each; None for what is neither asserted nor denied (the past, advice).
         """
+        sentence = self._without_asides(sentence)
         nearest: list[tuple[int, Status | None]] = [(len(sentence), "present")] * len(spans)
         cues = self._find(sentence)
         for cue in cues:
             if cue.meaning not in _STATUS:
                 continue
             reached = self._ahead(cue, cues, sentence, spans) if cue.before else []
-            if not reached and cue.after:
-                reached = self._behind(cue, cues, sentence, spans)
+            if cue.after and ("around" in cue.keys or not reached):
+                reached = [*reached, *self._behind(cue, cues, sentence, spans)]
             for i in reached:
                 start, end = spans[i]
                 distance = max(start - cue.end, cue.start - end, 0)
@@ -101,6 +114,8 @@ class Cues:
                     nearest[i] = (distance, _STATUS[cue.meaning])
         statuses = [status for _, status in nearest]
         for i, (first, second) in enumerate(pairwise(spans)):
+            if self._of_no_change(cues, first[0]):
+                continue  # of "no change in edema or effusion" both are there
             stated = statuses[i] in ("present", "uncertain") and statuses[i + 1] == "present"
             if (
                 stated
@@ -113,17 +128,23 @@ class Cues:
     def _find(self, sentence: str) -> list[_Cue]:
         """Return the cues of a sentence in order: the longest where several overlap."""
         found: dict[Span, _Cue] = {}
-        for meaning, before, after, words in self._words:
+        for meaning, key, words in self._words:
             for span in words.spans(sentence):
                 known = found.get(span)
                 if known is None or known.meaning == meaning:
-                    known_before, known_after = (known.before, known.after) if known else (False, False)
-                    found[span] = _Cue(*span, meaning, before or known_before, after or known_after)
+                    keys = (known.keys if known else frozenset()) | {key}
+                    found[span] = _Cue(*span, meaning, keys)
         chosen: list[_Cue] = []
         for cue in sorted(found.values(), key=lambda c: c.start - c.end):
             if all(cue.end <= other.start or other.end <= cue.start for other in chosen):
                 chosen.append(cue)
         return self._without_yielding(sentence, sorted(chosen, key=lambda c: c.start))
+
+    def _without_asides(self, sentence: str) -> str:
+        """Return a sentence of the same length without ", however," and the like between subject and verb."""
+        for start, end in self._asides.spans(sentence):
+            sentence = sentence[:start] + " " * (end - start) + sentence[end:]
+        return sentence
 
     def _without_yielding(self, sentence: str, cues: list[_Cue]) -> list[_Cue]:
         """Drop the doubts that say nothing because they stand in the reach of a negation."""
@@ -144,7 +165,7 @@ class Cues:
         return [
             i
             for i, (start, end) in enumerate(spans)
-            if cue.end <= start < limit or (start <= cue.start and cue.end < end)
+            if cue.end <= start < limit or (start <= cue.start and cue.end <= end)
         ]
 
     def _clause_end(self, sentence: str, cue: _Cue, limit: int) -> int:
@@ -171,6 +192,11 @@ class Cues:
             if self._has_verb(sentence[begin:start]):
                 begin = end
         return [i for i, (start, end) in enumerate(spans) if begin <= start and end <= cue.start]
+
+    def _of_no_change(self, cues: Sequence[_Cue], start: int) -> bool:
+        """Return whether the last cue before a position only looks like one ("no change in")."""
+        before = next((cue for cue in reversed(cues) if cue.end <= start), None)
+        return before is not None and before.meaning == "neutral"
 
     def _has_verb(self, clause: str) -> bool:
         """Return whether a clause has a verb of its own, other than the "is seen" that closes a list."""

@@ -53,13 +53,16 @@ class Lexicon:
 
     Attributes:
         sha256: Of the file.
-        terms: Names of concepts, one term a concept, in catalogue order.
+        terms: Names of concepts: those that name several, then one term a concept, in catalogue order.
         denied_only: Names that mean something only when they are denied: that the concepts are absent, or
             that "no_finding" is present.
+        others: Names of what is no concept.
+        denials: Words that deny concepts where they are asserted ("extubated").
         structures: Structure, and what is denied by calling it normal.
         special: Structures, words that call them normal, and what that denies instead.
         normal_before, normal_after: Words that call the structures after or before them normal.
         join_before, join_after: What may stand between those and the structures.
+        normal_of: What may stand between "normal" and its structure ("size of the").
         normal_unless: Words with which a sentence calls nothing normal as a whole.
         ignore: Phrases in which the names of concepts mean something else.
         words: Concept → further words.
@@ -77,15 +80,20 @@ class Lexicon:
         self._root, self._gap = root, f"(?:{root.text('gap')})"
         self._negator = Words([root.text("negator")], root, "negator")
         self._spellings = root.texts("spellings")
+        self._listed = f"(?:{root.text('listed')})"
         self.terms: list[Term] = []
         self.words: dict[str, ConceptWords] = {}
         self.denied_only: list[Term] = []
         self._read_concepts(catalog)
         self.structures = [
-            (name, self._term(entry, catalog)) for name, entry in root.named("structures", "structure")
+            (name, self._term(entry, catalog, least=0))
+            for name, entry in root.named("structures", "structure")
         ]
         self.special = [self._special(e, catalog) for e in _entries(root, "special")]
+        self.terms[:0] = [self._term(e, catalog, "names") for e in _entries(root, "compounds")]
         self.denied_only += [self._term(e, catalog) for e in _entries(root, "denied_only")]
+        self.others = Words(root.texts("others"), root, "others", plural=True)
+        self.denials = [self._term(e, catalog) for e in _entries(root, "denials")]
         self._read_normal(root.entry("normal"))
         self.ignore = Words(root.texts("ignore"), root, "ignore", plural=True)
         self._read_modifiers(root, catalog)
@@ -104,6 +112,7 @@ class Lexicon:
         self.normal_after = Words(entry.texts("after", least=1), entry, "after")
         self.join_before = Words(entry.texts("join_before"), entry, "join_before")
         self.join_after = Words(entry.texts("join_after"), entry, "join_after")
+        self.normal_of = Words(entry.texts("of"), entry, "of")
         self.normal_unless = Words(entry.texts("unless"), entry, "unless")
         entry.close()
 
@@ -165,9 +174,9 @@ class Lexicon:
             group.close()
         return words
 
-    def _term(self, entry: Entry, catalog: ConceptCatalog) -> Term:
-        words = Words(entry.texts("terms", least=1), entry, "terms", plural=True)
-        term = Term(words, entry.texts("denies", catalog.names, least=1))
+    def _term(self, entry: Entry, catalog: ConceptCatalog, key: str = "denies", least: int = 1) -> Term:
+        words = Words(entry.texts("terms", least=1), entry, "terms", plural=True, listed=self._listed)
+        term = Term(words, entry.texts(key, catalog.names, least=least))
         entry.close()
         return term
 

@@ -16,23 +16,32 @@ class Words:
     """Regular expressions for whole words, joined into one.
 
     Args:
-        patterns: Expressions in which a blank stands for any white space or hyphen, and ~ for words of a gap.
+        patterns: Expressions in which a blank stands for any white space or hyphen, ~ for words of a gap, and
+            " ..." for the rest of a list of adjectives that share a noun ("cardiac ..., and hilar contours").
         entry: Where they stand in a file.
         key: Under which key: for errors.
         gap: The expression for one word of a gap.
         plural: Whether an "s" or "es" may follow.
+        listed: The expression for the shared noun of a list of adjectives.
 
     Raises:
         YamlError: If one of them is not a regular expression.
     """
 
     def __init__(
-        self, patterns: Iterable[str], entry: Entry, key: str, gap: str = _NEVER, plural: bool = False
+        self,
+        patterns: Iterable[str],
+        entry: Entry,
+        key: str,
+        gap: str = _NEVER,
+        plural: bool = False,
+        listed: str = _NEVER,
     ) -> None:
         between, parts = r"[\s\-]", []
         for pattern in sorted(patterns, key=len, reverse=True):
+            pattern = pattern.replace(" ...", rf"(?=(?:,? (?:and |or )?[a-z]+){{1,4}}? {listed}s?\b)")
             part = pattern.replace(" ?", f"{between}?").replace(" ", f"{between}+")
-            part = part.replace("~", f"(?:{between}+{gap}){{0,8}}{between}+")
+            part = part.replace("~", f":?(?:{between}+{gap}){{0,8}}{between}+")
             try:
                 re.compile(part)
             except re.error as error:
@@ -41,22 +50,43 @@ class Words:
                 ) from error
             parts.append(f"(?:{part})")
         ending = "(?:e?s)?" if plural else ""
-        self._regex = re.compile(rf"{_BEGIN}(?:{'|'.join(parts) or _NEVER}){ending}{_END}", re.IGNORECASE)
+        # Small letters throughout are found twice as fast as either case.
+        self._regex = re.compile(_small(rf"{_BEGIN}(?:{'|'.join(parts) or _NEVER}){ending}{_END}"))
 
     def spans(self, text: str, start: int = 0, end: int | None = None) -> Iterator[tuple[int, int]]:
         """Yield where the words stand in a text, from ``start`` and up to ``end``."""
+        text = small(text)
         return (
             match.span() for match in self._regex.finditer(text, start, len(text) if end is None else end)
         )
 
     def search(self, text: str) -> re.Match[str] | None:
         """Return the first place in a text where the words stand."""
-        return self._regex.search(text)
+        return self._regex.search(small(text))
 
     def at(self, text: str, position: int) -> bool:
         """Return whether the words stand at a position of a text."""
-        return self._regex.match(text, position) is not None
+        return self._regex.match(small(text), position) is not None
 
     def only(self, text: str) -> bool:
         """Return whether a text holds nothing but these words, blanks and light punctuation."""
-        return not self._regex.sub(" ", text).strip(" ,:/-\t\n")
+        return not self._regex.sub(" ", small(text)).strip(" ,:/-\t\n")
+
+    def fills(self, text: str) -> bool:
+        """Return whether a text is these words once, but for blanks around them."""
+        return self._regex.fullmatch(small(text).strip()) is not None
+
+
+def small(text: str) -> str:
+    """Return a text of the same length in small letters."""
+    lowered = text.lower()
+    return (
+        lowered
+        if len(lowered) == len(text)
+        else "".join(c if len(c.lower()) > 1 else c.lower() for c in text)
+    )
+
+
+def _small(pattern: str) -> str:
+    """Return an expression in small letters, but for escaped ones: those are classes."""
+    return re.sub(r"\\.|[^\\]+", lambda match: match[0] if match[0][0] == "\\" else match[0].lower(), pattern)
