@@ -17,7 +17,7 @@ from callbacks.base.evaluation import findings_of, require_non_negative
 from callbacks.base.features import Features
 from callbacks.base.result import Occasion, Result
 from callbacks.drawing.pictures import PicturedPair, blank_figure, show_pair
-from callbacks.evaluations.zero_shot import Prompts, catalogue_prompts, prompts_sha256
+from callbacks.evaluations.zero_shot_prompts import Prompts, catalogue_prompts, prompts_sha256
 from callbacks.statistics.grounding import agreement, location_prior, pointed_at, similarity_map
 from callbacks.statistics.logistic import folds_of
 from datamodules.batch import IMAGE, INDEX, LABELS, MASK_CONCEPTS, MASKS, data_facts

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -8,8 +9,19 @@ from sklearn.metrics import roc_auc_score
 from torch.nn.functional import normalize
 
 from callbacks import Features, Occasion, ZeroShot
-from callbacks.evaluations.zero_shot import catalogue_prompts, prompt_directions, prompts_sha256
+from callbacks.evaluations.zero_shot import prompt_directions
+from callbacks.evaluations.zero_shot_prompts import (
+    catalogue_prompts,
+    prompts_sha256,
+    read_prompts,
+    share_in_reports,
+)
+from datamodules.texts.text_view import full_text
+from synthesis.cases import BalancedCaseSampler
+from synthesis.reports.grammar import GrammarWriter
 from tests.known_data import KnownData
+
+ROOT = Path(__file__).resolve().parents[3]
 
 TEST = Occasion("test", ("edema", "mass"), final=True)
 PROMPTS = {
@@ -105,3 +117,77 @@ def test_a_concept_without_prompts_and_data_without_a_catalogue_are_named() -> N
 def test_data_without_labels_is_noted(drawn) -> None:
     result = evaluated(drawn[0], torch.empty(80, 0), Occasion("test", (), True))
     assert result.metrics == {} and "no labels" in result.details["note"]
+
+
+def named() -> KnownData:
+    data = KnownData()
+    data.concept_names = ("edema", "no_finding")
+    data.catalog = {
+        "edema": SimpleNamespace(preferred_name="pulmonary edema", entity_type="abnormality"),
+        "no_finding": SimpleNamespace(preferred_name="no acute abnormality", entity_type="normality"),
+    }
+    return data
+
+
+def test_a_file_of_templates_gives_every_concept_its_prompts(tmp_path) -> None:
+    path = tmp_path / "prompts.yaml"
+    path.write_text(
+        "source: us\npresent: ['{concept}', 'an x-ray of {concept}']\nabsent: ['no {concept}']\n"
+        "concepts:\n  no_finding: {present: [healthy], absent: [sick]}\n"
+    )
+    assert read_prompts(path, named()) == {
+        "edema": {
+            "present": ["pulmonary edema", "an x-ray of pulmonary edema"],
+            "absent": ["no pulmonary edema"],
+        },
+        "no_finding": {"present": ["healthy"], "absent": ["sick"]},
+    }
+    callback = ZeroShot(name="other", prompts=str(path), resamples=0)
+    callback.prepare(SimpleNamespace(datamodule=named()), Words())
+    images = normalize(torch.randn(40, 8, generator=torch.Generator().manual_seed(0)), dim=1)
+    labels = (torch.arange(80).reshape(40, 2) % 3 == 0).float()
+    result = callback.evaluate(features(images, labels), Occasion("test", ("edema", "no_finding"), True))
+    assert result.details["prompts"] == 5 and result.details["prompts_file"] == str(path)
+    scores = images.double() @ prompt_directions(Words(), read_prompts(path, named()))[0]
+    assert result.metrics["auroc/edema"] == pytest.approx(roc_auc_score(labels[:, 0], scores))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "cannot be read"),
+        ("present: [a]\nabsent: [b]", "it takes source"),
+        ("source: us\npresent: [a]", "key absent: None"),
+        ("source: us\npresent: [a]\nabsent: b", "key absent: 'b'"),
+        ("source: us\npresent: [a]\nabsent: [b]\nother: 1", r"holds \['absent', 'other'"),
+        ("source: us\npresent: [a]\nabsent: [b]\nconcepts: {edem: {}}", r"\['edem'\] are not in"),
+        (
+            "source: us\npresent: [a]\nabsent: [b]\nconcepts: {edema: {present: [c]}}",
+            "concept edema, key absent",
+        ),
+    ],
+)
+def test_a_malformed_file_of_prompts_is_named(tmp_path, text, message) -> None:
+    path = tmp_path / "prompts.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_prompts(path, named())
+
+
+def test_prompts_that_reports_hold_are_counted() -> None:
+    reports = ["FINDINGS: There is edema. No mass seen. IMPRESSION: Edema.", "Clear lungs."]
+    prompts = {"edema": {"present": ["There is edema.", "Wet"], "absent": ["clear lungs", "No mass"]}}
+    assert share_in_reports(prompts, reports) == 0.5
+
+
+def test_the_shipped_files_ask_in_words_that_no_report_of_the_grammar_holds(catalog) -> None:
+    sampler, writer = BalancedCaseSampler(), GrammarWriter()
+    cases = [sampler.sample(0, "train", i) for i in range(400)]
+    reports = [full_text(report) for report in writer.write(cases, range(400))]
+    data = KnownData()
+    data.concept_names, data.catalog = catalog.names, catalog
+    assert share_in_reports(catalogue_prompts(data), reports) > 0.1
+    for name in ("outside", "chexzero"):
+        prompts = read_prompts(ROOT / "configs" / "prompts" / "zero_shot" / f"{name}.yaml", data)
+        assert prompts.keys() == set(catalog.names) and share_in_reports(prompts, reports) < 0.02
