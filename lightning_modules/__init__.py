@@ -2,6 +2,7 @@
 
 from lightning_modules.adaptation import Adaptation
 from lightning_modules.bert_encoder import BertEncoder
+from lightning_modules.checkpoint_embedder import CheckpointEmbedder
 from lightning_modules.downstream.detection import Detection
 from lightning_modules.downstream.fine_tune import FineTune
 from lightning_modules.downstream.report_generation import ReportGeneration
@@ -37,6 +38,7 @@ __all__ = [
     "MGCA",
     "Adaptation",
     "BertEncoder",
+    "CheckpointEmbedder",
     "ConceptAwareInfoNCE",
     "ConditionalGAN",
     "ConditionalVAE",

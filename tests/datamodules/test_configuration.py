@@ -32,12 +32,12 @@ SYNTHETIC = """
 class_path: datamodules.SyntheticPairs
 init_args:
   synthesizer:
-    class_path: synthesis.corruption.ClinicSynthesizer
+    class_path: synthesis.ClinicSynthesizer
     init_args:
-      sampler: synthesis.cases.BalancedCaseSampler
-      writer: synthesis.reports.grammar.GrammarWriter
+      sampler: synthesis.BalancedCaseSampler
+      writer: synthesis.GrammarWriter
       image_maker:
-        class_path: synthesis.images.simulator.Simulator
+        class_path: synthesis.Simulator
         init_args: {image_size: 64}
       mispaired: 0.2
       kinds: {blank: 1, rotated: 2.5}

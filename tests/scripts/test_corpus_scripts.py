@@ -24,8 +24,8 @@ def clinic(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A layer of corrupted pairs that the standard filters see."""
     standard = yaml.safe_load(Path("configs/filters/standard.yaml").read_text())
     synthesizer = standard["data"]["init_args"]["synthesizer"]
-    synthesizer["class_path"] = "synthesis.corruption.ClinicSynthesizer"
-    maker = {"class_path": "synthesis.images.simulator.Simulator", "init_args": {"image_size": 64}}
+    synthesizer["class_path"] = "synthesis.ClinicSynthesizer"
+    maker = {"class_path": "synthesis.Simulator", "init_args": {"image_size": 64}}
     synthesizer["init_args"] |= {"mispaired": 0.3, "corrupted": 0.5, "image_maker": maker}
     path = tmp_path_factory.mktemp("layer") / "clinic.yaml"
     path.write_text(yaml.safe_dump(standard))
