@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from inspect import getattr_static
-from typing import TYPE_CHECKING, Any, Protocol, TypedDict, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, cast, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -37,9 +37,10 @@ ASSERTED = "asserted"
 DENIED = "denied"
 TEXT_LABELS = "text_labels"
 OTHER_IMAGES = "other_images"
-TWINS = "twins"
-SWAPPED_TWINS = "swapped_twins"
-MIRRORED_TWINS = "mirrored_twins"
+TwinKey = Literal["twins", "swapped_twins", "mirrored_twins"]
+TWINS: TwinKey = "twins"
+SWAPPED_TWINS: TwinKey = "swapped_twins"
+MIRRORED_TWINS: TwinKey = "mirrored_twins"
 LEFT_OUT = "left_out"
 MASKS = "masks"
 MASK_CONCEPTS = "mask_concepts"

@@ -68,7 +68,7 @@ class TwinRanking(BatchEvaluation[EvaluationOutput]):
         self,
         min_count: int = 10,
         examples: int = 8,
-        kinds: Sequence[str] = ("without",),
+        kinds: Sequence[str] = tuple(KINDS),
         name: str = "twins",
         **kwargs: Any,
     ) -> None:

@@ -172,7 +172,8 @@ class BatchDataModule(LightningDataModule):
             askers[type(module).__name__] = module.needs(split)
         if split != "train":
             for callback in getattr(self.trainer, "callbacks", ()):
-                askers[type(callback).__name__] = getattr(callback, "needs", frozenset())
+                name = type(callback).__name__
+                askers[name] = askers.get(name, frozenset()) | getattr(callback, "needs", frozenset())
         return askers
 
     def require(self, split: str) -> None:

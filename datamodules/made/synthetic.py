@@ -7,7 +7,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from datamodules.batch import TWINS
+from datamodules.batch import MIRRORED_TWINS, SWAPPED_TWINS, TWINS, TwinKey
 from datamodules.loading.batch_data_module import STAGES
 from datamodules.loading.enrichers import Enricher, Images, TwinPairs
 from datamodules.loading.loader_options import LoaderOptions
@@ -21,6 +21,7 @@ from datamodules.texts.question_writer import QuestionWriter
 from datamodules.texts.text_view import full_text
 from datamodules.texts.tokenizer_options import TokenizerOptions
 from synthesis.cases import UniformCaseSampler
+from synthesis.counterparts import TwinKind
 from synthesis.identity import identity, json_sha256
 from synthesis.images.image_maker import TwinImageMaker
 from synthesis.pairs import PairSynthesizer
@@ -29,6 +30,7 @@ from synthesis.seeding import pair_seed
 from synthesis.store import PairStore, StorePlan, cache_directory, fill_cache
 from synthesis.twins import TwinSynthesizer
 
+_TWINS: dict[TwinKey, TwinKind] = {TWINS: "without", SWAPPED_TWINS: "swap", MIRRORED_TWINS: "side"}
 _CHUNK = 1024  # reports written in one call for the tokenizer
 
 
@@ -86,31 +88,36 @@ class SyntheticPairs(MadePairs):
         return self.synthesizer.image_size
 
     @cached_property
-    def twins(self) -> TwinSynthesizer:
-        """What makes the twins of the pairs."""
-        return TwinSynthesizer(self.synthesizer)
+    def twins(self) -> dict[TwinKey, TwinSynthesizer]:
+        """What makes the twins of the pairs, by their key in a batch."""
+        return {key: TwinSynthesizer(self.synthesizer, kind) for key, kind in _TWINS.items()}
+
+    def twins_needed(self, split: str) -> list[TwinKey]:
+        """Return the keys of the twins that somebody needs of a split."""
+        return [key for key in _TWINS if key in self.needs(split)]
 
     # ----------------------------------------------------------------------------------------------- needs
     def supplied(self, split: str) -> frozenset[str]:
         """See `BatchDataModule.supplied`."""
-        return super().supplied(split) | {TWINS}
+        return super().supplied(split) | _TWINS.keys()
 
     def lacking(self, split: str) -> dict[str, str]:
         """See `BatchDataModule.lacking`."""
         reasons, maker = super().lacking(split), self.synthesizer.image_maker
         if not isinstance(maker, TwinImageMaker):
-            reasons[TWINS] = (
+            reason = (
                 f"{type(maker).__name__} cannot switch a finding off (it has no method `twins`): take the "
                 "simulator as image_maker"
             )
+            reasons |= dict.fromkeys(_TWINS, reason)
         return reasons
 
     def enrichers(self, split: str, source: SampleSource) -> list[Enricher]:
         """See `BatchDataModule.enrichers`."""
         enrichers, texts = super().enrichers(split, source), self.texts(split)
-        if TWINS in self.needs(split) and texts is not None:
-            images = Images(self.views.augmentation if split == "train" else None)
-            enrichers.append(TwinPairs(images, texts, self.catalog))
+        images = Images(self.views.augmentation if split == "train" else None)
+        if texts is not None:
+            enrichers += [TwinPairs(images, texts, self.catalog, key) for key in self.twins_needed(split)]
         return enrichers
 
     # ------------------------------------------------------------------------------------ what is on disk
@@ -125,7 +132,9 @@ class SyntheticPairs(MadePairs):
         if self.cache_dir is None:
             return
         for split in splits:
-            for maker in (self.synthesizer, *([self.twins] if TWINS in self.needs(split) else ())):
+            makers: list[PairSynthesizer | TwinSynthesizer] = [self.synthesizer]
+            makers += [self.twins[key] for key in self.twins_needed(split)]
+            for maker in makers:
                 fill_cache(self.cache_dir, self._plan(maker, split), self.loader.num_workers)
 
     def setup(self, stage: str) -> None:
@@ -141,7 +150,9 @@ class SyntheticPairs(MadePairs):
     def source(self, split: str) -> PairSource:
         """Return the pairs of "train", "val" or "test"."""
         masks = self.keeps_masks(split)
-        companions = {TWINS: self._reader(self.twins, split, False)} if TWINS in self.needs(split) else {}
+        companions: dict[str, ReadPairs] = {
+            key: self._reader(self.twins[key], split, False) for key in self.twins_needed(split)
+        }
         read = self._reader(self.synthesizer, split, masks)
         return PairSource(read, self.sizes[split], self.catalog, masks, companions)
 

@@ -161,5 +161,7 @@ def test_the_command_line_tests_twins(evaluate: Callable[..., Any]) -> None:
     assert details.keys() >= {"n", "split_sha256", "intervals", "twin_pairs", "confusion"}
     assert details["n"] == 48 and 20 < details["twin_pairs"] <= 48
     assert {f"test/twins/{key}" for key in details["intervals"]} <= summary.keys()
-    for name in ("test_twins.png", "test_twin_pairs.png"):
+    for kind in ("swap", "side"):
+        assert 0 <= summary[f"test/twins/{kind}/accuracy"] <= 1 and details[kind]["twin_pairs"] > 5
+    for name in ("test_twins.png", "test_twin_pairs.png", "test_twins_swap.png", "test_twins_side.png"):
         assert (directory / "pictures" / name).stat().st_size > 10_000

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from datamodules.batch import TWINS, Batch, Twins
+from datamodules.batch import TWINS, Batch, TwinKey, Twins
 from datamodules.loading.draws import Draws
 from datamodules.loading.enrichers.images import Images
 from datamodules.loading.enrichers.texts import Texts
@@ -17,26 +17,28 @@ from synthesis.concepts import ConceptCatalog
 
 @dataclass
 class TwinPairs:
-    """Adds ``twins``: image and first text of each sample's twin vary as the sample's own do.
+    """Adds twins: image and first text of each sample's twin vary as the sample's own do.
 
-    A sample without a twin (of real pairs, or with nothing to switch off) stands there unchanged.
+    A sample without a twin (of real pairs, or with nothing to change) stands there unchanged.
 
     Attributes:
         images: Changes the images.
         texts: Chooses and encodes the texts.
         catalog: The concepts, in label order.
+        key: ``twins``, ``swapped_twins`` or ``mirrored_twins``.
     """
 
     images: Images
     texts: Texts
     catalog: ConceptCatalog
+    key: TwinKey = TWINS
 
     def enrich(self, batch: Batch, samples: Sequence[Sample], draws: Draws) -> None:
         """See `Enricher.enrich`."""
-        twins = [sample.companions.get(TWINS, sample) for sample in samples]
+        twins = [sample.companions.get(self.key, sample) for sample in samples]
         texts = self.texts.chosen(twins, draws)[0]
         ids, mask = self.texts.encoded(texts)
-        batch["twins"] = Twins(
+        batch[self.key] = Twins(
             image=self.images.stacked(twins, draws),
             input_ids=ids,
             attention_mask=mask,
@@ -49,7 +51,7 @@ class TwinPairs:
 
     def _left_out(self, sample: Sample, twin: Sample) -> int:
         if sample.case is not None and twin.case is not None:
-            for i, finding in enumerate(sample.case.findings):
-                if sample.case.without(i) == twin.case:
+            for finding in sample.case.findings:
+                if finding not in twin.case.findings:
                     return self.catalog.index(finding.concept)
         return -1

@@ -17,6 +17,7 @@ from synthesis.pairs import PairSynthesizer
 from synthesis.store import StaleStoreError, StorePlan, cache_directory
 from tests.datamodules.conftest import options
 
+TWIN_KEYS = ("twins", "swapped_twins", "mirrored_twins")
 TWIN_NEEDS = {"train": {"twins"}, "val": {"twins"}}
 
 
@@ -28,7 +29,7 @@ def assert_same(a: Batch, b: Batch) -> None:
             assert value.dtype == other.dtype and torch.equal(value, other), key
         elif key in ("masks", "mask_concepts"):
             assert all(torch.equal(x, y) for x, y in zip(value, other, strict=True)), key  # type: ignore[call-overload]
-        elif key == "twins":
+        elif key in TWIN_KEYS:
             assert_same(value, other)
         elif key == "other_images":
             assert all(torch.equal(x, y) for x, y in zip(value, other, strict=True)), key  # type: ignore[call-overload]
@@ -111,6 +112,28 @@ def test_made_pairs_state_the_facts_that_models_ask_for(ready: Any) -> None:
         assert data.evaluation_sources("val") == ("",)
     assert asking.augmented and not plain.augmented
     assert plain.questions_sha256 is None and asking.questions_sha256 == asking.questions.sha256
+
+
+def test_evaluation_has_twins_that_swap_a_finding_or_its_side(ready: Any, tmp_path: Path) -> None:
+    needs = {"val": set(TWIN_KEYS)}
+    made, cached = ready(needs), ready(needs, cache_dir=tmp_path)
+    seen = dict.fromkeys(TWIN_KEYS, 0)
+    for a, b in zip(made.val_dataloader(), cached.val_dataloader(), strict=True):
+        assert_same(a, b)
+        for key in TWIN_KEYS:
+            twins = a[key]
+            for k, concept in enumerate(twins["left_out"].tolist()):
+                if concept < 0:
+                    assert (
+                        torch.equal(twins["image"][k], a["image"][k]) and twins["report"][k] == a["report"][k]
+                    )
+                    continue
+                seen[key] += 1
+                assert a["labels"][k, concept] == 1 and twins["report"][k] != a["report"][k]
+                assert not torch.equal(twins["image"][k], a["image"][k])
+                assert (twins["labels"][k, concept] == 1) == (key == "mirrored_twins")
+    assert all(seen.values()), seen
+    assert "swapped_twins" not in epoch(made, 0)[0]
 
 
 def test_several_views_of_an_image(ready: Any) -> None:
