@@ -57,9 +57,8 @@ def small_pixels(images: Tensor, size: int) -> Tensor:
     return nn.functional.interpolate(images.float(), size=(size, size), mode="area").flatten(1)
 
 
-_MARK = (
-    "_is_hf_initialized"  # transformers sets it on what it has initialised, and leaves alone what bears it
-)
+# transformers sets it on what it has initialised, and leaves alone what bears it.
+_MARK = "_is_hf_initialized"
 
 
 def reinitialised(module: nn.Module, seed: int) -> nn.Module:
