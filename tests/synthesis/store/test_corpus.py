@@ -57,9 +57,8 @@ def test_what_passes_is_held_once_and_in_order(plan: StorePlan, corpus: PairStor
     held = corpus.pairs(range(len(corpus)))
     assert len(corpus) == corpus.manifest.pairs == len(expected)
     for pair, other in zip(held, expected, strict=True):
-        assert (pair.index, pair.case, pair.report, pair.notes) == (
-            other.index, other.case, other.report, other.notes,
-        )  # fmt: skip
+        for field in ("index", "case", "report", "notes", "attempt", "rejections", "unwritten"):
+            assert getattr(pair, field) == getattr(other, field)
         assert torch.equal(pair.image, other.image) and torch.equal(pair.masks, other.masks)  # type: ignore[arg-type]
 
 
