@@ -16,7 +16,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,6 +24,7 @@ from typing import Any, get_args
 
 import numpy as np
 import torch
+import yaml
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -57,11 +58,13 @@ class Golden:
         part: The part.
         make: Makes the results, JSON-able; a ``tolerance`` beside ``values`` is by how much they may differ.
         inputs: Names of the goldens whose results it is given. Where these changed, nothing is said of it.
+        given: What else it is given, beside its identity: JSON-able.
     """
 
     part: Describable
     make: Callable[[], Mapping[str, Any]]
     inputs: tuple[str, ...] = ()
+    given: Mapping[str, Any] = field(default_factory=dict)
 
 
 def goldens() -> dict[str, Golden]:
@@ -70,7 +73,8 @@ def goldens() -> dict[str, Golden]:
     found = {type(s).__name__: Golden(s, lambda s=s: {"cases": _sha256(_cases(s, 400))}) for s in samplers}
     sampler, writer = "UniformCaseSampler", "GrammarWriter"
     found[writer] = Golden(GrammarWriter(), lambda: {"reports": _sha256(_reports())}, (sampler,))
-    found["EntityExtractor"] = Golden(EntityExtractor(), _mentions, (writer,))
+    texts = {"texts_sha256": _sha256(_texts())}
+    found["EntityExtractor"] = Golden(EntityExtractor(), _mentions, (writer,), texts)
     model = LanguageModelWriter(Parrot(), attempts=2, fallback=GrammarWriter())  # type: ignore[arg-type]
     found["LanguageModelWriter"] = Golden(
         model,
@@ -102,7 +106,7 @@ def goldens() -> dict[str, Golden]:
 
 def made(golden: Golden) -> dict[str, Any]:
     """Return what is written down of a part."""
-    entry = {"identity": identity(golden.part), "results": golden.make()}
+    entry = {"identity": {**identity(golden.part), **golden.given}, "results": golden.make()}
     content: dict[str, Any] = json.loads(json.dumps(entry))
     return content
 
@@ -275,10 +279,15 @@ def _reports() -> Iterator[dict[str, Any]]:
 
 
 def _mentions() -> dict[str, Any]:
-    reader = EntityExtractor()
-    return {
-        "mentions": _sha256([asdict(m) for report in _some_reports() for m in reader.extract(report.text)])
-    }
+    reader, texts = EntityExtractor(), [*(report.text for report in _some_reports()), *_texts()]
+    return {"mentions": _sha256([asdict(mention) for text in texts for mention in reader.extract(text)])}
+
+
+def _texts() -> list[str]:
+    """Return the sentences as people write them that the tests of the extraction read."""
+    folder = Path(__file__).parent / "synthesis" / "reports" / "reading"
+    read = [yaml.safe_load((folder / f"{name}.yaml").read_text()) for name in ("kinds", "sentences")]
+    return [item["text"] for kinds in read for items in kinds.values() for item in items]
 
 
 def _simulated(size: int) -> dict[str, Any]:
