@@ -52,7 +52,7 @@ class CheckpointEmbedder:
         return self._model.encode_text(texts, self.batch_size).cpu()
 
     def describe(self) -> dict[str, Any]:
-        """Everything the vectors depend on: the SHA-256 of the checkpoint."""
+        """Return everything the vectors depend on: the SHA-256 of the checkpoint."""
         with self.checkpoint.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         return {"checkpoint_sha256": digest}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def run_directory(trainer: L.Trainer) -> Path | None:
-    """The directory with this run's ``config.yaml`` and ``metrics.csv``. Collective: call it on every rank.
+    """Return the directory with this run's ``config.yaml`` and ``metrics.csv``. Call it on every rank.
 
     It is the first logger's (list ``CSVLogger`` first, or runs share a directory), without a logger the
     trainer's ``default_root_dir``. None under ``fast_dev_run``, which is to leave nothing behind.
@@ -28,7 +28,7 @@ def run_directory(trainer: L.Trainer) -> Path | None:
 
 
 def save_picture(trainer: L.Trainer, figure: Figure, path: Path, key: str) -> None:
-    """Writes a figure as PNG and hands it to every logger that takes images. For rank zero.
+    """Write a figure as PNG and hand it to every logger that takes images. For rank zero.
 
     Args:
         trainer: Its loggers are served: W&B and TensorBoard.

@@ -57,7 +57,7 @@ class Retrieved:
 
 
 def pair_sheet(pairs: Sequence[PicturedPair], heading: str, columns: int = 2) -> Figure:
-    """Images with their reports beside them, two pairs a row."""
+    """Draw images with their reports beside them, two pairs a row."""
     rows = -(-len(pairs) // columns)
     figure = blank_figure(6.0 * columns, 2.9 * rows + 0.4, heading)
     grid = figure.subplots(rows, 2 * columns, squeeze=False, width_ratios=[1, 1.15] * columns)
@@ -71,7 +71,7 @@ def pair_sheet(pairs: Sequence[PicturedPair], heading: str, columns: int = 2) ->
 
 
 def retrieval_sheet(strips: Sequence[Retrieved], heading: str) -> Figure:
-    """One row a query: the image, its own report, then the reports found, the right one in green."""
+    """Draw one row a query: image, own report, then the retrieved reports, the right one in green."""
     width = max((len(strip.found) for strip in strips), default=0)
     figure = blank_figure(2.6 + 2.3 * (width + 1), 2.6 * len(strips) + 0.4, heading)
     grid = figure.subplots(len(strips), width + 2, squeeze=False, width_ratios=[1.15] + [1.0] * (width + 1))
@@ -88,7 +88,7 @@ def retrieval_sheet(strips: Sequence[Retrieved], heading: str) -> Figure:
 
 
 def metric_curves(panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]]]], heading: str) -> Figure:
-    """A panel for each group of metrics.
+    """Draw a panel for each group of metrics.
 
     Args:
         panels: Panel title → metric name → points ``(step, value)``.
@@ -151,7 +151,7 @@ def concept_bars(
 
 
 def blank_figure(width: float, height: float, heading: str) -> Figure:
-    """An empty figure of some inches with a heading, without pyplot."""
+    """Return an empty figure of some inches with a heading, without pyplot."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -162,7 +162,7 @@ def blank_figure(width: float, height: float, heading: str) -> Figure:
 
 
 def show_pair(axes: Axes, pair: PicturedPair) -> None:
-    """An image with its title and the outlines of its masks."""
+    """Show an image with its title and the outlines of its masks."""
     from matplotlib.patheffects import withStroke
 
     axes.imshow(pair.image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
@@ -191,7 +191,7 @@ def show_pair(axes: Axes, pair: PicturedPair) -> None:
 
 
 def write_text(axes: Axes, text: str, width: int, lines: int, title: str = "", colour: str = INK) -> None:
-    """A text of at most so many lines of so many letters, its IMPRESSION on a line of its own."""
+    """Write a text of at most so many lines of so many letters, its IMPRESSION on a line of its own."""
     sections = text.replace(" IMPRESSION:", "\nIMPRESSION:")
     wrapped = [
         line for paragraph in sections.splitlines() for line in textwrap.wrap(paragraph, width) or [""]

@@ -65,7 +65,7 @@ class ClassRetrieval(Evaluation):
         self.per_class, self.at = per_class, tuple(at)
 
     def evaluate(self, features: Features, occasion: Occasion) -> Result:
-        """Ranks the chosen samples in both directions."""
+        """Rank the chosen samples in both directions."""
         if features.text is None:
             return Result({}, {"note": "image-only data: no reports to retrieve"})
         if missing := sorted({*self.classes, *self.others} - set(occasion.concepts)):
@@ -91,7 +91,7 @@ class ClassRetrieval(Evaluation):
         return Result(metrics, details, self.mean_draws(precision, features.group.numpy()[rows], occasion))
 
     def _chosen(self, features: Features, concepts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """The rows taken and the class of each."""
+        """Return the rows taken and the class of each."""
         labels = features.labels[:, [list(concepts).index(name) for name in self.classes]]
         alone = ((labels == 1).sum(1) == 1) & ((labels == 0).sum(1) == len(self.classes) - 1)
         others = features.labels[:, [list(concepts).index(name) for name in self.others]]
@@ -103,7 +103,7 @@ class ClassRetrieval(Evaluation):
         return rows, kind[rows]
 
     def pictures(self, features: Features, occasion: Occasion, result: Result) -> dict[str, Figure]:
-        """Draws precision over k by class in both directions."""
+        """Draw precision over k by class in both directions."""
         assert features.text is not None
         rows, label = self._chosen(features, occasion.concepts)
         images, texts = features.image[rows].double(), features.text[rows].double()
@@ -120,7 +120,7 @@ class ClassRetrieval(Evaluation):
 
 
 def class_hits(queries: Tensor, answers: Tensor, label: np.ndarray) -> np.ndarray:
-    """Whether the answers, most similar first, are of the query's class: ``(n, n)`` float.
+    """Return whether the answers, most similar first, are of the query's class: ``(n, n)`` float.
 
     Ties go to the lower row, as a stable sort has it.
 

@@ -52,13 +52,13 @@ class Classification(BatchEvaluation[EvaluationOutput], ConceptEvaluation):
         return list(outputs.scores.float().cpu().numpy())
 
     def evaluate(self, features: Features, occasion: Occasion) -> Result:
-        """Judges the scores."""
+        """Judge the scores."""
         if not occasion.concepts:
             return Result({}, {"note": "no labels: nothing to judge scores by"})
         return self.result(self.tables(self._scores(features), features, occasion), occasion)
 
     def pictures(self, features: Features, occasion: Occasion, result: Result) -> dict[str, Figure]:
-        """Draws ROC and precision-recall curves."""
+        """Draw ROC and precision-recall curves."""
         labels = features.labels.numpy()
         scores, names = self._scores(features), occasion.concepts
         return {f"{self.name}_curves": roc_and_pr(scores, labels, names, result.metrics)}

@@ -61,7 +61,7 @@ class DetectionPrecision(BatchEvaluation[DetectionOutput]):
     def measure(
         self, pl_module: L.LightningModule, batch: Mapping[str, Any], outputs: DetectionOutput
     ) -> Sequence[DetectedBoxes]:
-        """Takes true and detected boxes."""
+        """Take true and detected boxes."""
         names: tuple[str, ...] = pl_module.concepts  # type: ignore[assignment]
         index = batch[INDEX].tolist()
         rows = []
@@ -78,7 +78,7 @@ class DetectionPrecision(BatchEvaluation[DetectionOutput]):
         return rows
 
     def evaluate(self, features: Features, occasion: Occasion) -> Result:
-        """Matches the boxes."""
+        """Match the boxes."""
         rows: list[DetectedBoxes] = features.measured[self.name]
         names = rows[0].names
         counts = np.bincount(
@@ -102,7 +102,7 @@ class DetectionPrecision(BatchEvaluation[DetectionOutput]):
         return Result(metrics, details, draws)
 
     def pictures(self, features: Features, occasion: Occasion, result: Result) -> dict[str, Figure]:
-        """Draws true boxes, and as many of the surest detected ones, over the first images."""
+        """Draw true boxes, and as many of the surest detected ones, over the first images."""
         rows: list[DetectedBoxes] = features.measured[self.name]
         shown = [row for row in rows if row.image is not None and len(row.truth)]
         return {"detection": box_sheet(shown)} if shown else {}

@@ -31,7 +31,7 @@ class ProbeFloors(L.Callback):
         self.seed, self.size = seed, size
 
     def on_test_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Makes the random encoder and registers both feature sets."""
+        """Make the random encoder and register both feature sets."""
         trained = pl_module.image_encoder
         assert isinstance(trained, nn.Module)
         encoder = reinitialised(trained, self.seed).to(pl_module.device).eval()
@@ -46,14 +46,14 @@ class ProbeFloors(L.Callback):
         extractors["pixels"] = lambda batch: small_pixels(batch[IMAGE], self.size)
 
     def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Takes them away again."""
+        """Remove them again."""
         extractors = FeatureCollector.of(trainer).extractors
         extractors.pop("random_init", None)
         extractors.pop("pixels", None)
 
 
 def small_pixels(images: Tensor, size: int) -> Tensor:
-    """Area averages of images ``(batch, 1, height, width)``, flat: ``(batch, size * size)``."""
+    """Return area averages of images ``(batch, 1, height, width)``, flat: ``(batch, size * size)``."""
     return nn.functional.interpolate(images.float(), size=(size, size), mode="area").flatten(1)
 
 
@@ -62,7 +62,7 @@ _MARK = "_is_hf_initialized"
 
 
 def reinitialised(module: nn.Module, seed: int) -> nn.Module:
-    """A CPU copy of a module with every weight drawn anew, the same for a seed on any machine and device.
+    """Return a CPU copy of a module with every weight drawn anew; a seed gives the same on any device.
 
     Each part draws its weights as it did at first: what transformers initialised by ``initialize_weights`` of
     its model, all else by the ``reset_parameters`` that PyTorch's layers have.

@@ -38,7 +38,7 @@ class EmbeddingGeometry(Evaluation):
         self.samples = samples
 
     def evaluate(self, features: Features, occasion: Occasion) -> Result:
-        """Measures the space."""
+        """Measure the space."""
         if len(features) < 2:
             return Result({}, {"note": "fewer than two samples: no distances"})
         images, pooled = features.image[: self.samples].double(), features.pooled[: self.samples].double()

@@ -78,7 +78,7 @@ class LinearProbe(ConceptEvaluation):
         self.components = dict({"pixels": 64} if components is None else components)
 
     def evaluate(self, features: Features, occasion: Occasion) -> Result:
-        """Probes the pooled features and every extra feature set."""
+        """Probe the pooled features and every extra feature set."""
         if not occasion.concepts:
             return Result({}, {"note": "no labels: nothing to probe"})
         fold = folds_of(features.group.numpy(), self.folds)
@@ -103,7 +103,7 @@ class LinearProbe(ConceptEvaluation):
         return result
 
     def pictures(self, features: Features, occasion: Occasion, result: Result) -> dict[str, Figure]:
-        """Draws AUROC by share of the labels, if fewer were probed; `RunSummary` draws it by concept."""
+        """Draw AUROC by share of the labels, if fewer were probed; `RunSummary` draws it by concept."""
         return {f"{self.name}_labels": label_curve(result)} if "fractions" in result.details else {}
 
     def _add_fraction(

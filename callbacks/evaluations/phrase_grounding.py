@@ -160,7 +160,7 @@ class PhraseGrounding(BatchEvaluation[EvaluationOutput]):
         return found
 
     def _lacking(self, batch: Mapping[str, Any], row: int) -> list[int]:
-        """The findings that an image is known not to show."""
+        """Return the findings that an image is known not to show."""
         lacking = self._findings.clone()
         lacking[batch[MASK_CONCEPTS][row].cpu()] = False
         if LABELS in batch:
@@ -206,7 +206,7 @@ class PhraseGrounding(BatchEvaluation[EvaluationOutput]):
         return Result(metrics, details, self.mean_draws(values, group, occasion))
 
     def pictures(self, features: Features, occasion: Occasion, result: Result) -> dict[str, Figure]:
-        """Draws maps over the first images, the masks outlined."""
+        """Draw maps over the first images, the masks outlined."""
         shown = [
             (occasion.concepts[finding.concept], finding.shown, bool(finding.pointing))
             for row in features.measured[self.name]
@@ -217,7 +217,7 @@ class PhraseGrounding(BatchEvaluation[EvaluationOutput]):
 
 
 def grounding_sheet(shown: Sequence[tuple[str, np.ndarray, bool]], columns: int = 6) -> Figure:
-    """Maps in colour over images, the finding outlined, the most similar pixel marked.
+    """Draw maps in colour over images, the finding outlined, the most similar pixel marked.
 
     Args:
         shown: Concept, image, mask and map ``(3, height, width)``, and whether the pointing game was won.

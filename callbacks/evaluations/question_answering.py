@@ -109,7 +109,7 @@ class QuestionAnswering(BatchEvaluation[EvaluationOutput]):
         ]  # fmt: skip
 
     def evaluate(self, features: Features, occasion: Occasion) -> Result:
-        """Counts right answers."""
+        """Count right answers."""
         rows: list[AnsweredQuestion] | None = features.measured.get(self.name)
         if rows is None:
             return Result({}, {"note": "no questions in these data"})
@@ -132,7 +132,7 @@ class QuestionAnswering(BatchEvaluation[EvaluationOutput]):
         return Result(metrics, details, self.mean_draws(values, group, occasion))
 
     def pictures(self, features: Features, occasion: Occasion, result: Result) -> dict[str, Figure]:
-        """Draws accuracy by kind beside the prior, and the first images with question and answer."""
+        """Draw accuracy by kind beside the prior, and the first images with question and answer."""
         rows: list[AnsweredQuestion] = features.measured[self.name]
         shown = [
             (row.image, row.text, row.answer > 0.5, row.score > 0) for row in rows if row.image is not None
@@ -141,7 +141,7 @@ class QuestionAnswering(BatchEvaluation[EvaluationOutput]):
 
 
 def language_prior(rows: Sequence[AnsweredQuestion], fold: np.ndarray) -> np.ndarray:
-    """What each question is mostly answered with in the other folds, ``(n,)`` of 1, 0 and 0.5 for a tie.
+    """Return each question's commonest answer in the other folds, ``(n,)``: 1, 0, or 0.5 for a tie.
 
     Args:
         rows: The questions.

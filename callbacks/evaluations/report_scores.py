@@ -75,7 +75,7 @@ class ReportScores(BatchEvaluation[EvaluationOutput]):
         self.claims: Claims | None = None
 
     def prepare(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Takes the extractor from the data."""
+        """Take the extractor from the data."""
         self.claims = data_facts(trainer).claims
 
     def measure(
@@ -94,7 +94,7 @@ class ReportScores(BatchEvaluation[EvaluationOutput]):
         ]
 
     def evaluate(self, features: Features, occasion: Occasion) -> Result:
-        """Compares the reports."""
+        """Compare the reports."""
         rows: list[GeneratedReport] | None = features.measured.get(self.name)
         if rows is None:
             return Result({}, {"note": "no reports were generated: that is done at test"})
@@ -131,7 +131,7 @@ class ReportScores(BatchEvaluation[EvaluationOutput]):
         return Result(metrics, details, draws)
 
     def pictures(self, features: Features, occasion: Occasion, result: Result) -> dict[str, Figure]:
-        """Draws images with true and generated reports."""
+        """Draw images with true and generated reports."""
         rows: list[GeneratedReport] = features.measured[self.name]
         shown = [(row.image, row.reference, row.generated) for row in rows if row.image is not None]
         return {"reports": report_sheet(shown)} if shown else {}
@@ -194,7 +194,7 @@ def rouge_l(written: Sequence[str], true: Sequence[str]) -> Array:
 
 
 def report_sheet(shown: Sequence[tuple[np.ndarray, str, str]]) -> Figure:
-    """One row a sample: image, true report, generated report.
+    """Draw one row a sample: image, true report, generated report.
 
     Args:
         shown: Image ``(height, width)``, true and generated report.

@@ -52,7 +52,7 @@ class Retrieval(Evaluation):
         self.candidates, self.at = candidates, tuple(at)
 
     def evaluate(self, features: Features, occasion: Occasion) -> Result:
-        """Ranks the pool in both directions."""
+        """Rank the pool in both directions."""
         if features.text is None:
             return Result({}, {"note": "image-only data: no reports to retrieve"})
         pool = slice(0, self.candidates)
@@ -95,7 +95,7 @@ class OwnRanks:
 
 
 def own_ranks(queries: Tensor, answers: Tensor, same_text: Tensor, chunk: int = 512) -> OwnRanks:
-    """Ranks answer i for query i among all answers, a chunk of queries at a time.
+    """Rank answer i for query i among all answers, a chunk of queries at a time.
 
     Args:
         queries: ``(n, dim)``, L2-normalised.
@@ -117,7 +117,7 @@ def own_ranks(queries: Tensor, answers: Tensor, same_text: Tensor, chunk: int = 
 
 
 def _text_numbers(reports: Sequence[str] | None, n: int) -> Tensor:
-    """Numbers reports by text in order of appearance; without texts all count as different."""
+    """Number reports by text in order of appearance; without texts all count as different."""
     if reports is None:
         return torch.arange(n)
     numbers: dict[str, int] = {}

@@ -79,7 +79,7 @@ class SegmentationDice(BatchEvaluation[SegmentationOutput]):
     def measure(
         self, pl_module: L.LightningModule, batch: Mapping[str, Any], outputs: SegmentationOutput
     ) -> Sequence[SegmentedImage]:
-        """Compares masks."""
+        """Compare masks."""
         from monai.metrics import compute_dice
 
         names: tuple[str, ...] = pl_module.concepts  # type: ignore[assignment]
@@ -102,7 +102,7 @@ class SegmentationDice(BatchEvaluation[SegmentationOutput]):
         return rows
 
     def evaluate(self, features: Features, occasion: Occasion) -> Result:
-        """Averages over images, then over concepts."""
+        """Average over images, then over concepts."""
         rows: list[SegmentedImage] = features.measured[self.name]
         names, group = list(rows[0].dice), features.group.numpy()
         values = {f"dice/{name}": np.array([row.dice[name] for row in rows]) for name in names}
@@ -131,7 +131,7 @@ class SegmentationDice(BatchEvaluation[SegmentationOutput]):
         return Result(metrics, details, draws)
 
     def pictures(self, features: Features, occasion: Occasion, result: Result) -> dict[str, Figure]:
-        """Draws true and drawn outlines over the first images in which there is something."""
+        """Draw true and drawn outlines over the first images in which there is something."""
         rows: list[SegmentedImage] = features.measured[self.name]
         shown = [(row.image, row.masks) for row in rows if row.image is not None and row.masks]
         return {"segmentation": mask_sheet(shown)} if shown else {}

@@ -153,7 +153,7 @@ class TwinRanking(BatchEvaluation[EvaluationOutput]):
         result.details.update({prefix.rstrip("/"): told} if prefix else told)
 
     def _twins(self, features: Features, kind: str) -> tuple[list[TwinComparison], np.ndarray]:
-        """The twins of a kind, and their patients; samples without one are left out."""
+        """Return the twins of a kind, and their patients; samples without one are left out."""
         measured: list[dict[str, TwinComparison]] = features.measured.get(self.name, [])
         rows = [row for row, kinds in enumerate(measured) if kind in kinds and kinds[kind].concept >= 0]
         return [measured[row][kind] for row in rows], features.group.numpy()[rows]

@@ -65,7 +65,7 @@ class ZeroShot(ConceptEvaluation):
         self._directions = prompt_directions(pl_module, self._prompts) if self._prompts else torch.empty(0)
 
     def evaluate(self, features: Features, occasion: Occasion) -> Result:
-        """Scores the images against the prompts."""
+        """Score the images against the prompts."""
         if not occasion.concepts:
             return Result({}, {"note": "no labels: nothing to judge prompts by"})
         result = self.result(self.tables(self._scores(features), features, occasion), occasion)
@@ -78,7 +78,7 @@ class ZeroShot(ConceptEvaluation):
         return result
 
     def pictures(self, features: Features, occasion: Occasion, result: Result) -> dict[str, Figure]:
-        """Draws ROC and precision-recall curves."""
+        """Draw ROC and precision-recall curves."""
         labels = features.labels.numpy()
         scores, names = self._scores(features), occasion.concepts
         return {f"{self.name}_curves": roc_and_pr(scores, labels, names, result.metrics)}

@@ -21,14 +21,14 @@ class GeneratorExport(L.Callback):
     """
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Writes the directory, on rank zero."""
+        """Write the directory, on rank zero."""
         directory = run_directory(trainer)
         if directory is not None and trainer.is_global_zero:
             export(pl_module, directory / EXPORT)
 
 
 def export(module: Any, directory: Path) -> None:
-    """Has a module write itself to a directory, in place of what an earlier export left there.
+    """Have a module write itself to a directory, in place of what an earlier export left there.
 
     Args:
         module: Anything with ``export(directory)``.

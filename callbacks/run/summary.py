@@ -55,7 +55,7 @@ class RunSummary(L.Callback):
 
     # -------------------------------------------------------------------------------------------------- hooks
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Starts the clock, reads the comparison, silences Lightning's list of figures: here are tables."""
+        """Start the clock, read the comparison, silence Lightning's list of figures: here are tables."""
         self._started = time.monotonic()
         if self._supervised_folder is not None:
             size = getattr(getattr(pl_module, "image_encoder", None), "image_size", None)
@@ -71,34 +71,34 @@ class RunSummary(L.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Counts samples."""
+        """Count samples."""
         self._samples += len(batch[IMAGE]) * trainer.world_size  # training batches are equal on all ranks
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Renews the summary."""
+        """Renew the summary."""
         if not trainer.sanity_checking:
             self._write(trainer)
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Writes."""
+        """Write the summary."""
         self._write(trainer)
 
     def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Writes."""
+        """Write the summary."""
         self._write(trainer)
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Prints and draws what was written: only now has the progress bar drawn its last line."""
+        """Print and draw what was written: only now has the progress bar drawn its last line."""
         if self._written is not None:
             self._show(trainer, *self._written)
             self._written = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Samples and seconds so far, so that a resumed run counts on."""
+        """Return samples and seconds so far, so that a resumed run counts on."""
         return {"samples": self._samples, "seconds": self._elapsed()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Counts on from a resumed run."""
+        """Count on from a resumed run."""
         self._samples, self._seconds = state_dict["samples"], state_dict["seconds"]
 
     # ------------------------------------------------------------------------------------------------ writing
@@ -227,7 +227,7 @@ def _function(trainer: L.Trainer) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that figures depend on, as far as installed."""
+    """Return versions of Python and of the packages that figures depend on, as far as installed."""
     found = {"python": platform.python_version()}
     for package in ("torch", "lightning", "transformers", "tokenizers", "diffusers", "monai", "numpy"):
         try:

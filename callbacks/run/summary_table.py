@@ -25,12 +25,12 @@ class Table:
     rows: Sequence[Sequence[str]]
 
     def markdown(self) -> str:
-        """The table as GitHub Markdown."""
+        """Return the table as GitHub Markdown."""
         lines = [self.columns, [":--", *["--:"] * (len(self.columns) - 1)], *self.rows]
         return f"**{self.heading}**\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
     def rich(self) -> RichTable:
-        """The table for the terminal."""
+        """Return the table for the terminal."""
         from rich.table import Table as RichTable
 
         table = RichTable(title=self.heading, title_justify="left", row_styles=["", "dim"])
@@ -126,7 +126,7 @@ def _labelled(counts: Mapping[str, Any], name: str) -> bool:
 
 
 def _source(method: str) -> str:
-    """The source in the name of a callback's figures: empty for the first."""
+    """Return the source in the name of a callback's figures: empty for the first."""
     return method.partition("@")[2]
 
 
@@ -142,7 +142,7 @@ def _other_mean(figure: str, counts: Mapping[str, Any], others: Mapping[str, Any
 
 
 def _judged(counts: Mapping[str, Any]) -> list[str]:
-    """The concepts that means are taken over."""
+    """Return the concepts over which means are taken."""
     return [name for name in counts.get("positives", {}) if name not in counts.get("absent_classes", {})]
 
 

@@ -153,7 +153,7 @@ def score_concepts(
     min_count: int = 10,
     bootstrap: PatientBootstrap | None = None,
 ) -> ConceptTable:
-    """Judges scores by labels.
+    """Judge scores by labels.
 
     Args:
         scores: ``(n, concept)``, higher means more likely present.
@@ -195,7 +195,7 @@ def same_labels(labels: Array) -> np.ndarray:
 
 
 def right_class(scores: Array, labels: Array) -> Array | None:
-    """Whether each sample's highest score is that of its class, or None if the labels are not classes.
+    """Return whether each sample's highest score is that of its class, or None if the labels are not classes.
 
     Args:
         scores: ``(n, concept)``; compared among the concepts of which any sample's label is known.

@@ -113,7 +113,7 @@ class PatientBootstrap:
     level: float = 0.95
 
     def weights(self) -> Iterator[Array]:
-        """Yields ``(n, at most 200)`` blocks: how often each sample is in each resample."""
+        """Yield ``(n, at most 200)`` blocks: how often each sample is in each resample."""
         patients, patient = np.unique(self.group, return_inverse=True)
         for start in range(0, self.resamples, _CHUNK):
             size = min(_CHUNK, self.resamples - start)

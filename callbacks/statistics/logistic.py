@@ -32,7 +32,7 @@ class LogisticFit:
 
 
 def fit_logistic(x: Tensor, labels: Tensor, penalty: float, max_iterations: int = 500) -> LogisticFit:
-    """Fits one logistic regression a concept, all at once, by L-BFGS with strong-Wolfe line search.
+    """Fit one logistic regression a concept, all at once, by L-BFGS with strong-Wolfe line search.
 
     Minimises for each concept ``sum over known labels of log(1 + exp(-+logit)) + penalty / 2 |w|^2`` (the
     bias is free), in double precision and from zero: convex, deterministic, without state between calls. In
@@ -78,13 +78,13 @@ def fit_logistic(x: Tensor, labels: Tensor, penalty: float, max_iterations: int 
 
 
 def _log_odds(target: Tensor, share: Tensor) -> Tensor:
-    """The bias that is best without features; clipped where a fold knows only one answer."""
+    """Return the bias that is best without features; clipped where a fold knows only one answer."""
     rate = (target * share).sum(0).clamp(1e-4, 1 - 1e-4)
     return rate.logit()
 
 
 def standardiser(x: Tensor) -> Transform:
-    """Learns mean and deviation from ``x`` ``(n, dim)``; features that do not vary in it become 0."""
+    """Learn mean and deviation from ``x`` ``(n, dim)``; features that do not vary in it become 0."""
     mean, deviation = x.mean(0), x.std(0, correction=0)
     varies = deviation > 1e-7 * (mean.abs() + 1e-7)
     scale = torch.where(varies, 1 / deviation.where(varies, torch.ones_like(deviation)), 0.0)
@@ -92,7 +92,7 @@ def standardiser(x: Tensor) -> Transform:
 
 
 def principal_components(x: Tensor, components: int) -> Transform:
-    """Learns the leading principal axes of ``x`` ``(n, dim)``; at most ``min(n - 1, dim)`` of them."""
+    """Learn the leading principal axes of ``x`` ``(n, dim)``; at most ``min(n - 1, dim)`` of them."""
     mean = x.mean(0)
     centred = x - mean
     wide = centred.shape[0] < centred.shape[1]
@@ -136,7 +136,7 @@ def out_of_fold(
     components: int | None = None,
     choose: Choice | None = None,
 ) -> OutOfFold:
-    """Scores every sample by a logistic regression fitted on the other folds.
+    """Score every sample by a logistic regression fitted on the other folds.
 
     Everything learnt from data (principal axes, mean, deviation, weights) is learnt from the fitting folds
     alone. The score is ``x @ weight`` **without the bias**: a fold rich in positives leaves the others poor

@@ -20,5 +20,5 @@ class Origin:
     terms: str
 
     def __str__(self) -> str:
-        """One sentence for people."""
+        """Return one sentence for people."""
         return f"It belongs to {self.name}: {self.home} (terms: {self.terms})."

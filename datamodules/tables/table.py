@@ -85,7 +85,7 @@ class BadRow:
     reason: str
 
     def __str__(self) -> str:
-        """One line for people."""
+        """Return one line for people."""
         return f"row {self.row} ({self.image}), column {self.column!r}, value {self.value!r}: {self.reason}"
 
 

@@ -116,7 +116,7 @@ class Detection(LocalisationTask):
         return targets
 
     def _framed(self, batch: _Batch) -> Iterator[list[tuple[int, Tensor]]]:
-        """The findings of each image: place of the concept in `concepts`, and its boxes ``(n, 4)``."""
+        """Return each image's findings: place of the concept in `concepts`, and its boxes ``(n, 4)``."""
         if BOXES in batch:
             return (
                 [(concept, box[None]) for concept, box in found]

@@ -90,7 +90,7 @@ class ImageTask(LightningModule):
         return frozenset()
 
     def towers(self) -> dict[str, nn.Module]:
-        """The parts that pre-training has trained, by their names there."""
+        """Return the towers that pre-training has trained, by their names there."""
         return {"image_encoder": self.image_encoder}
 
     def unused_modules(self) -> list[nn.Module]:
@@ -140,7 +140,7 @@ class ImageTask(LightningModule):
         return self.outputs(batch)
 
     def draws(self) -> AbstractContextManager[None]:
-        """The random numbers of this step: the same after a resume."""
+        """Return the random numbers of this step: the same after a resume."""
         return seeded(self.device, self.seed, self.global_rank, self.global_step)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

@@ -57,7 +57,7 @@ class LocalisationTask(ImageTask):
     def found(
         self, batch: Mapping[str, Any], where: str = MASKS, concepts: str = MASK_CONCEPTS
     ) -> Iterator[list[tuple[int, Tensor]]]:
-        """The findings of each image: place of the concept in `concepts`, and mask ``(height, width)`` bool.
+        """Yield each image's findings: place of the concept in `concepts`, and mask ``(height, width)`` bool.
 
         Args:
             batch: The batch.

@@ -86,7 +86,7 @@ class Segmentation(LocalisationTask):
         return targets
 
     def _forward(self, batch: _Batch) -> tuple[Tensor, Tensor]:
-        """Logits, and the last map of the tower."""
+        """Return logits, and the last map of the tower."""
         encoder = self.image_encoder
         assert isinstance(encoder, ViTEncoder)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):

@@ -138,7 +138,7 @@ class ConditionalGAN(Generator):
         return {name: value.detach() for name, value in figures.items()}
 
     def _mismatch(self, score: Tensor, features: Tensor, pooled: Tensor, prompts: list[str]) -> Tensor:
-        """The loss of telling own reports from those of the next image, where these say something else."""
+        """Return the loss of telling own reports from the next image's, where these say something else."""
         other = self.discriminator.rate(features, pooled.roll(1, 0))
         differs = torch.tensor([a != b for a, b in zip(prompts, [prompts[-1], *prompts], strict=False)])
         weights = differs.to(score)
@@ -176,7 +176,7 @@ class ConditionalGAN(Generator):
     test_step = validation_step
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """One optimiser for discriminator and report encoder, one for the generator."""
+        """Return one optimiser for discriminator and report encoder, one for the generator."""
         judges = nn.ModuleList([self.discriminator, self.report_encoder])
         parts = [self.adamw(judges, self.learning_rate), self.adamw(self.decoder, self.learning_rate)]
         return [part["optimizer"] for part in parts], [part["lr_scheduler"] for part in parts]

@@ -147,5 +147,5 @@ def save_lora(unet: Any, pretrained: str, directory: Path) -> Any:
 
 
 def _reduction(autoencoder: Any) -> int:
-    """Pixels along a side for one latent."""
+    """Return how many pixels along a side make one latent."""
     return int(2 ** (len(autoencoder.config.block_out_channels) - 1))
