@@ -3,6 +3,7 @@
     python -m benchmarks.prompt_overlap                 # the 50,000 reports of the short recipe
     python -m benchmarks.prompt_overlap --reports=1000
 
+Counts the catalogue's prompts, which `ZeroShot` asks, and those of each file in `configs/prompts/zero_shot/`.
 Writes `results/prompts/overlap.json`. The reports are those of the training pairs' cases. Where the simulator
 changes a case because a finding would not be visible, the report as first written counts.
 """
@@ -13,41 +14,44 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
+from callbacks.evaluations.zero_shot_prompts import Prompts, catalogue_prompts, read_prompts, share_in_reports
+from datamodules.batch import DataFacts
 from synthesis.cases import BalancedCaseSampler
 from synthesis.concepts import ConceptCatalog
+from synthesis.configuration import shipped
 from synthesis.reports.grammar import GrammarWriter
 from synthesis.seeding import pair_seed
 
 RESULTS = Path("results/prompts")
-CHUNK = 1_000
 
 
-def overlap(reports: int, seed: int = 0) -> dict[str, object]:
-    """Return counts and shares of the prompts that occur as a sentence, for presence, absence and both.
+def overlap(reports: int, seed: int = 0) -> dict[str, Any]:
+    """Return for each set of prompts their number and the share that occurs as a sentence of a report.
 
     Args:
         reports: How many training reports are read, ≥ 1.
         seed: The seed of the corpus.
     """
     sampler, writer = BalancedCaseSampler(), GrammarWriter()
-    written: set[str] = set()
-    for start in range(0, reports, CHUNK):
-        indices = range(start, min(start + CHUNK, reports))
-        cases = [sampler.sample(seed, "train", index) for index in indices]
-        for report in writer.write(cases, [pair_seed(seed, "train", index) for index in indices]):
-            written.update(sentence.lower() for sentence in report.sentences())
-    concepts = list(ConceptCatalog.load())
-    prompts = {
-        "present": [prompt for concept in concepts for prompt in concept.prompts_present],
-        "absent": [prompt for concept in concepts for prompt in concept.prompts_absent],
-    }
-    prompts["all"] = prompts["present"] + prompts["absent"]
-    result: dict[str, object] = {"reports": reports, "seed": seed, "different_sentences": len(written)}
-    for kind, sentences in prompts.items():
-        known = sum(sentence.lower() in written for sentence in sentences)
-        result[kind] = {"prompts": len(sentences), "in_reports": known, "share": known / len(sentences)}
-    return result
+    cases = [sampler.sample(seed, "train", index) for index in range(reports)]
+    written = writer.write(cases, [pair_seed(seed, "train", index) for index in range(reports)])
+    texts = [report.text for report in written]
+    counts: dict[str, Any] = {"reports": reports, "seed": seed}
+    for name, prompts in prompt_sets().items():
+        number = sum(len(sentences) for sides in prompts.values() for sentences in sides.values())
+        counts[name] = {"prompts": number, "share": share_in_reports(prompts, texts)}
+    return counts
+
+
+def prompt_sets() -> dict[str, Prompts]:
+    """Return the catalogue's prompts and those of each file, by name."""
+    catalog = ConceptCatalog.load()
+    facts = cast(DataFacts, SimpleNamespace(concept_names=catalog.names, catalog=catalog))
+    files = sorted(shipped("configs/prompts/zero_shot").glob("*.yaml"))
+    return {"catalogue": catalogue_prompts(facts), **{path.stem: read_prompts(path, facts) for path in files}}
 
 
 def main(args: Sequence[str] | None = None) -> None:
