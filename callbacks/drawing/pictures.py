@@ -41,7 +41,7 @@ class PicturedPair:
 
 @dataclass(frozen=True)
 class Retrieved:
-    """A query image and the reports found for it.
+    """A query image and the reports retrieved for it.
 
     Attributes:
         query: The image with its own report.

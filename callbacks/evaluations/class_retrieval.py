@@ -1,4 +1,4 @@
-"""Class-level retrieval: are the reports found for an image of the right disease?"""
+"""Class-level retrieval: are the reports retrieved for an image of its disease?"""
 
 from __future__ import annotations
 

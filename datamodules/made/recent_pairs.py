@@ -1,4 +1,4 @@
-"""The pairs made last, kept for when they are shown again."""
+"""The pairs made last, held in memory to be shown again."""
 
 from __future__ import annotations
 

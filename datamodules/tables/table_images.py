@@ -159,7 +159,7 @@ class TableImages(BatchDataModule):
 
     @property
     def bad_rows(self) -> list[BadRow]:
-        """The rows that `prepare_data` found that cannot be used, and why."""
+        """The rows that cannot be used, and why; known after `prepare_data`."""
         return read_bad_rows(self._bad_rows_file)
 
     @property

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def boxes_of(mask: Tensor, least: float = 0.1) -> Tensor:
-    """Frame the connected parts of a mask.
+    """Frame the connected components of a mask.
 
     Args:
         mask: ``(height, width)`` bool.

@@ -1,4 +1,4 @@
-"""What an autoencoder made of images, kept for the epochs that follow."""
+"""Latents of images, stored for the epochs that follow."""
 
 from __future__ import annotations
 

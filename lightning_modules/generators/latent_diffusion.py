@@ -23,7 +23,7 @@ _Batch = Mapping[str, Any]
 
 
 class LatentDiffusion(Generator):
-    """A Stable Diffusion of any size (Rombach et al. 2022, arXiv 2112.10752): `diffusers` parts, our loss.
+    """A Stable Diffusion of any size (Rombach et al. 2022, arXiv:2112.10752): networks of `diffusers`.
 
     From scratch: `unet` and an `autoencoder` that `LatentAutoencoder` has exported. It predicts the velocity
     (Salimans & Ho 2022, arXiv 2202.00512) under a schedule that ends in pure noise (Lin et al. 2024, arXiv

@@ -1,4 +1,4 @@
-"""The parts of a Stable Diffusion pipeline: new ones, given ones, and low-rank updates of given ones."""
+"""The components of a Stable Diffusion pipeline: new ones, given ones, and low-rank updates of given ones."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def untrained_parts(
 
 
 def trained_parts(pretrained: str, autoencoder: str | None) -> Parts:
-    """Return the parts of a Stable Diffusion directory or hub id, in float32.
+    """Return the components of a Stable Diffusion directory or hub id, in float32.
 
     Args:
         pretrained: The pipeline; no remote code is run.

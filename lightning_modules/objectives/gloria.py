@@ -81,7 +81,7 @@ class GLoRIA(Objective):
     def forward(
         self, images: EncoderOutput, texts: EncoderOutput, batch: Mapping[str, Any], gather: Gather
     ) -> dict[str, Tensor]:
-        """Compute the loss (see `Objective.forward`) and its two parts."""
+        """Compute the loss (see `Objective.forward`) and its two terms."""
         own = gather.own(images.projected)
         image, text = images.projected.float(), texts.projected.float()
         whole = [self.scale * a @ gather(b).T for a, b in ((image, text), (text, image))]

@@ -53,7 +53,7 @@ class MFLAG(Objective):
     def forward(
         self, images: EncoderOutput, texts: EncoderOutput, batch: Mapping[str, Any], gather: Gather
     ) -> dict[str, Tensor]:
-        """Compute the loss (see `Objective.forward`) and its two parts.
+        """Compute the loss (see `Objective.forward`) and its two terms.
 
         Every rank computes the whole loss from the rows of all: its average over ranks is exact too.
 

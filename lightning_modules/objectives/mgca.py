@@ -104,7 +104,7 @@ class MGCA(Objective):
     def forward(
         self, images: EncoderOutput, texts: EncoderOutput, batch: Mapping[str, Any], gather: Gather
     ) -> dict[str, Tensor]:
-        """Compute the loss (see `Objective.forward`) and its three parts."""
+        """Compute the loss (see `Objective.forward`) and its three terms."""
         image, text = images.projected.float(), texts.projected.float()
         own, all_images, all_texts = gather.own(image), gather(image), gather(text)
         to_texts, to_images = image @ all_texts.T, text @ all_images.T
