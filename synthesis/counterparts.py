@@ -71,7 +71,13 @@ def _mirrored(finding: Finding, rng: np.random.Generator, catalog: ConceptCatalo
 def _swapped(finding: Finding, rng: np.random.Generator, catalog: ConceptCatalog) -> list[Finding]:
     own = catalog[finding.concept]
     level = own.level(finding.severity)
-    concepts = [c for c in catalog if c.is_device == own.is_device and c.name != own.name]
+    concepts = [
+        c
+        for c in catalog
+        if c.is_device == own.is_device
+        # A special form of the finding would leave it where it is.
+        and not (catalog.implies(c.name, own.name) or catalog.implies(own.name, c.name))
+    ]
     return [_like(finding, concepts[k], level, rng) for k in rng.permutation(len(concepts)).tolist()]
 
 

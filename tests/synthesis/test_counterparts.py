@@ -33,6 +33,7 @@ def test_one_finding_changes_and_the_case_stays_plausible(kind, cases, catalog: 
         old, new = case.findings[i], other.findings[i]
         assert catalog[old.concept].is_device == catalog[new.concept].is_device
         assert (old.concept == new.concept) == (kind == "side")
+        assert (old.concept in other.concepts(catalog)) == (kind == "side")
     assert found > 200
 
 
