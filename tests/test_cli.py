@@ -225,3 +225,15 @@ def test_two_processes_share_one_run(tmp_path: Path, artifacts: str) -> None:
     with (tmp_path / "fit" / "metrics.csv").open(newline="") as file:
         steps = [int(line["step"]) for line in csv.DictReader(file)]
     assert max(steps) == 3  # 2 epochs of 32 pairs, 2 × 8 a step
+
+
+def test_a_file_of_the_configuration_that_is_in_neither_place_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    phrases = "--data.init_args.synthesizer.init_args.writer.init_args.phrases=configs/reports/gramar.yaml"
+    for args in ([*BASE, phrases], [*BASE, "-c", "configs/reports/gramar.yaml"]):
+        with pytest.raises(SystemExit) as refused:
+            main(["fit", *args, f"--run_dir={tmp_path / 'fit'}"])
+        assert refused.value.code == 2
+        assert f"configs/reports/gramar.yaml: no such file in {Path.cwd()}" in capsys.readouterr().err
+    assert not any(tmp_path.iterdir())
