@@ -25,14 +25,14 @@ import torch
 
 from synthesis.cases import BalancedCaseSampler, Case
 from synthesis.configuration import shipped
-from synthesis.reports.language_model import WRITTEN, LanguageModelWriter
+from synthesis.reports.language_model import LanguageModelWriter
 from synthesis.reports.language_model.chat_model import Message
 from synthesis.reports.language_model.local_model import LocalModel
+from synthesis.reports.language_model.outcome import ACCEPTED
 from synthesis.reports.report import Report
 from synthesis.seeding import pair_seed
 
 PROMPTS, RESULTS = shipped("configs/prompts"), shipped("results/llm")
-SECTIONS = ("findings", "impression")
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def measure(arm: Arm, model: CountingModel, cases: Sequence[Case]) -> dict[str, 
         "threads": torch.get_num_threads(),
         "answers": model.answers,
         "characters": model.characters,
-        "outcomes": dict(sorted(writer.outcomes.items())),
+        "outcomes": [{**asdict(o), "count": count} for o, count in sorted(writer.outcomes.items())],
         "reports": [_record(case, report) for case, report in zip(cases, reports, strict=True)],
     }
 
@@ -115,30 +115,36 @@ def _record(case: Case, report: Report) -> dict[str, Any]:
     return {"case": asdict(case), **asdict(report)}
 
 
-def acceptance(outcomes: Mapping[str, int], section: str, cases: int, attempts: int) -> list[tuple[int, int]]:
+def acceptance(
+    outcomes: Sequence[Mapping[str, Any]], section: str, cases: int, attempts: int
+) -> list[tuple[int, int]]:
     """Return for each attempt how many were accepted, and of how many that were asked.
 
     Args:
-        outcomes: Outcome → how often.
+        outcomes: Section, attempt, reason and count of each outcome.
         section: "findings" or "impression".
         cases: How many were asked at first.
         attempts: Number of attempts.
     """
+    accepted_at = {
+        (entry["section"], entry["attempt"]): int(entry["count"])
+        for entry in outcomes
+        if entry["reason"] == ACCEPTED
+    }
     rows = []
     for attempt in range(1, attempts + 1):
-        accepted = outcomes.get(f"{section}, attempt {attempt}: accepted", 0)
+        accepted = accepted_at.get((section, attempt), 0)
         rows.append((accepted, cases))
         cases -= accepted
     return rows
 
 
-def reasons(outcomes: Mapping[str, int]) -> str:
+def reasons(outcomes: Sequence[Mapping[str, Any]]) -> str:
     """Return why attempts were refused, the most frequent reason first."""
     counts: Counter[str] = Counter()
-    for note, count in outcomes.items():
-        section, attempt, reason = note.partition(", attempt ")[0], note, note.rpartition(": ")[2]
-        if ", attempt " in attempt and reason != "accepted" and section in SECTIONS:
-            counts[reason] += count
+    for entry in outcomes:
+        if entry["reason"] != ACCEPTED:
+            counts[entry["reason"]] += entry["count"]
     return ", ".join(f"{reason} {count}" for reason, count in counts.most_common())
 
 
@@ -154,7 +160,7 @@ def lines(results: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
             ", ".join(f"{accepted}/{asked}" for accepted, asked in rows if asked)
             for rows in (findings, acceptance(outcomes, "impression", summed, attempts))
         ]
-        written = outcomes.get(WRITTEN, 0)
+        written = sum(bool(report["findings"] or report["impression"]) for report in found["reports"])
         yield f"| {name} | {cells[0]} | {cells[1] or '–'} | {written}/{found['cases']} |"
     yield ""
     yield "Why attempts were refused (an attempt can be for several reasons):"

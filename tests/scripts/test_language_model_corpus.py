@@ -60,14 +60,14 @@ def _parts(content: object) -> list[dict]:
 
 
 def test_acceptance_is_counted_of_those_that_were_asked() -> None:
-    outcomes = {
-        "findings, attempt 1: accepted": 6,
-        "findings, attempt 1: missing": 3,
-        "findings, attempt 1: extra": 2,
-        "findings, attempt 3: accepted": 1,
-        "impression, attempt 1: accepted": 7,
-        "dropped: no findings in 3 attempts": 3,
-    }
+    counted = [
+        ("findings", 1, "accepted", 6),
+        ("findings", 1, "missing", 3),
+        ("findings", 1, "extra", 2),
+        ("findings", 3, "accepted", 1),
+        ("impression", 1, "accepted", 7),
+    ]
+    outcomes = [dict(zip(("section", "attempt", "reason", "count"), row, strict=True)) for row in counted]
     assert benchmark.acceptance(outcomes, "findings", 10, 3) == [(6, 10), (0, 4), (1, 4)]
     assert benchmark.acceptance(outcomes, "impression", 7, 1) == [(7, 7)]
     assert benchmark.reasons(outcomes) == "missing 3, extra 2"

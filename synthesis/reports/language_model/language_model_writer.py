@@ -15,6 +15,7 @@ from synthesis.concepts import NO_FINDING, ConceptCatalog
 from synthesis.identity import identity
 from synthesis.reports.grammar.vocabulary import Vocabulary
 from synthesis.reports.language_model.chat_model import ChatModel
+from synthesis.reports.language_model.outcome import ACCEPTED, Outcome
 from synthesis.reports.language_model.prompts import IMPRESSION, Prompts
 from synthesis.reports.reading.entities import EntityExtractor
 from synthesis.reports.reading.entity_check import EntityCheck
@@ -25,7 +26,6 @@ from synthesis.reports.report_writer import ReportWriter
 from synthesis.reports.sentences import split_sentences
 from synthesis.seeding import generator
 
-WRITTEN = "written by the language model"
 _HEADING = re.compile(r"\b(FINDINGS?|IMPRESSIONS?)\s*:", re.IGNORECASE)
 
 
@@ -44,7 +44,7 @@ class _Draft:
 
     case: Case
     seed: int
-    notes: list[str] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
     sections: dict[str, str] = field(default_factory=dict)
 
 
@@ -98,12 +98,12 @@ class LanguageModelWriter:
         self._vocabulary = Vocabulary(self._catalog, self._prompts.allowed)
         self._reader = reader or EntityExtractor(catalog)
         self._check = EntityCheck(catalog, self._reader)
-        self._outcomes: Counter[str] = Counter()
+        self._outcomes: Counter[Outcome] = Counter()
         self._lock = Lock()
 
     @property
-    def outcomes(self) -> Counter[str]:
-        """How often each outcome occurred in this process since it started; the notes of pairs hold all."""
+    def outcomes(self) -> Counter[Outcome]:
+        """How often each outcome of an attempt occurred in this process since it started."""
         with self._lock:
             return self._outcomes.copy()
 
@@ -137,7 +137,7 @@ class LanguageModelWriter:
         self._write_section(IMPRESSION, [draft for draft in drafts if "findings" in draft.sections])
         reports = [self._finish(draft) for draft in drafts]
         with self._lock:
-            self._outcomes.update(note for report in reports for note in report.notes)
+            self._outcomes.update(outcome for draft in drafts for outcome in draft.outcomes)
         return reports
 
     def __getstate__(self) -> dict[str, Any]:
@@ -159,8 +159,8 @@ class LanguageModelWriter:
                     reasons |= self._faults(section, draft, draft.case, text)
                     draft.sections |= {} if reasons else {section: text}
                     parts[id(draft)] = self._parts(section, draft)  # whole, or all to be asked for again
-                draft.notes += [
-                    f"{section}, attempt {attempt}: {reason}" for reason in sorted(reasons) or ["accepted"]
+                draft.outcomes += [
+                    Outcome(section, attempt, reason) for reason in sorted(reasons) or [ACCEPTED]
                 ]
 
     def _parts(self, section: str, draft: _Draft) -> list[_Part]:
@@ -223,15 +223,20 @@ class LanguageModelWriter:
         return stated.isdisjoint(expected if lesions else expected | {NO_FINDING})
 
     def _finish(self, draft: _Draft) -> Report:
+        notes = tuple(map(str, draft.outcomes))
         if IMPRESSION in draft.sections:
-            return Report(draft.sections["findings"], draft.sections[IMPRESSION], (*draft.notes, WRITTEN))
+            return Report(
+                draft.sections["findings"],
+                draft.sections[IMPRESSION],
+                (*notes, "written by the language model"),
+            )
         failed = IMPRESSION if "findings" in draft.sections else "findings"
         if self.fallback is None:
-            return Report("", "", (*draft.notes, f"dropped: no {failed} in {self.attempts} attempts"))
+            return Report("", "", (*notes, f"dropped: no {failed} in {self.attempts} attempts"))
         report = self.fallback.write([draft.case], [draft.seed])[0]
         name = type(self.fallback).__name__
         why = f"handed to {name}: no {failed} in {self.attempts} attempts"
-        return Report(report.findings, report.impression, (*draft.notes, why, *report.notes))
+        return Report(report.findings, report.impression, (*notes, why, *report.notes))
 
 
 def _seed(pair_seed: int, purpose: str) -> int:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from synthesis.cases import BalancedCaseSampler
-from synthesis.reports.language_model import WRITTEN, LanguageModelWriter
+from synthesis.reports.language_model import LanguageModelWriter
 from synthesis.reports.language_model.local_model import LocalModel
 from synthesis.reports.language_model.seeded_sampling import SeededSampling
 from synthesis.reports.language_model.weights import Weights, packaged_gguf
@@ -116,7 +116,8 @@ def test_the_writer_runs_on_it_and_refuses_its_babble(tiny_language_model: Path)
     writer = LanguageModelWriter(model(tiny_language_model), attempts=2)
     reports = writer.write(cases, [1, 2, 3])
     assert all(report.dropped for report in reports)
-    assert sum(count for note, count in writer.outcomes.items() if note.startswith("dropped")) == 3
+    assert {outcome.section for outcome in writer.outcomes} == {"findings"}
+    assert "accepted" not in {outcome.reason for outcome in writer.outcomes}
     assert writer.write(cases[1:2], [2]) == reports[1:2]
     assert set(writer.describe()["model"]["weights"]) == {"directory", "sha256"}
 
@@ -187,6 +188,7 @@ def test_the_small_real_model_writes_reports_that_agree_with_their_cases() -> No
     check = EntityCheck()
     written = [(c, r) for c, r in zip(cases, reports, strict=True) if not r.dropped]
     assert all(check.disagreements(case, report) == [] for case, report in written)
-    assert len(written) == writer.outcomes[WRITTEN] >= 3
+    accepted = sum(o.section == "impression" and o.reason == "accepted" for o in writer.outcomes.elements())
+    assert len(written) == accepted >= 3
     assert len({report.findings for _, report in written}) == len(written)
     assert writer.write(cases[5:6], seeds[5:6]) == reports[5:6]  # the same without the others
