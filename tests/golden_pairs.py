@@ -89,10 +89,7 @@ def goldens() -> dict[str, Golden]:
     found["ClinicSynthesizer"] = _clinic((sampler, writer, "PairSynthesizer"))
     for kind in get_args(TwinKind):
         found[f"TwinSynthesizer {kind}"] = _twins(kind, (sampler, writer, "Simulator 64", "PairSynthesizer"))
-    found["Thumbnails"] = Golden(
-        filters.Thumbnails(),
-        lambda: _tolerated(filters.Thumbnails().embed_images(_shapes()[None].float() / 255)[:, :64], VECTORS),
-    )
+    found["Thumbnails"] = Golden(filters.Thumbnails(), _thumbnail)
     pairs = (sampler, writer, "Simulator 64", "ClinicSynthesizer", "EntityExtractor", "Thumbnails")
     for kind in (*STANDARD, filters.StandardFilters):
         found[kind.__name__] = _filter(kind(), pairs)
@@ -161,9 +158,19 @@ def main() -> None:
     now, messages = compare(read(), goldens())
     if refused := [text for text in messages.values() if "but the same version" in text]:
         sys.exit("\n".join(refused))
-    lines = (f" {json.dumps(name)}: {json.dumps(entry)}" for name, entry in now.items())
-    FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    FILE.write_text(_written(now))
     print(*(messages.values() or ["nothing has changed"]), sep="\n")
+
+
+def _written(content: Mapping[str, Any]) -> str:
+    """Return JSON with a line for each identity and each result: what changes is to be seen in a diff."""
+    parts = []
+    for name, entry in content.items():
+        lines = [f'  "identity": {json.dumps(entry["identity"])}']
+        results = [f"   {json.dumps(key)}: {json.dumps(value)}" for key, value in entry["results"].items()]
+        lines.append('  "results": {\n' + ",\n".join(results) + "\n  }")
+        parts.append(f" {json.dumps(name)}: {{\n" + ",\n".join(lines) + "\n }")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
 class _Lengths:
@@ -288,6 +295,11 @@ def _texts() -> list[str]:
     folder = Path(__file__).parent / "synthesis" / "reports" / "reading"
     read = [yaml.safe_load((folder / f"{name}.yaml").read_text()) for name in ("kinds", "sentences")]
     return [item["text"] for kinds in read for items in kinds.values() for item in items]
+
+
+def _thumbnail() -> dict[str, Any]:
+    vectors = filters.Thumbnails().embed_images(_shapes()[None].float() / 255)
+    return {"vectors": _tolerated(vectors[:, :200], VECTORS)}
 
 
 def _simulated(size: int) -> dict[str, Any]:
