@@ -5,8 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -59,6 +60,14 @@ class Encoder(nn.Module, ABC):
         projection_hidden: Hidden width of a two-layer projection (GELU between); None for a linear one.
     """
 
+    _made_with: tuple[tuple[Any, ...], dict[str, Any]]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Remember the arguments, for `untrained`."""
+        encoder = super().__new__(cls)
+        encoder.__dict__["_made_with"] = args, kwargs
+        return encoder
+
     def __init__(self, width: int, projection_dim: int, projection_hidden: int | None = None) -> None:
         super().__init__()
         self.width = width
@@ -75,6 +84,33 @@ class Encoder(nn.Module, ABC):
     @abstractmethod
     def forward(self, batch: Mapping[str, Any]) -> EncoderOutput:
         """Encode the images or the reports of a batch (see ``datamodules/batch.py``)."""
+
+    def untrained(self, seed: int) -> Self:
+        """Return another tower as this one was when training began: made by the same constructor.
+
+        With all that belongs to its initialisation (a quiet start, pretrained weights); what it draws is the
+        same for a seed on any machine.
+
+        Args:
+            seed: Of the weights.
+
+        Returns:
+            The tower, on the CPU.
+
+        Raises:
+            TypeError: If the tower was given modules, which it would share with the new one.
+        """
+        args, kwargs = self._made_with
+        given = [value for value in (*args, *kwargs.values()) if isinstance(value, nn.Module)]
+        if given:
+            raise TypeError(
+                f"{type(self).__name__} was given {', '.join(type(m).__name__ for m in given)}, which may be "
+                "trained by now: override `untrained`, or leave callbacks.ProbeFloors out"
+            )
+        # Tests run in inference mode; what is made there could not be moved to another device.
+        with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return type(self)(*args, **kwargs)
 
     def output(self, pooled: Tensor, local: Tensor, local_mask: Tensor) -> EncoderOutput:
         """Add the projection; its norm is taken in float32 whatever the precision."""

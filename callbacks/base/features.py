@@ -17,7 +17,7 @@ from datamodules.batch import GROUP, INDEX, LABELS, REPORT, UNKNOWN_VIEW, VIEW, 
 from lightning_modules.evaluation_output import EvaluationOutput
 
 Extractor = Callable[[Mapping[str, Any]], Tensor]
-"""Turns a batch into one more row of numbers a sample: ``(batch, dim)``."""
+"""Turns a batch into one more row of numbers a sample: ``(batch, dim)``, or ``(batch, draws, dim)``."""
 
 Measure = Callable[[Mapping[str, Any], EvaluationOutput], Sequence[Any] | None]
 """Turns a batch and the step's outputs into anything that can be pickled, one a sample; None for nothing."""
@@ -39,7 +39,8 @@ class Features:
         group: Patient of each sample, ``(n,)`` int64; the index where the data names none.
         view: ``(n,)`` int64: 0 PA, 1 AP, -1 unknown.
         reports: Report texts, or None.
-        extra: Further feature sets by name, each ``(n, dim)``: see `FeatureCollector.extractors`.
+        extra: Further feature sets by name, each ``(n, dim)``, or ``(n, draws, dim)`` where it was drawn
+            several times: see `FeatureCollector.extractors`.
         measured: What `FeatureCollector.measures` found, by name, one entry a sample.
     """
 

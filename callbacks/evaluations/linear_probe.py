@@ -31,7 +31,8 @@ class LinearProbe(ConceptEvaluation):
     resampled patients.
 
     Figures: ``auroc_macro``, ``ap_macro``, ``auroc/<concept>``, ``ap/<concept>``; ``<extra>/auroc_macro``,
-    ``minus_<extra>`` (difference of mean AUROC); ``accuracy`` where each sample has exactly one of the
+    ``minus_<extra>`` (difference of mean AUROC; of a set that was drawn several times both are of the mean
+    over draws, whose spread stands in the details); ``accuracy`` where each sample has exactly one of the
     labels; all again under ``<stratum>/``. Scores come from one probe of all samples, also within strata.
 
     With `fractions`, a final evaluation is repeated with fewer labels: each model is fitted on that share of
@@ -97,7 +98,10 @@ class LinearProbe(ConceptEvaluation):
             folds=self.folds, penalty=self.penalty, dim=features.pooled.shape[1], gradient=gradient
         )
         for name, x in features.extra.items():
-            self._add_floor(result, name, tables, probe(x, self.components.get(name))[0])
+            draws = x.unbind(1) if x.ndim == 3 else (x,)
+            floors = [probe(drawn, self.components.get(name))[0] for drawn in draws]
+            for prefix, table in tables.items():
+                _add_floor(result, name, prefix, table, [floor[prefix] for floor in floors])
         for fraction in self.fractions if occasion.final else ():
             self._add_fraction(result, fraction, fold, features, occasion)
         return result
@@ -133,20 +137,25 @@ class LinearProbe(ConceptEvaluation):
                 accuracy = bootstrap.macro_mean(np.mean(right, axis=0, keepdims=True))
                 result.draws[f"{share}/accuracy"] = accuracy
 
-    @staticmethod
-    def _add_floor(
-        result: Result, name: str, tables: Mapping[str, ConceptTable], floors: Mapping[str, ConceptTable]
-    ) -> None:
-        for prefix, floor in floors.items():
-            table, key = tables[prefix], f"{prefix}minus_{name}"
-            figures = floor.metrics(f"{prefix}{name}/")
-            if not figures:
-                continue
-            result.metrics.update(figures)
-            result.metrics[key] = table.macro("auroc") - floor.macro("auroc")
-            result.draws.update(floor.draws(f"{prefix}{name}/"))
-            if table.bootstrap is not None:
-                result.draws[key] = table.macro_resampled("auroc") - floor.macro_resampled("auroc")
+
+def _add_floor(
+    result: Result, name: str, prefix: str, table: ConceptTable, floors: Sequence[ConceptTable]
+) -> None:
+    """Add the figures of a floor, averaged over its draws, and the gain over it."""
+    single, key = [floor.metrics(f"{prefix}{name}/") for floor in floors], f"{prefix}minus_{name}"
+    if not single[0]:
+        return
+    result.metrics.update({figure: mean_of(single, figure) for figure in single[0]})
+    result.metrics[key] = table.macro("auroc") - float(np.mean([floor.macro("auroc") for floor in floors]))
+    drawn = [floor.draws(f"{prefix}{name}/") for floor in floors]
+    result.draws.update({figure: np.mean([one[figure] for one in drawn], axis=0) for figure in drawn[0]})
+    if table.bootstrap is not None:
+        mean = np.mean([floor.macro_resampled("auroc") for floor in floors], axis=0)
+        result.draws[key] = table.macro_resampled("auroc") - mean
+    if len(floors) > 1 and not prefix:
+        values = [floor.macro("auroc") for floor in floors]
+        spread = {"auroc_macro": values, "standard_deviation": float(np.std(values, ddof=1))}
+        result.details.setdefault("floors", {})[name] = spread
 
 
 def chosen_rows(group: np.ndarray, fraction: float, seed: int, rows: np.ndarray) -> np.ndarray:

@@ -96,6 +96,11 @@ class TinyTower(nn.Module):
         super().__init__()
         self.body, self.projection = nn.Linear(SIZE * SIZE, 12), nn.Linear(12, 6)
 
+    def untrained(self, seed: int) -> TinyTower:
+        with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return TinyTower()
+
     def forward(self, batch: dict) -> SimpleNamespace:
         pooled = self.body(batch["image"].flatten(1)).tanh()
         return SimpleNamespace(pooled=pooled, projected=normalize(self.projection(pooled), dim=1))
@@ -142,7 +147,7 @@ def everything() -> list[L.Callback]:
         callbacks.ZeroShot(min_count=5, resamples=60, subsets={"two": ["edema", "fracture"]}),
         callbacks.Retrieval(candidates=100, resamples=60),
         callbacks.EmbeddingGeometry(samples=50),
-        callbacks.ProbeFloors(size=8),
+        callbacks.ProbeFloors(seeds=2, size=8),
         callbacks.PairGallery(pairs=4, queries=2, found=3, every_n_epochs=2),
         callbacks.RunSummary(),
     ]

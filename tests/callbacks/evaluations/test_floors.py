@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import copy
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
-from callbacks.evaluations.floors import reinitialised, small_pixels
-from lightning_modules import ViTEncoder
+from callbacks import ProbeFloors
+from callbacks.evaluations.floors import small_pixels
+from lightning_modules import EncoderOutput, ImageEncoder, ViTEncoder
 
 
 def spoilt(module: nn.Module) -> nn.Module:
@@ -20,21 +25,22 @@ def encoder(**settings) -> ViTEncoder:
     return ViTEncoder(image_size=32, patch_size=16, width=48, layers=2, heads=3, **settings)
 
 
-@pytest.mark.parametrize("settings", [{}, {"stem_channels": (8, 16, 16, 32), "projection_hidden": 24}])
-def test_a_real_encoder_is_drawn_as_a_new_one_is(settings: dict) -> None:
-    trained, fresh = spoilt(encoder(**settings)), encoder(**settings)
+SETTINGS = [{}, {"stem_channels": (8, 16, 16, 32), "projection_hidden": 24}, {"quiet_start": True}]
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_an_untrained_tower_is_what_the_constructor_makes(settings: dict) -> None:
+    trained = spoilt(encoder(**settings))
     with torch.inference_mode():  # as at test
-        twin = reinitialised(trained, seed=0)
-    for (name, new), old, other in zip(
-        twin.named_parameters(), trained.parameters(), fresh.parameters(), strict=True
-    ):
-        assert not torch.equal(new, old), name
-        if other.numel() < 50 or other.std() == 0:  # constants: norms, biases
-            assert (other.std() > 0) == (new.std() > 0), name
-        else:
-            assert new.std().item() == pytest.approx(other.std().item(), rel=0.3), name
-    pooled = twin.eval()({"image": torch.rand(3, 1, 32, 32)}).pooled
-    assert pooled.shape == (3, 48) and pooled.isfinite().all()
+        again = copy.deepcopy(trained).untrained(7)
+    torch.manual_seed(7)
+    fresh = encoder(**settings)
+    for (name, one), other in zip(again.named_parameters(), fresh.parameters(), strict=True):
+        assert torch.equal(one, other), name
+        assert one.requires_grad and not one.is_inference()
+    quiet = [p for n, p in again.named_parameters() if n.endswith(("o_proj.weight", "fc2.weight"))]
+    assert quiet and all(bool((p == 0).all()) == ("quiet_start" in settings) for p in quiet)
+    assert again.eval()({"image": torch.rand(3, 1, 32, 32)}).pooled.shape == (3, 48)
 
 
 def test_the_draw_depends_on_the_seed_alone_and_leaves_torch_and_the_model_as_they_were() -> None:
@@ -43,7 +49,7 @@ def test_the_draw_depends_on_the_seed_alone_and_leaves_torch_and_the_model_as_th
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    first, second, third = (reinitialised(trained, seed) for seed in (0, 0, 1))
+    first, second, third = (trained.untrained(seed) for seed in (0, 0, 1))
     assert torch.equal(torch.rand(3), expected)
     pairs = list(zip(first.parameters(), second.parameters(), third.parameters(), strict=True))
     assert all(torch.equal(a, b) for a, b, _ in pairs)
@@ -51,26 +57,24 @@ def test_the_draw_depends_on_the_seed_alone_and_leaves_torch_and_the_model_as_th
     assert all(torch.equal(a, b) for a, b in zip(weights, trained.parameters(), strict=True))
 
 
-def test_running_statistics_start_anew() -> None:
-    norm = nn.BatchNorm2d(3)
-    norm(torch.rand(4, 3, 5, 5) * 9)
-    assert torch.equal(reinitialised(nn.Sequential(norm), 0)[0].running_mean, torch.zeros(3))
+def test_a_tower_that_was_given_modules_is_refused() -> None:
+    class Wrapped(ImageEncoder):
+        def __init__(self, body: nn.Module) -> None:
+            super().__init__(4, 2)
+            self.body = body
+
+        def forward(self, batch: Any) -> EncoderOutput: ...
+
+    with pytest.raises(TypeError, match=r"Wrapped was given Linear, .*override `untrained`"):
+        Wrapped(body=nn.Linear(4, 4)).untrained(0)
 
 
-def test_a_weight_that_nothing_draws_is_named() -> None:
-    class Odd(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.layer, self.token = nn.Linear(2, 2), nn.Parameter(torch.zeros(2))
-
-    with pytest.raises(TypeError, match=r"\['token'\] of Odd .*reset_parameters"):
-        reinitialised(Odd(), 0)
-
-    class Mended(Odd):
-        def reset_parameters(self) -> None:
-            nn.init.normal_(self.token)
-
-    assert reinitialised(Mended(), 0).token.std() > 0
+def test_a_model_whose_encoder_cannot_be_made_anew_is_refused() -> None:
+    model = SimpleNamespace(image_encoder=nn.Linear(2, 2))
+    with pytest.raises(TypeError, match="Linear cannot be made anew"):
+        ProbeFloors().on_test_start(SimpleNamespace(callbacks=[]), model)
+    with pytest.raises(ValueError, match="seeds=0"):
+        ProbeFloors(seeds=0)
 
 
 def test_pixels_are_area_means() -> None:

@@ -108,6 +108,26 @@ def test_floors_are_compared_on_the_same_patients() -> None:
     assert unreduced["pixels/auroc_macro"] > found["pixels/auroc_macro"]
 
 
+def test_a_floor_that_was_drawn_several_times_is_their_mean() -> None:
+    features, g = made(signal=1.5), torch.Generator().manual_seed(2)
+    draws = torch.stack(
+        [features.pooled + scale * torch.randn(240, 6, generator=g) for scale in (1, 2, 4)], 1
+    )
+    features.extra["random_init"] = draws
+    result = probe().evaluate(features, TEST)
+    single = []
+    for k in range(3):
+        features.extra["random_init"] = draws[:, k]
+        single.append(probe().evaluate(features, TEST))
+    for figure in ("random_init/auroc_macro", "minus_random_init", "PA/random_init/auroc/left"):
+        assert result.metrics[figure] == pytest.approx(np.mean([one.metrics[figure] for one in single]))
+        assert np.allclose(result.draws[figure], np.mean([one.draws[figure] for one in single], axis=0))
+    told = result.details["floors"]["random_init"]
+    values = [one.metrics["random_init/auroc_macro"] for one in single]
+    assert told["auroc_macro"] == pytest.approx(values)
+    assert told["standard_deviation"] == pytest.approx(np.std(values, ddof=1))
+
+
 def test_intervals_are_left_to_the_last_epoch() -> None:
     early = probe().evaluate(made(), Occasion("val", NAMES, final=False))
     assert early.draws == {}
