@@ -13,6 +13,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from synthesis.files import write_atomically
+
 ROOT = Path(__file__).resolve().parents[1]
 HEADER = """\
 # Exact versions of everything SynVLP and its extras lead to, as tested on Python 3.11 (`make constraints`).
@@ -55,4 +57,4 @@ def constraints() -> str:
 
 
 if __name__ == "__main__":
-    (ROOT / "constraints.txt").write_text(constraints())
+    write_atomically(ROOT / "constraints.txt", constraints())

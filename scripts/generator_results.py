@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from scripts.generator_ground import Ground
 from scripts.generator_sheets import sheet
 from scripts.generator_verdict import Verdict
 from scripts.tables import write_table
+from synthesis.files import write_json
 
 _SHOWN = 8
 
@@ -37,7 +37,7 @@ def write_results(
         "training": trained,
         "generators": {name: v.line | {"auroc": v.concepts} for name, v in verdicts.items()},
     }
-    (out / "table.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+    write_json(out / "table.json", facts)
     _write_concepts(verdicts, out)
     _draw_sheets(verdicts, ground, out)
     return table

@@ -17,6 +17,7 @@ from lightning.pytorch.callbacks import Timer
 from callbacks.run.generator_export import EXPORT, export
 from main import main
 from scripts.experiments import resolved_config
+from synthesis.files import write_json
 from synthesis.identity import json_sha256
 
 CONFIGS = Path("configs/generator")
@@ -147,7 +148,7 @@ def train(name: str, arguments: Sequence[str], runs: Path) -> Trained:
         )
         export(module, directory / EXPORT)
     facts = _facts(line)
-    (directory / _FACTS).write_text(json.dumps(facts, indent=1))
+    write_json(directory / _FACTS, facts)
     return Trained(directory / EXPORT, facts)
 
 
