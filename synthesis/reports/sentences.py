@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from synthesis.reports.headings import section_headings
 
-# A full stop after these ends no sentence; after those of the second group only before a capital letter.
+# After these a full stop ends no sentence; after the second group it does unless a small letter follows.
 _NEVER_LAST = r"Dr|Drs|Mr|Mrs|Ms|Prof|e\.g|i\.e|approx|vs|cf|viz"
 _SELDOM_LAST = (
     r"cm|mm|a\.m|p\.m|al|etc|ca|incl|resp|min|max|est|lt|rt|fig|bilat|poss|prob|ant|post|lat|inf|sup"
@@ -126,7 +126,7 @@ def _is_abbreviation(text: str, end: int) -> bool:
     if match is None:
         return False
     following = text[end:].lstrip()[:1]
-    return bool(following) and (match["never"] is not None or not following.isupper())
+    return following.islower() or (bool(following) and match["never"] is not None)
 
 
 def _is_wrapped(text: str, start: int, end: int) -> bool:

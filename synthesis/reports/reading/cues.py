@@ -30,7 +30,7 @@ _STATUS: dict[str, Status | None] = {"negation": "absent", "uncertainty": "uncer
 class _Cue:
     start: int
     end: int
-    meaning: str  # negation, uncertainty, hypothetical, terminator, neutral
+    meaning: str  # negation, uncertainty, hypothetical, terminators, neutral, unchanged
     keys: frozenset[str]  # before: speaks of what follows; after: of what precedes; around: of both
 
     @property
@@ -59,6 +59,8 @@ class Cues:
         root, content = Entry.read(DEFAULT_CUES if path is None else Path(path))
         self.sha256 = hashlib.sha256(content).hexdigest()
         self._words: list[tuple[str, str, Words]] = []
+        # Of two cues in the same place, the first one counts.
+        self._words.append(("unchanged", "", Words(root.texts("unchanged", least=1), root, "unchanged")))
         for meaning in ("negation", "uncertainty"):
             entry = root.entry(meaning)
             for key in ("before", "after", "around"):
@@ -116,7 +118,7 @@ class Cues:
         for i, (first, second) in enumerate(pairwise(spans)):
             if self._of_no_change(cues, first[0]):
                 continue  # of "no change in edema or effusion" both are there
-            stated = statuses[i] in ("present", "uncertain") and statuses[i + 1] == "present"
+            stated = {statuses[i], statuses[i + 1]} <= {"present", "uncertain"}
             if (
                 stated
                 and not {first, second} & set(structures)
@@ -194,9 +196,9 @@ class Cues:
         return [i for i, (start, end) in enumerate(spans) if begin <= start and end <= cue.start]
 
     def _of_no_change(self, cues: Sequence[_Cue], start: int) -> bool:
-        """Return whether the last cue before a position only looks like one ("no change in")."""
+        """Return whether the last cue before a position denies a change of what follows."""
         before = next((cue for cue in reversed(cues) if cue.end <= start), None)
-        return before is not None and before.meaning == "neutral"
+        return before is not None and before.meaning == "unchanged"
 
     def _has_verb(self, clause: str) -> bool:
         """Return whether a clause has a verb of its own, other than the "is seen" that closes a list."""
@@ -205,7 +207,7 @@ class Cues:
     def _either(self, between: str) -> bool:
         """Return whether the words between two findings make them alternatives."""
         return (
-            "," not in between
+            "," not in self._alternatives.without(between)
             and self._alternatives.search(between) is not None
             and not self._has_verb(between)
         )

@@ -70,7 +70,11 @@ class Words:
 
     def only(self, text: str) -> bool:
         """Return whether a text holds nothing but these words, blanks and light punctuation."""
-        return not self._regex.sub(" ", small(text)).strip(" ,:/-\t\n")
+        return not self.without(text).strip(" ,:/-\t\n")
+
+    def without(self, text: str) -> str:
+        """Return a text, in small letters, with a blank for each of these words."""
+        return self._regex.sub(" ", small(text))
 
     def fills(self, text: str) -> bool:
         """Return whether a text is these words once, but for blanks around them."""

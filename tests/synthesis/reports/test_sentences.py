@@ -23,6 +23,7 @@ from synthesis.reports.sentences import sentence_spans, split_sentences, unwrapp
             ["Seen at 9 a.m. by phone.", "At 10 p.m.", "The line."],
         ),
         ("A 3 cm. nodule. It measures 3 cm. No mass.", ["A 3 cm. nodule.", "It measures 3 cm.", "No mass."]),
+        ("Smaller than 2 cm. 3-5 cm mass.", ["Smaller than 2 cm.", "3-5 cm mass."]),
         ("1. No mass.\n2. Clear lungs", ["No mass.", "Clear lungs"]),
         ("1. No mass 2. Clear lungs 3. Scoliosis", ["No mass", "Clear lungs", "Scoliosis"]),
         ("- No mass\n* Clear lungs\n• Scoliosis", ["No mass", "Clear lungs", "Scoliosis"]),
