@@ -30,6 +30,7 @@ from lightning_modules.encoders import EncoderOutput, ImageEncoder, TextEncoder
 from lightning_modules.evaluation_output import EvaluationOutput
 from lightning_modules.objectives import Gather, Objective
 from lightning_modules.optimization import parameter_groups, total_steps, warmup_cosine
+from lightning_modules.timed_cosine import spent_share
 from lightning_modules.views import encode_views, with_twins
 
 if TYPE_CHECKING:
@@ -249,7 +250,7 @@ class DualEncoder(LightningModule):
             betas=self.betas,
             fused=self.device.type in ("cpu", "cuda", "xpu", "mps") and not clips_mixed,
         )
-        schedule = warmup_cosine(optimizer, self.warmup, total_steps(trainer))
+        schedule = warmup_cosine(optimizer, self.warmup, total_steps(trainer), spent_share(trainer))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def optimizer_step(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from lightning.pytorch import Trainer
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
+
+from lightning_modules.timed_cosine import TimedCosine
 
 # Parameters that are vectors added to tokens, though some have three dimensions.
 _ADDED = ("cls_token", "mask_token", "register_tokens", "position_embeddings")
@@ -112,13 +115,20 @@ def total_steps(trainer: Trainer) -> int | float:
     return steps
 
 
-def warmup_cosine(optimizer: Optimizer, warmup: int | float, steps: int | float) -> LambdaLR:
+def warmup_cosine(
+    optimizer: Optimizer,
+    warmup: int | float,
+    steps: int | float,
+    time_share: Callable[[], float] | None = None,
+) -> LambdaLR:
     """Let the learning rate rise linearly from 0, then fall along a half cosine to 0, step by step.
 
     Args:
         optimizer: Whose learning rates to move.
         warmup: Steps if an int, a share of all steps in [0, 1) if a float.
         steps: Length of the run, see `total_steps`.
+        time_share: Returns the share of a budget of time that is spent, see `spent_share`: where that will
+            end the run, the rate comes down with it (`TimedCosine`). None for no budget.
 
     Returns:
         The schedule, to be stepped after every optimiser step.
@@ -131,7 +141,7 @@ def warmup_cosine(optimizer: Optimizer, warmup: int | float, steps: int | float)
     if not 0 <= steps < float("inf"):  # Lightning says -1 for a loader without length
         raise ValueError(
             "the cosine schedule needs to know where training ends: set trainer.max_epochs or "
-            "trainer.max_steps (max_time may end it earlier, at a learning rate not yet come down)"
+            "trainer.max_steps (max_time may end it earlier)"
         )
     if isinstance(warmup, float) and not 0 <= warmup < 1:
         raise ValueError(
@@ -142,4 +152,6 @@ def warmup_cosine(optimizer: Optimizer, warmup: int | float, steps: int | float)
         raise ValueError(
             f"warmup is {rise} steps, training has {steps:g}: give fewer, or a share such as 0.1"
         )
+    if time_share is not None:
+        return TimedCosine(optimizer, rise, int(steps), time_share)
     return get_cosine_schedule_with_warmup(optimizer, num_warmup_steps=rise, num_training_steps=int(steps))

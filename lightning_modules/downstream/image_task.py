@@ -21,6 +21,7 @@ from lightning_modules.contexts import seeded
 from lightning_modules.encoders import ImageEncoder
 from lightning_modules.evaluation_output import EvaluationOutput
 from lightning_modules.optimization import layer_wise_groups, total_steps, warmup_cosine
+from lightning_modules.timed_cosine import spent_share
 
 _Batch = Mapping[str, Any]
 
@@ -147,7 +148,8 @@ class ImageTask(LightningModule):
         """AdamW over groups by depth, and a schedule stepped with it."""
         groups = layer_wise_groups(self, self.learning_rate, self.weight_decay, self.layer_decay)
         optimizer = AdamW(groups, lr=self.learning_rate)
-        schedule = warmup_cosine(optimizer, self.warmup, total_steps(self.trainer))
+        steps, share = total_steps(self.trainer), spent_share(self.trainer)
+        schedule = warmup_cosine(optimizer, self.warmup, steps, share)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
