@@ -15,7 +15,8 @@ from synthesis.store.fill import fill, fill_cache
 from synthesis.store.ledger import Refused
 from synthesis.store.pair_store import PairStore
 from synthesis.store.parquet_export import export_parquet
-from synthesis.store.plan import Share, StorePlan, cache_directory
+from synthesis.store.plan import StorePlan, cache_directory
+from synthesis.store.share import Share
 from synthesis.store.webdataset_export import export_webdataset
 
 __all__ = [

@@ -8,16 +8,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from synthesis.files import TEMPORARY, locked, write_json
 from synthesis.identity import json_sha256
-from synthesis.pairs import Pair, Rejection
+from synthesis.pairs import Pair
 from synthesis.store.errors import DamagedStoreError, StaleStoreError, StoreError, check_sha256
-from synthesis.store.ledger import SUFFIX, Ledger, Refused, write_range
-from synthesis.store.manifest import MANIFEST, Manifest, ShardEntry, differences
+from synthesis.store.finish import finish
+from synthesis.store.ledger import Ledger, write_range
+from synthesis.store.manifest import MANIFEST, Manifest, differences
 from synthesis.store.pair_store import PairStore
-from synthesis.store.plan import Share, StorePlan, cache_directory
+from synthesis.store.plan import StorePlan, cache_directory
+from synthesis.store.share import Share
 
 RECIPE = "recipe.json"
 _CHUNK = 32  # pairs made in one call: bounds the memory of a worker
@@ -51,21 +51,30 @@ def fill(
     Raises:
         StaleStoreError: If the directory holds the pairs of another plan.
         DamagedStoreError: If a finished shard is not what was written.
+        StoreError: If there is something to be made and the directory cannot be written to.
         RuntimeError: If every index has to have a pair and one has none, or no pair is left at all.
     """
     directory, recipe, share = Path(directory), plan.recipe(), share or Share()
     if _holds(directory, recipe, plan.pairs):
         return PairStore(directory, recipe)
-    directory.mkdir(parents=True, exist_ok=True)
+    lock = f".lock-{share.number}-of-{share.count}"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / lock).touch()
+    except OSError as error:
+        raise StoreError(
+            f"{directory} holds no finished store of {plan.pairs:,} pairs and cannot be written to "
+            f"({error}). Make the pairs where you may write, or ask for as many as there are."
+        ) from error
     _claim(directory, recipe)
-    with locked(directory, f".lock-{share.number}-of-{share.count}"):
+    with locked(directory, lock):
         _run(_Shards(plan, share, directory), workers, progress)
     with locked(directory):
         ledgers = _ledgers(directory, plan)
         if ledgers is None:
             log.info("%s: the last process to end will finish the store", directory)
             return None
-        _finish(directory, plan, recipe, ledgers)
+        finish(directory, plan, recipe, ledgers)
     return PairStore(directory, recipe)
 
 
@@ -172,70 +181,6 @@ def _ledgers(directory: Path, plan: StorePlan) -> list[Ledger] | None:
     there = sum(path.exists() for path in paths)
     log.info("%s: %d of %d shards are there", directory, there, len(paths))
     return [Ledger.read(path) for path in paths] if there == len(paths) else None
-
-
-def _finish(directory: Path, plan: StorePlan, recipe: dict[str, Any], ledgers: list[Ledger]) -> None:
-    """Ask the corpus filters, and write the manifest."""
-    left_out, refused = _left_out(directory, plan, ledgers)
-    pairs = sum(ledger.pairs for ledger in ledgers) - sum(map(len, left_out))
-    if not pairs:
-        raise RuntimeError(f"{directory}: writer and filters left none of {plan.pairs} pairs. Loosen them.")
-    shards = tuple(
-        ShardEntry(one.start, one.stop, one.file, one.bytes, one.sha256, one.pairs, tuple(positions))
-        for one, positions in zip(ledgers, left_out, strict=True)
-    )
-    Manifest(
-        fingerprint=json_sha256(recipe),
-        recipe=recipe,
-        split=plan.split,
-        made=plan.pairs,
-        pairs=pairs,
-        image_size=plan.maker.image_size,
-        has_masks=all(ledger.masks for ledger in ledgers),
-        catalog_sha256=plan.maker.catalog.sha256,
-        concept_names=plan.maker.catalog.names,
-        shards=shards,
-        refused=tuple(refused),
-    ).write(directory)
-    _tidy(directory, ledgers)
-
-
-def _left_out(
-    directory: Path, plan: StorePlan, ledgers: list[Ledger]
-) -> tuple[list[list[int]], list[Refused]]:
-    """Return the positions that each shard's pairs are left out at, and why.
-
-    A pair that one corpus filter refused is no longer there for the next.
-    """
-    places = [(k, *place) for k, ledger in enumerate(ledgers) for place in enumerate(ledger.indices())]
-    signed = [ledger.read_signatures(directory) for ledger in ledgers if ledger.pairs]
-    reasons: dict[int, Rejection] = {}
-    for number, part in enumerate(plan.filters if signed else ()):
-        open_ = [n for n in range(len(places)) if n not in reasons]
-        signatures = np.concatenate([arrays[number] for arrays in signed])[open_]
-        rejected = zip(open_, part.reject(signatures), strict=True)
-        reasons |= {n: reason for n, reason in rejected if reason is not None}
-    left_out: list[list[int]] = [[] for _ in ledgers]
-    refused = []
-    for n, reason in sorted(reasons.items()):
-        k, position, index = places[n]
-        left_out[k].append(position)
-        attempts = sum(r.index == index for r in ledgers[k].refused)
-        refused.append(Refused(index, attempts, reason.kind, reason.detail, missing=True))
-    return left_out, refused
-
-
-def _tidy(directory: Path, ledgers: list[Ledger]) -> None:
-    """Delete the last shard of a store that has since grown, and what a process that was killed left."""
-    for leftover in directory.glob(f"*{TEMPORARY}"):
-        leftover.unlink(missing_ok=True)
-    wanted = {ledger.start: ledger.stop for ledger in ledgers}
-    for path in directory.glob(f"*{SUFFIX}"):
-        old = Ledger.read(path)
-        if wanted.get(old.start, old.stop) > old.stop:
-            path.unlink()
-            for name, _ in old.files():
-                (directory / name).unlink(missing_ok=True)
 
 
 def _log_nearest(root: Path, recipe: Mapping[str, Any], split: str) -> None:

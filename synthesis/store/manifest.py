@@ -107,7 +107,9 @@ class Manifest:
             names = tuple(content["concept_names"])
             manifest = cls(**{**content, "shards": shards, "refused": refused, "concept_names": names})
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DamagedStoreError(f"{path} cannot be read: {error!r}. {_REMEDY}") from error
+            raise DamagedStoreError(
+                f"{path} cannot be read ({error!r}): it is damaged, or of an earlier version. {_REMEDY}"
+            ) from error
         if manifest.sha256 != written or manifest.fingerprint != json_sha256(manifest.recipe):
             raise DamagedStoreError(f"{path} was changed after it was written. {_REMEDY}")
         if recipe is not None and manifest.fingerprint != json_sha256(recipe):

@@ -405,6 +405,18 @@ def test_a_finished_store_is_only_read(synthesizer: PairSynthesizer, copy: Path)
         copy.chmod(0o755)
 
 
+def test_what_is_to_be_made_where_nothing_may_be_written_is_refused(
+    synthesizer: PairSynthesizer, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, *args: Any, **kwargs: Any) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "touch", refuse)
+    assert fill_small(copy.parents[1], synthesizer) == copy
+    with pytest.raises(StoreError, match=r"no finished store of 26 pairs and cannot be written to .*denied"):
+        fill_small(copy.parents[1], synthesizer, pairs=26)
+
+
 def test_a_store_may_grow_under_a_reader(synthesizer: PairSynthesizer, copy: Path) -> None:
     """The last, short shard is then part of a longer one: a training that reads the cache goes on."""
     reader = PairStore(copy)
