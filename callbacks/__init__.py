@@ -7,10 +7,10 @@ from callbacks.base.result import Occasion, Result
 from callbacks.evaluations.class_retrieval import ClassRetrieval
 from callbacks.evaluations.classification import Classification
 from callbacks.evaluations.detection_precision import DetectionPrecision
-from callbacks.evaluations.floors import ProbeFloors
 from callbacks.evaluations.geometry import EmbeddingGeometry
 from callbacks.evaluations.linear_probe import LinearProbe
 from callbacks.evaluations.phrase_grounding import PhraseGrounding
+from callbacks.evaluations.probe_floors import ProbeFloors
 from callbacks.evaluations.question_answering import QuestionAnswering
 from callbacks.evaluations.report_scores import ReportScores
 from callbacks.evaluations.retrieval import Retrieval

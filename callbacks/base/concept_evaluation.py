@@ -10,8 +10,9 @@ import numpy as np
 from callbacks.base.evaluation import Evaluation, require_non_negative
 from callbacks.base.features import Features
 from callbacks.base.result import Occasion, Result
-from callbacks.statistics.concept_scores import ConceptTable, score_concepts, stratum_rows
+from callbacks.statistics.concept_scores import ConceptTable, score_concepts
 from callbacks.statistics.intervals import Array
+from callbacks.statistics.strata import stratum_rows
 from datamodules.batch import VIEWS
 
 BOTH_VIEWS = "both_views"

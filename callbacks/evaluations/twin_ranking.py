@@ -23,7 +23,7 @@ from callbacks.drawing.pictures import (
     tidy,
     write_text,
 )
-from callbacks.statistics.twin_comparison import TwinComparison
+from callbacks.statistics.twin_comparison import TwinComparison, confusion
 from datamodules.batch import IMAGE, INDEX, LEFT_OUT, MIRRORED_TWINS, REPORT, SWAPPED_TWINS, TWINS
 from lightning_modules.evaluation_output import EvaluationOutput
 
@@ -175,12 +175,6 @@ class TwinRanking(BatchEvaluation[EvaluationOutput]):
 
 def _encoded(module: L.LightningModule, side: Mapping[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
     return module.encode_image(side[IMAGE]), module.encode_text(side[REPORT])  # type: ignore[operator]
-
-
-def confusion(right: np.ndarray) -> list[list[float]]:
-    """Rows: the image shown, the pair's own and its twin's; columns: the report chosen for it."""
-    seen, missed = float(right[:, 0].mean()), float(right[:, 1].mean())
-    return [[seen, 1 - seen], [1 - missed, missed]]
 
 
 def twin_bars(

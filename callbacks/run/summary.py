@@ -175,7 +175,7 @@ class RunSummary(L.Callback):
         shown = [stage for stage in stages if stage in _STAGES[_function(trainer)]]
         tables = {stage: [concept_table(summary, stage), figure_table(summary, stage)] for stage in stages}
         # Not a terminal: a log file, which has no width that tables would have to fit.
-        console = Console(width=None if sys.stdout.isatty() else 120)
+        console = Console(width=None if sys.stdout.isatty() else 200)
         for note in notes(summary):
             console.print(note, highlight=False)
         for table in (table for stage in shown for table in tables[stage] if table is not None):

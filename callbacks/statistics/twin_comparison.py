@@ -32,3 +32,9 @@ class TwinComparison:
         own, other = np.diag(self.similarity), np.array([self.similarity[0, 1], self.similarity[1, 0]])
         gain = np.concatenate([own - other, own - other[::-1]])
         return 0.5 * (1 + np.sign(gain))
+
+
+def confusion(right: np.ndarray) -> list[list[float]]:
+    """Return how often each report is chosen: rows are the image shown, the pair's own and its twin's; columns the report chosen for it."""
+    seen, missed = float(right[:, 0].mean()), float(right[:, 1].mean())
+    return [[seen, 1 - seen], [1 - missed, missed]]

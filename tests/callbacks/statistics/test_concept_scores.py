@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from callbacks.statistics.concept_scores import score_concepts, stratum_rows
+from callbacks.statistics.concept_scores import score_concepts
 from callbacks.statistics.intervals import PatientBootstrap, percentile_interval
+from callbacks.statistics.strata import stratum_rows
 
 NAMES = ("a", "b", "rare", "never", "always", "unknown")
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from callbacks import ProbeFloors
-from callbacks.evaluations.floors import small_pixels
+from callbacks.evaluations.probe_floors import small_pixels
 from lightning_modules import EncoderOutput, ImageEncoder, ViTEncoder
 
 
