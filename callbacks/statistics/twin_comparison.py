@@ -35,6 +35,6 @@ class TwinComparison:
 
 
 def confusion(right: np.ndarray) -> list[list[float]]:
-    """Return how often each report is chosen: rows are the image shown, the pair's own and its twin's; columns the report chosen for it."""
+    """Return shares of choices: a row for the image shown, own and twin's, a column for the report chosen."""
     seen, missed = float(right[:, 0].mean()), float(right[:, 1].mean())
     return [[seen, 1 - seen], [1 - missed, missed]]
