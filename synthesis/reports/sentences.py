@@ -31,6 +31,7 @@ _GOES_ON = re.compile(
     r"either|neither|any|this|that|which|both|may|could|be|been|has|have|left|right|small|large|mild|moderate))$",
     re.IGNORECASE,
 )
+_GONE_ON = re.compile(r"(?:and|or|nor|of|is|are|was|were|than|but|versus|vs)\b", re.IGNORECASE)
 _NARROW = 45  # characters; narrower lines are no wrapped text
 
 
@@ -135,7 +136,7 @@ def _is_wrapped(text: str, start: int, end: int) -> bool:
     if not following or _MARKER.match(following) or _LINE_HEADING.match(following):
         return False
     line = text[text.rfind("\n", 0, start) + 1 : start]
-    if _GOES_ON.search(line) or following[0].islower():
+    if _GOES_ON.search(line) or following[0].islower() or _GONE_ON.match(following):
         return True
     if text.count("\n", start, end) > 1:
         return False

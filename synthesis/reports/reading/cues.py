@@ -72,7 +72,7 @@ class Cues:
             self._words.append((key, "before" if key == "hypothetical" else "", words))
         asides = root.entry("asides")
         following = asides.text("followed_by")
-        said = [f",? ({aside}),?(?= ({following}))" for aside in asides.texts("words", least=1)]
+        said = [f" ?,? ?({aside}) ?,?(?= ({following}))" for aside in asides.texts("words", least=1)]
         self._asides = Words(said, asides, "words")
         asides.close()
         self._yielding = Words(root.texts("yielding"), root, "yielding")

@@ -52,6 +52,7 @@ class _Name:
     asserts: tuple[str, ...] = ()
     denies: tuple[str, ...] = ()
     structure: str = ""
+    inside: bool = False  # a structure in the name of a concept: "lungs are hyperinflated"
 
     @property
     def span(self) -> Span:
@@ -64,9 +65,9 @@ class _Name:
     def overlaps(self, other: _Name) -> bool:
         return self.start < other.end and other.start < self.end
 
-    def begins(self, other: _Name) -> bool:
-        """Whether the other name goes on from this one."""
-        return self.start == other.start and self.end < other.end and other.kind == "concept"
+    def borders(self, other: _Name) -> bool:
+        """Whether the name of a concept begins or ends with this one."""
+        return other.kind == "concept" and (self.start == other.start) != (self.end == other.end)
 
     def says_nothing_in(self, phrases: Sequence[Span]) -> bool:
         """Whether it is the normality that a phrase grants to one structure: "no abnormality of the ribs"."""
@@ -199,8 +200,12 @@ class EntityExtractor:
         for name in sorted(found, key=lambda n: (n.start - n.end, n.kind != "ignore")):
             if not any(name.overlaps(other) for other in chosen):
                 chosen.append(name)
-        # … unless the name goes on from it: "lungs are hyperinflated, but clear".
-        free = [s for s in structures if not any(s.overlaps(c) and not s.begins(c) for c in chosen)]
+        # … unless it may still be called normal: "lungs are hyperinflated, but clear".
+        free = [
+            replace(s, inside=any(s.overlaps(c) for c in chosen))
+            for s in structures
+            if not any(s.overlaps(c) and not s.borders(c) for c in chosen)
+        ]
         for name in sorted(free, key=lambda n: n.start - n.end):
             if not any(name.overlaps(other) for other in chosen if other.kind == "structure"):
                 chosen.append(name)
@@ -245,6 +250,8 @@ class EntityExtractor:
             if name.start < edge if ahead else name.end > edge:
                 continue
             between = sentence[edge : name.start] if ahead else sentence[name.end : edge]
+            if name.inside and not first:
+                return
             if not join.only(between) and not (first and ahead and self._lexicon.normal_of.fills(between)):
                 return
             yield name
