@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
+import lightning as L
+import numpy as np
 import pytest
 
+from callbacks import BatchEvaluation, FeatureCollector, Features, Occasion, Result
 from callbacks.run.draws_file import DRAWS, read_draws
 from callbacks.run.summary_table import concept_table, figure_table
+from lightning_modules import EvaluationOutput
 
 
 def two_sources(tiny, names: tuple[str, ...] = ("home", "away")):
@@ -67,6 +72,26 @@ def test_draws_of_each_source_are_kept(runs) -> None:
     assert about["test/probe@away"]["split_sha256"] == "hash of test of away"
     alone, _ = read_draws(runs["away"]["directory"] / DRAWS)
     assert (draws["test/zero_shot@away/auroc_macro"] == alone["test/zero_shot/auroc_macro"]).all()
+
+
+class Brightness(BatchEvaluation[EvaluationOutput]):
+    """The mean grey level of the samples, measured batch by batch."""
+
+    def measure(self, pl_module: L.LightningModule, batch: Any, outputs: EvaluationOutput) -> list[float]:
+        return batch["image"].mean((1, 2, 3)).tolist()
+
+    def evaluate(self, features: Features, occasion: Occasion) -> Result:
+        return Result({"mean": float(np.mean(features.measured[self.name])), "source": len(occasion.source)})
+
+
+def test_what_is_measured_on_batches_is_measured_on_every_source(tiny, tmp_path) -> None:
+    data, home, away = two_sources(tiny)
+    callbacks = [FeatureCollector(), Brightness("brightness")]
+    tiny.trainer(tmp_path, callbacks=callbacks).test(tiny.Model(), data)
+    for part, place, length in ((home, "", 0), (away, "@away", 4)):
+        expected = np.mean([row["image"].mean().item() for row in part.samples("test")])
+        assert callbacks[1].metrics[f"test/brightness{place}/mean"] == pytest.approx(expected, abs=1e-6)
+        assert callbacks[1].metrics[f"test/brightness{place}/source"] == length
 
 
 def test_the_first_source_is_what_a_fit_is_monitored_by(tiny, tmp_path) -> None:
