@@ -3,6 +3,9 @@
 from datamodules.loading.augmentation import Augmentation
 from datamodules.loading.loader_options import LoaderOptions
 from datamodules.loading.views import Views
+from datamodules.made.corpus_columns import CorpusColumns
+from datamodules.made.corpus_pairs import CorpusPairs
+from datamodules.made.mixed_pairs import MixedPairs
 from datamodules.made.synthetic import SyntheticPairs
 from datamodules.tables.image_reports import ImageReports
 from datamodules.tables.labelled import LabelledImages
@@ -16,10 +19,13 @@ from datamodules.texts.tokenizer_options import TokenizerOptions
 __all__ = [
     "Augmentation",
     "Columns",
+    "CorpusColumns",
+    "CorpusPairs",
     "ImageReports",
     "LabelColumns",
     "LabelledImages",
     "LoaderOptions",
+    "MixedPairs",
     "Origin",
     "QuestionWriter",
     "SyntheticPairs",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,7 +32,7 @@ from datamodules.loading.batch_dataset import BatchDataset
 from datamodules.loading.enrichers import Enricher, Images, Texts, UnpairedTexts
 from datamodules.loading.epoch_loader import EpochLoader
 from datamodules.loading.loader_options import LoaderOptions
-from datamodules.loading.sample import SampleSource
+from datamodules.loading.sample import RunSource, SampleSource
 from datamodules.loading.samplers import EpochSampler, OrderedSampler
 from datamodules.loading.subset_source import SubsetSource
 from datamodules.loading.views import Views
@@ -136,6 +136,22 @@ class BatchDataModule(LightningDataModule):
     def has_texts(self) -> bool:
         """Whether the samples have reports."""
         return True
+
+    @property
+    def filled_splits(self) -> tuple[str, ...]:
+        """The splits that have samples."""
+        return STAGES
+
+    def prepare_source(self, splits: Sequence[str]) -> None:
+        """Make on disk what the samples of some splits need, on one process."""
+
+    def tokenizer_recipe(self) -> dict[str, Any]:
+        """Return what the texts of `tokenizer_texts` depend on, JSON-able."""
+        return {}
+
+    def tokenizer_texts(self) -> Iterator[str]:
+        """Yield the texts that a tokenizer is trained on."""
+        yield from ()
 
     def enrichers(self, split: str, source: SampleSource) -> list[Enricher]:
         """Return what batches of a split hold; a subclass adds its own.
@@ -272,7 +288,14 @@ class BatchDataModule(LightningDataModule):
             )
         source = self.with_labels(source)
         sampler = EpochSampler(
-            len(source), options.batch_size, options.seed, epoch_size, rank, world, options.echo
+            len(source),
+            options.batch_size,
+            options.seed,
+            epoch_size,
+            rank,
+            world,
+            options.echo,
+            source.runs if isinstance(source, RunSource) else None,
         )
         return source, sampler
 
@@ -309,11 +332,15 @@ class BatchDataModule(LightningDataModule):
         """Return the test split, in order."""
         return self.eval_dataloader("test")
 
-    def eval_dataloader(self, split: str) -> DataLoader[Batch]:
-        """Return the samples of a split in order, nothing dropped."""
+    def eval_dataloader(self, split: str) -> Any:
+        """Return the samples of a split in order, nothing dropped; a list of loaders for several sources."""
         source = self.source(split)
+        return self.ordered_loader(source, self.enrichers(split, source))
+
+    def ordered_loader(self, source: SampleSource, enrichers: Sequence[Enricher]) -> DataLoader[Batch]:
+        """Return the samples of a source in order, nothing dropped."""
         return DataLoader(
-            BatchDataset(source, self.enrichers(split, source), self.loader.seed),
+            BatchDataset(source, enrichers, self.loader.seed),
             batch_size=self.loader.evaluated_at_once,
             sampler=OrderedSampler(len(source), *self.rank_and_world()),
             collate_fn=_unchanged,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -61,3 +61,14 @@ class SampleSource(Protocol):
     def groups(self) -> npt.NDArray[np.int64]:
         """Return the number of each sample's patient, ``(samples,)``, without making any sample."""
         ...
+
+
+@runtime_checkable
+class RunSource(SampleSource, Protocol):
+    """A source that reads consecutive samples together, such as a file at a time.
+
+    Attributes:
+        runs: Lengths of the runs, in order: see `EpochSampler`.
+    """
+
+    runs: Sequence[int]

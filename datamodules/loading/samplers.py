@@ -8,7 +8,7 @@ calls ``set_epoch`` on them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,9 @@ ECHO_SPAN = 12
 """A sample is shown again a multiple of so many batches later: 1, 2, 3, 4, 6 or 12 workers meet their own."""
 ECHO_ROWS = 4
 """So many batches are mixed with each other before they are shown again."""
+
+MIXED_RUNS = 4
+"""Of samples that are read run by run (file by file), so many runs are mixed with each other."""
 
 
 class EpochSampler(DistributedSampler[Key]):
@@ -47,6 +50,8 @@ class EpochSampler(DistributedSampler[Key]):
         rank: Number of this process.
         world: Number of processes.
         echo: How often an epoch shows each of its samples.
+        runs: Lengths of consecutive runs of samples that are read together, such as the files of a streamed
+            corpus: runs come in random order, and the samples of `MIXED_RUNS` runs are mixed. None mixes all.
 
     Raises:
         ValueError: If an epoch would hold no step.
@@ -61,12 +66,14 @@ class EpochSampler(DistributedSampler[Key]):
         rank: int = 0,
         world: int = 1,
         echo: int = 1,
+        runs: Sequence[int] | None = None,
     ) -> None:
         super().__init__(range(size), num_replicas=world, rank=rank, shuffle=True, seed=seed)  # type: ignore[arg-type]
         self.size = size
         self.batch_size = batch_size
         self.epoch_size = size if epoch_size is None else epoch_size
         self.echo = echo
+        self.runs = None if runs is None else np.array(runs, np.int64)
         if echo < 1:
             raise ValueError(f"echo={echo}: an epoch shows each of its samples; give 1 (no echo) or more.")
         self.passes = -(-(self.epoch_size // echo) // size)
@@ -100,10 +107,23 @@ class EpochSampler(DistributedSampler[Key]):
         number, part = divmod(epoch, max(1, self.size // length))
         orders = [
             turn * self.size
-            + np.random.default_rng((self.seed, self.passes * number + turn)).permutation(self.size)
+            + self._permutation(np.random.default_rng((self.seed, self.passes * number + turn)))
             for turn in range(self.passes)
         ]
         return np.concatenate(orders)[part * length : (part + 1) * length]
+
+    def _permutation(self, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+        if self.runs is None:
+            return rng.permutation(self.size)
+        starts = np.cumsum(self.runs) - self.runs
+        order = rng.permutation(len(self.runs))
+        groups = [
+            np.concatenate(
+                [np.arange(starts[run], starts[run] + self.runs[run]) for run in order[i : i + MIXED_RUNS]]
+            )
+            for i in range(0, len(order), MIXED_RUNS)
+        ]
+        return np.concatenate([rng.permutation(group) for group in groups])
 
     def _keys(self, epoch: int) -> npt.NDArray[np.int64]:
         """Return the keys of an epoch in order over all ranks, (sample, 2)."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -74,20 +75,23 @@ def read_grey(path: Path, colour: Colour = "refuse") -> npt.NDArray[np.float32]:
         )
     if path.stat().st_size == 0:
         raise ImageFileError(f"{path}: the file is empty (0 bytes); fetch it again.", "empty file")
-    try:
-        grey = _from_dicom(path, colour) if _is_dicom(path) else _from_picture(path, colour)
-    except ImageFileError:
-        raise
-    except Exception as error:  # the decoders raise many kinds
-        raise ImageFileError(
-            f"{path}: cannot be read as an image ({type(error).__name__}: {error}); it may be truncated or "
-            f"no image at all: fetch it again, or take it out of the table."
-        ) from error
-    if grey.min() == grey.max():
-        raise ImageFileError(
-            f"{path}: blank, every pixel has the same value; take it out of the table.", "blank"
-        )
-    return grey
+    return _checked(
+        lambda: _from_dicom(path, colour) if _is_dicom(path) else _from_picture(path, path, colour), path
+    )
+
+
+def read_picture(file: BinaryIO, name: str, colour: Colour = "refuse") -> npt.NDArray[np.float32]:
+    """Read an encoded picture (PNG, JPEG, TIFF) from memory: ``(height, width)`` in [0, 1], see `read_grey`.
+
+    Args:
+        file: Its bytes.
+        name: What messages call it.
+        colour: See `read_radiograph`.
+
+    Raises:
+        ImageFileError: If it cannot be used.
+    """
+    return _checked(lambda: _from_picture(file, name, colour), name)
 
 
 def square(grey: npt.NDArray[np.float32], image_size: int, fit: Fit) -> Tensor:
@@ -125,15 +129,33 @@ def framing(shape: tuple[int, ...], image_size: int, fit: Fit) -> tuple[tuple[in
     return scaled, tuple((image_size - n) // 2 for n in scaled)
 
 
+def _checked(read: Callable[[], _Pixels], name: Path | str) -> _Pixels:
+    """Read, and name what cannot be read or is blank."""
+    try:
+        grey = read()
+    except ImageFileError:
+        raise
+    except Exception as error:  # the decoders raise many kinds
+        raise ImageFileError(
+            f"{name}: cannot be read as an image ({type(error).__name__}: {error}); it may be truncated or "
+            f"no image at all: fetch it again, or take it out of the table."
+        ) from error
+    if grey.min() == grey.max():
+        raise ImageFileError(
+            f"{name}: blank, every pixel has the same value; take it out of the table.", "blank"
+        )
+    return grey
+
+
 def _is_dicom(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(132)[128:] == b"DICM" or path.suffix.lower() in (".dcm", ".dicom")
 
 
-def _from_picture(path: Path, colour: Colour) -> _Pixels:
+def _from_picture(source: Path | BinaryIO, path: Path | str, colour: Colour) -> _Pixels:
     from PIL import Image, ImageOps
 
-    with Image.open(path, formats=_FORMATS) as file:
+    with Image.open(source, formats=_FORMATS) as file:
         frames = getattr(file, "n_frames", 1)
         if frames > 1:
             raise ImageFileError(f"{path}: holds {frames} frames; a radiograph has one.", "several frames")
@@ -195,7 +217,7 @@ def _spread(values: _Pixels, low: float, high: float) -> _Pixels:
     return np.clip((values - low) / max(float(high) - float(low), 1e-9), 0, 1).astype(np.float32)
 
 
-def _grey(image: Image, path: Path, colour: Colour) -> _Pixels:
+def _grey(image: Image, path: Path | str, colour: Colour) -> _Pixels:
     channels = np.asarray(image, np.int16)
     tinted = (channels.max(-1) - channels.min(-1) > _TINT).mean()
     if tinted > _TINTED_SHARE and colour == "refuse":

@@ -45,7 +45,7 @@ class ImageReports(TableImages):
         if self.tokenizer is None:
             self.tokenizer = self.tokenizer_options.load(self.artifacts_dir, self.tokenizer_recipe())
 
-    def tokenizer_recipe(self) -> dict[str, str]:
+    def tokenizer_recipe(self) -> dict[str, Any]:
         """Return everything that the texts of the tokenizer depend on."""
         return {"bad_rows": self._bad_rows_file.stem, "split": self.split_sha256("train")}
 

@@ -5,7 +5,7 @@ from datamodules.loading.enrichers.images import Images
 from datamodules.loading.enrichers.masks import Masks
 from datamodules.loading.enrichers.questions import Questions
 from datamodules.loading.enrichers.texts import Texts
-from datamodules.loading.enrichers.twins import TwinPairs
+from datamodules.loading.enrichers.twins import TWIN_KEYS, TwinPairs
 from datamodules.loading.enrichers.unpaired_texts import UnpairedTexts
 
-__all__ = ["Enricher", "Images", "Masks", "Questions", "Texts", "TwinPairs", "UnpairedTexts"]
+__all__ = ["TWIN_KEYS", "Enricher", "Images", "Masks", "Questions", "Texts", "TwinPairs", "UnpairedTexts"]

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 import torch
 
-from datamodules.batch import TWINS, Batch, TwinKey, Twins
+from datamodules.batch import MIRRORED_TWINS, SWAPPED_TWINS, TWINS, Batch, TwinKey, Twins
 from datamodules.loading.draws import Draws
 from datamodules.loading.enrichers.images import Images
 from datamodules.loading.enrichers.texts import Texts
 from datamodules.loading.sample import Sample
 from synthesis.concepts import ConceptCatalog
+
+TWIN_KEYS: tuple[TwinKey, ...] = (TWINS, SWAPPED_TWINS, MIRRORED_TWINS)
 
 
 @dataclass
