@@ -177,9 +177,8 @@ class PhraseGrounding(BatchEvaluation[EvaluationOutput]):
             return Result({}, {"note": "no findings with masks in the data"})
         group, concept = np.array([int(g) for _, g in found]), np.array([f.concept for f, _ in found])
         values = {name: np.array([getattr(f, name) for f, _ in found], float) for name in MEASURES}
-        masks = np.stack([np.unpackbits(f.mask, count=f.size[0] * f.size[1]) for f, _ in found])
-        size = found[0][0].size
-        values["pointing_prior"] = location_prior(masks.reshape(-1, *size), concept, folds_of(group, FOLDS))
+        masks, size = np.stack([f.mask for f, _ in found]), found[0][0].size
+        values["pointing_prior"] = location_prior(masks, size, concept, folds_of(group, FOLDS))
         by_concept = dict(values)
         for gain, baseline in GAINS.items():
             values[gain] = values["pointing"] - values[baseline]

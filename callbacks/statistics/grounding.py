@@ -57,11 +57,12 @@ def agreement(map_: Tensor, mask: Tensor, thresholds: Sequence[float]) -> tuple[
     return float(pointing), float(mask.float().mean()), float(iou.mean()), float(cnr)
 
 
-def location_prior(masks: np.ndarray, concept: np.ndarray, fold: np.ndarray) -> Array:
+def location_prior(packed: np.ndarray, size: tuple[int, int], concept: np.ndarray, fold: np.ndarray) -> Array:
     """Point at each finding where masks of its concept in the other folds overlap most.
 
     Args:
-        masks: ``(n, height, width)`` of 1 and 0.
+        packed: The masks, each pixel by pixel, eight a byte (`numpy.packbits`): ``(n, bytes)``.
+        size: Their height and width.
         concept: The finding that each mask is of, ``(n,)``.
         fold: Fold of each, ``(n,)``; the samples of a patient are in one.
 
@@ -70,15 +71,17 @@ def location_prior(masks: np.ndarray, concept: np.ndarray, fold: np.ndarray) -> 
     """
     from scipy.ndimage import uniform_filter
 
-    hits = np.full(len(masks), np.nan)
+    hits = np.full(len(packed), np.nan)
     for c in np.unique(concept):
-        for k in np.unique(fold[concept == c]):
-            others = masks[(concept == c) & (fold != k)].sum(0, dtype=np.float64)
+        rows = np.flatnonzero(concept == c)
+        masks = np.unpackbits(packed[rows], axis=1, count=size[0] * size[1]).reshape(-1, *size)
+        for k in np.unique(fold[rows]):
+            others = masks[fold[rows] != k].sum(0, dtype=np.float64)
             if not others.any():
                 continue
             # Many pixels may be as good: of these the one in the middle of the others.
             others += 0.5 * uniform_filter(others, max(3, len(others) // 8)) / others.max()
             row, column = np.unravel_index(int(others.argmax()), others.shape)
-            own = (concept == c) & (fold == k)
-            hits[own] = masks[own, row, column]
+            own = fold[rows] == k
+            hits[rows[own]] = masks[own, row, column]
     return hits

@@ -80,6 +80,10 @@ def test_findings_are_averaged_and_concepts_with_few_are_named() -> None:
     }  # fmt: skip
 
 
+def packed(masks: np.ndarray) -> np.ndarray:
+    return np.packbits(masks.reshape(len(masks), -1), axis=1)
+
+
 def test_the_prior_points_where_masks_of_other_folds_overlap_most() -> None:
     masks = np.zeros((6, 8, 8), np.uint8)
     masks[:4, 2:4, 2:4] = 1
@@ -87,12 +91,12 @@ def test_the_prior_points_where_masks_of_other_folds_overlap_most() -> None:
     masks[4, 6, 6] = 1
     masks[5, 0, 0] = 1
     concept, fold = np.array([0, 0, 0, 0, 0, 1]), np.array([0, 1, 2, 3, 0, 0])
-    hits = location_prior(masks, concept, fold)
+    hits = location_prior(packed(masks), (8, 8), concept, fold)
     assert hits[:5].tolist() == [1, 1, 1, 1, 0] and np.isnan(hits[5])
     # A finding of the fold itself does not vote: where patients share nothing, the prior is wrong.
     apart = np.zeros((2, 4, 4), np.uint8)
     apart[0, 0, 0] = apart[1, 3, 3] = 1
-    assert location_prior(apart, np.zeros(2), np.arange(2)).tolist() == [0, 0]
+    assert location_prior(packed(apart), (4, 4), np.zeros(2), np.arange(2)).tolist() == [0, 0]
 
 
 def test_the_pixel_pointed_at_is_that_of_the_map() -> None:
