@@ -7,6 +7,7 @@ SHELL := bash
 PYTHON := .venv/bin/python
 RECIPE ?= short
 SCALE ?= full
+COMPARISON ?= objectives
 SWEEP ?= temperature
 ENCODER ?= runs/fit/checkpoints/last.ckpt
 REAL ?=
@@ -46,13 +47,17 @@ fit: install ## Pre-train and evaluate into runs/fit: RECIPE=short|long|smoke, A
 	fi
 	$(PYTHON) main.py fit -c configs/pretrain.yaml -c configs/recipes/$(RECIPE).yaml --run_dir=runs/fit --trainer.precision=$(PRECISION) $(ARGS)
 
+.PHONY: compare
+compare: install ## Arms side by side: COMPARISON=a file in configs/comparisons, SCALE=full|smoke, ARGS="--arms … --seeds …"
+	$(PYTHON) -m scripts.comparison $(COMPARISON) --scale=$(SCALE) $(ARGS)
+
 .PHONY: reproduce-paper
-reproduce-paper: install ## Every arm of configs/reproduce, two seeds, table and plot in results/paper: SCALE=full|smoke
-	$(PYTHON) -m scripts.reproduce_paper --scale=$(SCALE) $(ARGS)
+reproduce-paper: ## COMPARISON=paper: balanced or long-tailed, clean or damaged pairs, into results/paper: SCALE=full|smoke
+	@$(MAKE) --no-print-directory compare COMPARISON=paper
 
 .PHONY: compare-objectives
-compare-objectives: install ## Every objective at equal steps and data, two seeds, table and plot in results/objectives: SCALE=full|smoke
-	$(PYTHON) -m scripts.compare_objectives --scale=$(SCALE) --precision=$(PRECISION) $(ARGS)
+compare-objectives: ## COMPARISON=objectives: every objective at equal steps and data: SCALE=full|smoke
+	@$(MAKE) --no-print-directory compare COMPARISON=objectives ARGS='--precision=$(PRECISION) $(ARGS)'
 
 .PHONY: generators
 generators: install ## VAE, GAN and diffusion, equally long, against the simulator: ENCODER=…, ARGS="--minutes=15"
@@ -65,7 +70,7 @@ sweep: install ## Register a sweep file (SWEEP=temperature) with Weights & Biase
 
 .PHONY: sweep-local
 sweep-local: install ## The same sweep file without a network, table and plot in results/<sweep>
-	$(PYTHON) -m scripts.sweep_local configs/sweeps/$(SWEEP).yaml $(ARGS)
+	$(PYTHON) -m scripts.comparison.sweep configs/sweeps/$(SWEEP).yaml $(ARGS)
 
 # --------------------------------------------------------------------------------------------- for other programs
 .PHONY: export

@@ -21,10 +21,12 @@ import torch
 
 from benchmarks.step_timer import StepTimer
 from main import main
-from scripts.compare_objectives import ARMS, BASE
-from scripts.comparison import find_arms, layers
-from scripts.tables import Row, write_table
+from scripts.comparison.configuration import words
+from scripts.comparison.definition import Layers
+from scripts.comparison.reader import read_comparison
+from scripts.comparison.tables import Row, write_table
 
+COMPARISON = "objectives"
 RESULTS = Path("results/bench")
 REFERENCE = "clip"
 # Nothing but steps.
@@ -40,12 +42,14 @@ BARE = (
 )
 
 
-def seconds_a_step(arm: Path, scale: Path, steps: int, precision: str, directory: str) -> tuple[float, int]:
+def seconds_a_step(
+    layers: Layers, name: str, steps: int, precision: str, directory: str
+) -> tuple[float, int]:
     """Train an arm and time it.
 
     Args:
-        arm: Its YAML.
-        scale: The YAML of the sizes, laid over it.
+        layers: Base, arm and scale.
+        name: Of the arm.
         steps: Steps after a first one that is not counted.
         precision: Value of `--trainer.precision`.
         directory: Where tokenizer and pairs are kept for the next arm.
@@ -57,7 +61,7 @@ def seconds_a_step(arm: Path, scale: Path, steps: int, precision: str, directory
     sizes = {"train_pairs": 256, "loader.epoch_size": 256, "val_pairs": 16}
     given = [f"--data.init_args.{name}={value}" for name, value in (kept | sizes).items()]
     given += [f"--trainer.max_steps={steps + 1}", f"--trainer.precision={precision}"]
-    line = main(["fit", *layers(BASE, arm, scale), *BARE, *given, f"--run_dir={directory}/{arm.stem}"])
+    line = main(["fit", *words(layers), *BARE, *given, f"--run_dir={directory}/{name}"])
     callbacks = line.trainer.callbacks  # type: ignore[attr-defined]
     timer = next(callback for callback in callbacks if isinstance(callback, StepTimer))
     return min(timer.seconds[1:]), line.datamodule.loader.batch_size
@@ -67,14 +71,18 @@ def measure(scale: str, steps: int, precision: str, out: Path) -> str:
     """Time every objective, write the table and return it.
 
     Args:
-        scale: A file in `configs/objectives/scales`.
+        scale: One of `configs/comparisons/objectives.yaml`.
         steps: Timed steps of each, at least 1.
         precision: Value of `--trainer.precision`.
         out: Directory of the table.
     """
-    arms, scale_file = find_arms(ARMS, scale)
+    comparison = read_comparison(COMPARISON)
+    sizes = comparison.scales[scale].layers
     with tempfile.TemporaryDirectory() as directory:
-        found = {arm.stem: seconds_a_step(arm, scale_file, steps, precision, directory) for arm in arms}
+        found = {
+            name: seconds_a_step(comparison.base + arm.layers + sizes, name, steps, precision, directory)
+            for name, arm in comparison.arms.items()
+        }
     rows: list[Row] = [
         {
             "objective": name,
@@ -97,7 +105,7 @@ def parsed(args: Sequence[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     layout = argparse.ArgumentDefaultsHelpFormatter
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0], formatter_class=layout)
-    parser.add_argument("--scale", default="full", help="a file in configs/objectives/scales")
+    parser.add_argument("--scale", default="full", help="full or smoke")
     parser.add_argument("--steps", type=int, default=8, help="timed steps of each objective")
     parser.add_argument("--precision", default="32-true", help="of the arithmetic, as in Lightning")
     parser.add_argument("--results", type=Path, default=RESULTS, help="where to write")

@@ -24,8 +24,8 @@ from datamodules.batch import VIEWS
 from datamodules.tables.table_images import TableImages
 from datamodules.tables.table_source import TableSource
 from scripts.corpus_gallery import pictured, save_sheet
-from scripts.experiments import resolved_config
 from scripts.make_corpus import BASE, build_data, read_data, read_options
+from scripts.resolved_config import resolved_config
 from synthesis.cases import Case
 from synthesis.files import write_atomically
 from synthesis.filters import CorpusFilter

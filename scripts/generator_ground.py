@@ -12,10 +12,10 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from datamodules import SyntheticPairs
-from scripts.experiments import resolved_config
 from scripts.feature_space import FeatureSpace
 from scripts.generator_metrics import Probe, fit_probe
 from scripts.generator_training import CONFIGS, Scale
+from scripts.resolved_config import resolved_config
 from synthesis.pairs import Pair
 
 

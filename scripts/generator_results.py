@@ -8,7 +8,7 @@ from pathlib import Path
 from scripts.generator_ground import Ground
 from scripts.generator_sheets import sheet
 from scripts.generator_verdict import Verdict
-from scripts.tables import write_table
+from scripts.comparison.tables import write_table
 from synthesis.files import write_json
 
 _SHOWN = 8

@@ -16,7 +16,7 @@ from lightning.pytorch.callbacks import Timer
 
 from callbacks.run.generator_export import EXPORT, export
 from main import main
-from scripts.experiments import resolved_config
+from scripts.resolved_config import resolved_config
 from synthesis.files import write_json
 from synthesis.identity import json_sha256
 

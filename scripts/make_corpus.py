@@ -22,7 +22,7 @@ from lightning.pytorch import LightningDataModule
 
 from datamodules import SyntheticPairs
 from scripts.corpus_gallery import write_gallery
-from scripts.experiments import resolved_config
+from scripts.resolved_config import resolved_config
 from synthesis.files import locked
 from synthesis.filters import CorpusFilter
 from synthesis.pairs import PairSynthesizer

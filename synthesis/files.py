@@ -69,7 +69,7 @@ def file_sha256(path: Path) -> str:
 
 
 @contextmanager
-def locked(directory: Path, name: str = ".lock") -> Iterator[None]:
+def locked(directory: Path, name: str = ".lock", wait: bool = True) -> Iterator[None]:
     """Hold a directory against other processes; the lock ends with the process, however it ends.
 
     A POSIX record lock, because the children of a killed process must not go on holding it.
@@ -77,13 +77,19 @@ def locked(directory: Path, name: str = ".lock") -> Iterator[None]:
     Args:
         directory: The directory; it has to exist.
         name: File of the lock: locks of other names do not wait for each other.
+        wait: Whether to wait for another process that holds it.
+
+    Raises:
+        BlockingIOError: If another process holds it and this one does not wait.
     """
     import fcntl
 
     with (directory / name).open("w") as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
+            if not wait:
+                raise
             log.warning("another process is writing to %s: waiting for it", directory)
             fcntl.lockf(file, fcntl.LOCK_EX)
         yield

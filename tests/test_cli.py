@@ -16,7 +16,7 @@ import yaml
 import main as entry
 from callbacks.base.run_directory import free_directory
 from main import main
-from scripts.experiments import resolved_config
+from scripts.resolved_config import resolved_config
 
 BASE = ["-c", "configs/pretrain.yaml", "-c", "configs/recipes/smoke.yaml"]
 # What a test about something else need not pay for: pictures, figures, W&B.

@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 import yaml
 
-from scripts import compare_objectives
-from scripts.comparison import BUDGET, check_equal, value_at
-from scripts.experiments import resolved_config
-from scripts.reproduce_paper import experiments
-from scripts.sweep_local import arguments, read_sweep, rows
+from scripts.comparison.configuration import value_at, words
+from scripts.comparison.engine import Plan
+from scripts.comparison.reader import read_comparison
+from scripts.comparison.sweep import comparison_of, read_sweep, rows
+from scripts.resolved_config import resolved_config
 
 ROOT = Path(__file__).resolve().parents[1]
 BASE = "configs/pretrain.yaml"
 # Folders with domain data that the parser does not read; the tests of their readers do (tests/synthesis).
-DOMAIN_DATA = ("concepts", "reports", "prompts", "questions", "corpus")
+DOMAIN_DATA = ("concepts", "reports", "prompts", "questions", "corpus", "comparisons")
 # Whole configurations of other models, no layers: tests/lightning_modules/test_generators.py.
 ALONE = ("generator",)
 SWEEPS = sorted((ROOT / "configs" / "sweeps").glob("*.yaml"))
@@ -92,8 +92,8 @@ def test_every_row_of_a_sweep_parses(path: Path) -> None:
     sweep = read_sweep(path)
     lines = rows(sweep, path)
     assert len(lines) > 1
-    for values in lines:
-        config = resolved_config("fit", *arguments(sweep, values))
+    for values, arm in zip(lines, comparison_of(path).arms.values(), strict=True):
+        config = resolved_config("fit", *words(arm.layers))
         assert {name: value_at(config, name) for name in values} == values
     assert sweep["metric"]["name"].count("/") == 2  # <stage>/<callback>/<name>
 
@@ -116,12 +116,16 @@ def test_data_layers_can_be_put_back_over_each_other(base: dict[str, Any]) -> No
     assert back == base
 
 
+def configs_of(comparison: str) -> dict[str, dict[str, Any]]:
+    """The resolved configurations of all arms at full scale; that `equal` holds is checked on the way."""
+    plan = Plan(read_comparison(comparison), "full", Path("unused"), seeds=(0,))
+    plan.check()
+    return {run.arm.name: yaml.safe_load(yaml.safe_dump(run.config())) for run in plan.wanted()}
+
+
 def test_the_arms_of_the_paper_differ_only_in_their_training_pairs() -> None:
-    arms = experiments("full", [0], Path("unused"))
-    names = ("balanced_clean", "balanced_clinic", "long_tailed_clean", "long_tailed_clinic")
-    assert tuple(arms) == names
-    configs = {name: runs[0].config() for name, runs in arms.items()}
-    check_equal(configs)
+    configs = configs_of("paper")
+    assert tuple(configs) == ("balanced_clean", "balanced_clinic", "long_tailed_clean", "long_tailed_clinic")
     synthesizers = [config["data"]["init_args"].pop("synthesizer") for config in configs.values()]
     assert len({str(synthesizer) for synthesizer in synthesizers}) == 4
     for part in ("image_maker", "writer", "filters"):
@@ -130,10 +134,9 @@ def test_the_arms_of_the_paper_differ_only_in_their_training_pairs() -> None:
 
 
 def test_objectives_are_compared_on_the_same_pairs_texts_and_schedule() -> None:
-    arms = compare_objectives.experiments("full", [0], Path("unused"), Path("cache"))
-    assert {"clip", "contradiction", "gloria", "m_flag", "medclip", "mgca", "siglip", "twins"} <= set(arms)
-    configs = {name: runs[0].config() for name, runs in arms.items()}
-    check_equal(configs, compare_objectives.EQUAL)
+    configs = configs_of("objectives")
+    arms = {path.stem for path in (ROOT / "configs" / "objectives").glob("*.yaml")}
+    assert configs.keys() == arms, "every objective is an arm"
     objectives = [str(config["model"]["init_args"].pop("objective")) for config in configs.values()]
     assert len(set(objectives)) == len(objectives)
     agreeing = {n for n, c in configs.items() if c["model"]["init_args"].pop("text_agreement")}
@@ -141,15 +144,3 @@ def test_objectives_are_compared_on_the_same_pairs_texts_and_schedule() -> None:
     frozen = configs.pop("m_flag")["model"]["init_args"]["text_encoder"]["init_args"]["adaptation"]
     assert frozen["frozen_layers"] == "all"
     assert len({str(config) for config in configs.values()}) == 1
-
-
-@pytest.mark.parametrize("key", BUDGET)
-def test_arms_with_unequal_steps_are_refused(key: str, base: dict[str, Any]) -> None:
-    group, _, name = key.rpartition(".")
-    assert name in value_at(base, group)
-    group, _, name = key.rpartition(".")
-    assert name in value_at(base, group)
-    changed = yaml.safe_load(yaml.safe_dump(base))
-    value_at(changed, group)[name] = 12345
-    with pytest.raises(ValueError, match=rf"{key}.*12345.*equal steps"):
-        check_equal({"one": base, "two": changed})

@@ -67,10 +67,9 @@ def test_set_up_is_skipped_only_while_up_to_date(checkout: Path) -> None:
 
 def test_every_program_that_make_calls_exists(checkout: Path) -> None:
     recipes = (ROOT / "Makefile").read_text()
-    programs = [
-        Path(f"{module.replace('.', '/')}.py")
-        for module in re.findall(r"-m ((?:scripts|benchmarks)\.\w+)", recipes)
-    ]
+    modules = re.findall(r"-m ((?:scripts|benchmarks)[\w.]+)", recipes)
+    programs = [Path(*module.split(".")) for module in modules]
+    programs = [p / "__main__.py" if (ROOT / p).is_dir() else p.with_suffix(".py") for p in programs]
     programs += map(Path, re.findall(r"\$\(PYTHON\) (\S+\.py)", recipes))
     assert len(programs) > 5
     assert [program for program in programs if not (ROOT / program).exists()] == []

@@ -11,7 +11,7 @@ import torch
 
 from lightning_modules import ConditionalVAE
 from main import main
-from scripts.experiments import resolved_config
+from scripts.resolved_config import resolved_config
 from synthesis.cases import BalancedCaseSampler
 from synthesis.images.adversarial import AdversarialImageMaker
 from synthesis.images.diffusion import DiffusionImageMaker

@@ -27,7 +27,7 @@ from lightning_modules.generators.adversarial import squared_gradient
 from lightning_modules.generators.generator import concepts_prompt, section_of
 from lightning_modules.generators.latent_cache import LatentCache
 from main import main
-from scripts.experiments import resolved_config
+from scripts.resolved_config import resolved_config
 from tests.known_data import KnownData
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -17,7 +17,6 @@ import scripts.compare_generators
 import scripts.export_generator
 from main import main
 from scripts.compare_generators import compare, parse, scale_of
-from scripts.experiments import resolved_config
 from scripts.feature_space import FeatureSpace
 from scripts.generator_metrics import (
     fidelity,
@@ -29,6 +28,7 @@ from scripts.generator_metrics import (
     similarity_within_prompts,
 )
 from scripts.generator_training import Scale, _time
+from scripts.resolved_config import resolved_config
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -18,7 +18,7 @@ from lightning_modules import FineTune, ViTEncoder
 from lightning_modules.downstream.fine_tune import masked_cross_entropy
 from lightning_modules.optimization import layer_wise_groups
 from main import main
-from scripts.experiments import resolved_config
+from scripts.resolved_config import resolved_config
 
 ROOT = Path(__file__).resolve().parents[2]
 BEST = "monitor: val/fine_tune/auroc_macro, mode: max"

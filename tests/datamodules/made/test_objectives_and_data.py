@@ -12,7 +12,7 @@ import pytest
 
 from datamodules.loading.batch_data_module import UnmetNeedError
 from main import main
-from scripts.experiments import resolved_config
+from scripts.resolved_config import resolved_config
 
 ROOT = Path(__file__).resolve().parents[3]
 BASE = ("-c", "configs/pretrain.yaml")

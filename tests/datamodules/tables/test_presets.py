@@ -19,7 +19,7 @@ from lightning.pytorch import LightningDataModule
 from datamodules.tables.mimic_report import findings_and_impression
 from datamodules.tables.splits import official_splits
 from datamodules.tables.table import TableError
-from scripts.experiments import resolved_config
+from scripts.resolved_config import resolved_config
 from tests.datamodules.tables import fake_data_sets
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.tables import write_table
+from scripts.comparison.tables import write_table
 
 
 def test_one_table_in_three_forms(tmp_path: Path) -> None:

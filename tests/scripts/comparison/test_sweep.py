@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from scripts.sweep_local import arguments, read_sweep, rows, run_sweep
+from scripts.comparison.configuration import words
+from scripts.comparison.run import Run
+from scripts.comparison.sweep import comparison_of, main, read_sweep, rows
 
+ROOT = Path(__file__).resolve().parents[3]
 COMMAND = ["${env}", "${interpreter}", "${program}", "fit", "-c", "configs/pretrain.yaml", "${args}"]
 METRIC = {"name": "val/zero_shot/auroc_macro", "goal": "maximize"}
 
@@ -44,12 +49,16 @@ def test_arguments_are_those_of_the_real_agent(tmp_path: Path) -> None:
     from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
     path = sweep_file(tmp_path / "s.yaml")
-    sweep = read_sweep(path)
-    for values in rows(sweep, path):
+    expected = []
+    for values in rows(read_sweep(path), path):
         agent = create_sweep_command_args(
             {"args": {name: {"value": value} for name, value in values.items()}}
         )
-        assert arguments(sweep, values) == ("-c", "configs/pretrain.yaml", *agent["args"])
+        expected.append(("-c", "configs/pretrain.yaml", *agent["args"]))
+    given = [words(arm.layers) for arm in comparison_of(path).arms.values()]
+    assert [[yaml.safe_load(word.partition("=")[2] or word) for word in words] for words in given] == [
+        [yaml.safe_load(word.partition("=")[2] or word) for word in words] for words in expected
+    ]
 
 
 def test_random_draws_keep_to_their_distributions(tmp_path: Path) -> None:
@@ -96,30 +105,40 @@ def test_a_bad_sweep_file_is_refused_with_its_name_and_a_remedy(
 def test_a_sweep_is_ranked_and_finished_rows_are_not_run_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import scripts.experiments as experiments
-
     ran = []
 
-    def train(self: experiments.Experiment) -> dict[str, Any]:
-        ran.append(self.name)
-        if self.name == "lr=0.1, kind=b, n=True" and interrupted:
-            raise KeyboardInterrupt
-        self.directory.mkdir(parents=True)
-        score = float(next(a for a in self.args if a.startswith("--model.lr=")).partition("=")[2])
-        return {"metrics": {METRIC["name"]: score}, "details": {}, "global_step": 1}
+    def train(self: Run, minutes: float = 0.0) -> dict[str, Any]:
+        if not (self.directory / "summary.json").exists():
+            ran.append(self.arm.name)
+            if self.arm.name == "lr=0.1, kind=b, n=True" and interrupted:
+                raise KeyboardInterrupt
+            self.directory.mkdir(parents=True)
+            score = float(next(a for a in self.args if a.startswith("--model.lr=")).partition("=")[2])
+            (self.directory / "summary.json").write_text(json.dumps({METRIC["name"]: score}))
+        return {"global_step": 1}
 
-    monkeypatch.setattr(experiments.Experiment, "_train", train)
-    monkeypatch.setattr(experiments, "resolved_config", lambda *args: {"args": args})
-    path, interrupted = sweep_file(tmp_path / "s.yaml"), True
+    monkeypatch.setattr(Run, "train", train)
+    monkeypatch.setattr(Run, "config", lambda self: {"args": self.args, "trainer": {"precision": None}})
+    path, out, interrupted = sweep_file(tmp_path / "s.yaml"), tmp_path / "out", True
     with pytest.raises(KeyboardInterrupt):
-        run_sweep(path, tmp_path / "out")
+        main([str(path), f"--out={out}"])
     interrupted = False
-    table = run_sweep(path, tmp_path / "out")
+    main([str(path), f"--out={out}"])
     assert len(ran) == 7  # six rows, one of them twice
-    assert table == run_sweep(path, tmp_path / "out")
+    main([str(path), f"--out={out}"])
     assert len(ran) == 7
+    table = (out / "table.md").read_text()
     assert "0.1" in table.splitlines()[2]  # the best first
-    assert (tmp_path / "out" / "plot.png").stat().st_size > 1000
-    sweep_file(path, parameters={"model.lr": {"values": [0.5]}})
-    run_sweep(path, tmp_path / "out")
-    assert len(ran) == 8  # another configuration in the same place is another row
+    assert (out / "plot.png").stat().st_size > 1000
+    sweep_file(path, parameters={"model.lr": {"values": [0.5, 0.1]}, "seed_everything": {"value": 4}})
+    main([str(path), f"--out={out}", "--arms", "lr=0.5, seed_everything=4"])
+    assert len(ran) == 8
+    assert "Not run: lr=0.1, seed_everything=4." in (out / "table.md").read_text()
+
+
+def test_the_committed_sweep_is_drawn_again(tmp_path: Path) -> None:
+    committed = ROOT / "results" / "temperature"
+    shutil.copyfile(committed / "runs.csv", tmp_path / "runs.csv")
+    main([str(ROOT / "configs/sweeps/temperature.yaml"), f"--out={tmp_path}", "--arms"])
+    assert (tmp_path / "table.md").read_text() == (committed / "table.md").read_text()
+    assert (tmp_path / "table.csv").read_text() == (committed / "table.csv").read_text()

@@ -1,7 +1,7 @@
-"""Run a Weights & Biases sweep file without a network: `python -m scripts.sweep_local configs/sweeps/….yaml`.
+"""A W&B sweep file without a network: `python -m scripts.comparison.sweep configs/sweeps/….yaml`.
 
-Grid and random sweeps are expanded here into rows; each row is one in-process call of the command that the
-file names. Runs, table and plot go to `results/<sweep>/`. Finished rows are skipped on a second call.
+Grid and random sweeps are expanded into arms of a comparison, so that they resume, share their runs among
+processes and are recorded as every comparison is. Table and plot go to `results/<sweep>/`.
 """
 
 from __future__ import annotations
@@ -9,15 +9,18 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
 
-from scripts.experiments import Experiment
-from scripts.tables import write_table
+from scripts.comparison.__main__ import add_options, plan_of
+from scripts.comparison.definition import Arm, Comparison, Layers, MeasureSettings, Metric, ScaleSettings
+from scripts.comparison.engine import Plan, carry_out
+from scripts.comparison.tables import write_table
+from synthesis.files import locked
 
 DEFAULT_DRAWS = 20  # for a random sweep without run_cap, which Weights & Biases would never end
 
@@ -69,61 +72,93 @@ def rows(sweep: Mapping[str, Any], path: Path) -> list[dict[str, Any]]:
     return [{name: _draw(name, p, path, rng) for name, p in parameters.items()} for _ in draws]
 
 
-def arguments(sweep: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the arguments after `fit` for one row, as W&B's agent would write them.
+def split_command(sweep: Mapping[str, Any], path: Path) -> tuple[Layers, Layers]:
+    """Return what a sweep's command lays under and over the parameters of a run.
 
     Args:
         sweep: What `read_sweep` returned.
-        values: Value by parameter name.
+        path: Its file, for messages.
+
+    Raises:
+        ValueError: If a word of the command is neither ``-c FILE`` nor ``--key=value``.
     """
-    command = sweep["command"][sweep["command"].index("fit") + 1 :]
-    given = [f"--{name}={value}" for name, value in values.items()]
-    return tuple(itertools.chain.from_iterable(given if word == "${args}" else [word] for word in command))
+    words = sweep["command"][sweep["command"].index("fit") + 1 :]
+    place = words.index("${args}")
+    return _layers(words[:place], path), _layers(words[place + 1 :], path)
 
 
-def experiments(path: Path, out: Path) -> list[tuple[dict[str, Any], Experiment]]:
-    """Return each row of a sweep file with its experiment.
+def _layers(words: Sequence[str], path: Path) -> Layers:
+    files: list[str] = []
+    overrides: dict[str, Any] = {}
+    left = list(words)
+    while left:
+        word = left.pop(0)
+        key, equals, value = word.removeprefix("--").partition("=")
+        if word in ("-c", "--config") and left:
+            files.append(left.pop(0))
+        elif word.startswith("--") and equals:
+            overrides[key] = value
+        else:
+            raise ValueError(f"{path}: command has {word!r}: write -c FILE or --key=value")
+    return Layers(tuple(files), overrides)
 
-    Args:
-        path: The sweep file.
-        out: Directory under which the runs go.
+
+def comparison_of(path: Path) -> Comparison:
+    """Return the runs of a sweep file as arms of a comparison.
+
+    Raises:
+        ValueError: If the file cannot be expanded here; names file, key and remedy.
     """
     sweep = read_sweep(path)
-    lines = []
-    for number, values in enumerate(rows(sweep, path)):
+    under, over = split_command(sweep, path)
+    arms = {}
+    for values in rows(sweep, path):
         name = ", ".join(f"{key.rpartition('.')[2]}={value}" for key, value in values.items())
-        lines.append((values, Experiment(name, arguments(sweep, values), out / "runs" / f"{number:03d}")))
-    return lines
+        arms[name] = Arm(name, under + Layers((), values) + over)
+    metric = sweep["metric"]
+    higher = metric.get("goal", "minimize") == "maximize"
+    return Comparison(
+        name=path.stem,
+        title=path.stem,
+        arms=arms,
+        reference=next(iter(arms)),
+        seeds=(0,),
+        scales={"full": ScaleSettings()},
+        metrics=(Metric(metric["name"], metric["name"], higher),),
+        budget="none",
+        measures=(MeasureSettings("test", "scripts.comparison.measure.TrainingSummary"),),
+    )
 
 
-def run_sweep(path: Path, out: Path) -> str:
+def run_sweep(path: Path, plan: Plan) -> str:
     """Run what has not finished yet, write table and plot, and return the table.
 
     Args:
         path: The sweep file.
-        out: Directory for runs, `table.{md,csv,tex}` and `plot.png`.
+        plan: Its comparison, where it goes, and what runs here.
 
     Raises:
-        KeyError: If a run does not report the metric that the sweep names.
+        SystemExit: With status 1 after all is written, if a run failed.
     """
-    metric = read_sweep(path)["metric"]
-    lines: list[dict[str, Any]] = []
-    for values, experiment in experiments(path, out):
-        metrics = experiment.run()["metrics"]
-        if metric["name"] not in metrics:
-            raise KeyError(
-                f"{path}: metric '{metric['name']}' is not among those of {experiment.directory}: "
-                f"{sorted(metrics)}"
-            )
-        lines.append({**values, metric["name"]: float(metrics[metric["name"]])})
-    sign = -1 if metric.get("goal") == "maximize" else 1
-    ranked = sorted(lines, key=lambda line: sign * line[metric["name"]])
-    table = write_table(
-        ranked,
-        out / "table",
-        f"{path.name}: {metric.get('goal', 'minimize')} {metric['name']}, one run a row.",
-    )
-    _plot(lines, metric["name"], out / "plot.png")
+    failed = carry_out(plan)
+    metric, sweep = plan.comparison.metrics[0], read_sweep(path)
+    found = {run.arm: run for run in plan.record.read() if metric.key in run.figures}
+    lines = [
+        {**values, metric.key: found[name].figures[metric.key][0]}
+        for name, values in zip(plan.comparison.arms, rows(sweep, path), strict=True)
+        if name in found
+    ]
+    missing = [name for name in plan.comparison.arms if name not in found]
+    note = f"{path.name}: {sweep['metric'].get('goal', 'minimize')} {metric.key}, one run a row."
+    note += f" Not run: {'; '.join(missing)}." if missing else ""
+    sign = -1 if metric.higher else 1
+    plan.out.mkdir(parents=True, exist_ok=True)
+    with locked(plan.out, ".table.lock"):
+        table = write_table(sorted(lines, key=lambda line: sign * line[metric.key]), plan.out / "table", note)
+        _plot(lines, metric.key, plan.out / "plot.png")
+    if failed:
+        print(table)
+        raise SystemExit("failed: " + "; ".join(f"{name}: {reason}" for name, reason in failed.items()))
     return table
 
 
@@ -185,13 +220,20 @@ def _plot(lines: list[dict[str, Any]], metric: str, path: Path) -> None:
 def parse(args: list[str] | None = None) -> argparse.Namespace:
     """Read the script's own command line."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="scripts.comparison.sweep",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("sweep", type=Path, help="the sweep file")
-    parser.add_argument("--out", type=Path, help="where results go (default: results/<name of the file>)")
+    add_options(parser)
     return parser.parse_args(args)
 
 
+def main(args: list[str] | None = None) -> None:
+    """Run a sweep, as a command line says."""
+    options = parse(args)
+    print(run_sweep(options.sweep, plan_of(comparison_of(options.sweep), options)))
+
+
 if __name__ == "__main__":
-    options = parse()
-    print(run_sweep(options.sweep, options.out or Path("results") / options.sweep.stem))
+    main()

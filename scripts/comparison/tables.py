@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from synthesis.files import write_atomically
+
 Row = Mapping[str, str | float]
 
-_LATEX = str.maketrans(
-    {"_": r"\_", "%": r"\%", "&": r"\&", "#": r"\#", "$": r"\$", "±": r"$\pm$", "→": r"$\to$", "–": "--"}
-)
+_LATEX = {"±": r"$\pm$", "→": r"$\to$", "–": "--", "−": "$-$", "×": r"$\times$", "≥": r"$\ge$"}
 
 
 def write_table(rows: Sequence[Row], stem: Path, note: str) -> str:
@@ -24,21 +23,24 @@ def write_table(rows: Sequence[Row], stem: Path, note: str) -> str:
     Raises:
         ValueError: If there are no rows, or a row has other columns than the first.
     """
+    import pandas
+
     if not rows:
         raise ValueError(f"no rows for {stem}: nothing has finished")
     columns = list(rows[0])
     for number, row in enumerate(rows):
         if list(row) != columns:
             raise ValueError(f"row {number} of {stem} has columns {list(row)}, the first has {columns}")
-    cells = [[_text(row[column]) for column in columns] for row in rows]
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    text = _markdown(columns, cells) + f"\n{note}\n"
-    stem.with_suffix(".md").write_text(text)
-    stem.with_suffix(".tex").write_text(f"% {note}\n" + _latex(columns, cells))
-    with stem.with_suffix(".csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(columns)
-        writer.writerows([row[column] for column in columns] for row in rows)
+    frame = pandas.DataFrame(list(rows), columns=columns, dtype=object)
+    cells = frame.map(_text)
+    text = f"{_markdown(columns, cells.values.tolist())}\n{note}\n"
+    write_atomically(stem.with_suffix(".md"), text)
+    write_atomically(stem.with_suffix(".csv"), frame.to_csv(index=False, lineterminator="\n"))
+    latex = cells.to_latex(index=False, escape=True, column_format="l" + "c" * (len(columns) - 1))
+    for sign, command in _LATEX.items():
+        latex = latex.replace(sign, command)
+    comment = "\n".join(f"% {line}" for line in note.splitlines())
+    write_atomically(stem.with_suffix(".tex"), f"{comment}\n{latex}")
     return text
 
 
@@ -47,16 +49,6 @@ def _text(value: str | float) -> str:
 
 
 def _markdown(columns: list[str], cells: list[list[str]]) -> str:
+    """Return a table without padding: pandas' own wants another package, and leaves | in cells as it is."""
     lines = [columns, ["---"] * len(columns), *cells]
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
-
-
-def _latex(columns: list[str], cells: list[list[str]]) -> str:
-    def line(values: list[str]) -> str:
-        return " & ".join(value.translate(_LATEX) for value in values) + r" \\" + "\n"
-
-    body = "".join(line(values) for values in cells)
-    return (
-        rf"\begin{{tabular}}{{l{'c' * (len(columns) - 1)}}}"
-        + f"\n\\hline\n{line(columns)}\\hline\n{body}\\hline\n\\end{{tabular}}\n"
-    )

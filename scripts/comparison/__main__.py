@@ -1,0 +1,108 @@
+"""Arms side by side: `python -m scripts.comparison NAME`, or `make compare COMPARISON=NAME`.
+
+`configs/comparisons/NAME.yaml` says which arms there are, what must be equal, and what is measured. What has
+not been trained yet is trained, from its last checkpoint if it was interrupted; what has not been measured is
+measured; and every run adds its figures to `runs.csv` in the directory of results. Tables and pictures are
+made of all that this file holds, of other days and machines too. Several processes with the same command
+share the runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from scripts.comparison.definition import Comparison
+from scripts.comparison.engine import Plan, carry_out
+from scripts.comparison.reader import read_comparison
+from scripts.comparison.report import write_report
+from scripts.comparison.run import RESUME_MINUTES
+
+
+def compare(plan: Plan) -> str:
+    """Run what has not finished yet, write tables and pictures, and return the table.
+
+    Raises:
+        SystemExit: With status 1 after all is written, if a run failed; names it and the reason.
+        ValueError: If the arms do not train alike, or the runs of the record cannot be compared.
+    """
+    failed = carry_out(plan)
+    table = write_report(plan, failed)
+    if failed:
+        print(table)
+        raise SystemExit("failed: " + "; ".join(f"{name}: {reason}" for name, reason in failed.items()))
+    return table
+
+
+def parse(args: list[str] | None = None) -> argparse.Namespace:
+    """Read the script's own command line."""
+    parser = argparse.ArgumentParser(
+        prog="scripts.comparison", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("comparison", help="a file in configs/comparisons, or the path of another one")
+    add_options(parser)
+    return parser.parse_args(args)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what every comparison can be asked."""
+    parser.add_argument("--scale", default="full", help="one of the comparison's scales (default: full)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[], help="in place of the comparison's")
+    parser.add_argument(
+        "--arms", nargs="*", metavar="ARM", help="those that run here (none: draw what is recorded)"
+    )
+    parser.add_argument("--cache", type=Path, default=Path("cache"), help="where pairs are kept")
+    parser.add_argument("--precision", help="of the arithmetic, as in Lightning (default: as the YAML says)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="over all arms; needs --out"
+    )
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=RESUME_MINUTES,
+        help="time between two checkpoints that an interrupted arm goes on from (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--out", type=Path, help="where results go (default: as the YAML says, with -<scale>)"
+    )
+
+
+def plan_of(comparison: Comparison, options: argparse.Namespace) -> Plan:
+    """Return what a command line asks for.
+
+    Raises:
+        SystemExit: If `--set` has no `--out`, or is not ``KEY=VALUE``.
+    """
+    if options.set and options.out is None:
+        raise SystemExit("--set changes every arm: give --out, so that its results are not mixed with others")
+    overrides: dict[str, Any] = {}
+    for given in options.set:
+        key, equals, value = given.partition("=")
+        if not equals:
+            raise SystemExit(f"--set {given}: write KEY=VALUE, as in --set trainer.max_epochs=1")
+        overrides[key] = yaml.safe_load(value)
+    scale = "" if options.scale == "full" else f"-{options.scale}"
+    return Plan(
+        comparison,
+        options.scale,
+        options.out or Path(f"{comparison.out or 'results/' + comparison.name}{scale}"),
+        tuple(options.seeds),
+        None if options.arms is None else tuple(options.arms),
+        options.cache,
+        overrides,
+        options.precision,
+        options.minutes,
+    )
+
+
+def main(args: list[str] | None = None) -> None:
+    """Compare, as a command line says."""
+    options = parse(args)
+    print(compare(plan_of(read_comparison(options.comparison), options)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,243 @@
+"""Runs a comparison: trains what is missing, measures it, records it; several processes share the work."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from scripts.comparison.configuration import check_equal, words
+from scripts.comparison.definition import (
+    Arm,
+    Comparison,
+    Layers,
+    MeasureSettings,
+    ScaleSettings,
+)
+from scripts.comparison.draws import Draws
+from scripts.comparison.measure import fill_layers, measured
+from scripts.comparison.record import Figure, Record, RunRecord, figures_of
+from scripts.comparison.run import RESUME_MINUTES, Run
+from synthesis.files import locked
+
+_WAIT = 2.0  # seconds between two looks at what another process has claimed
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A comparison at a scale, in a directory.
+
+    Attributes:
+        comparison: What is compared.
+        scale: Name of one of its scales.
+        out: Directory of record, tables and pictures, with ``runs/`` for the runs.
+        seeds: In place of the scale's.
+        arms: Those that run here; None for all. The table shows all that the record holds.
+        cache: Directory of pair caches, for ``{cache}``.
+        overrides: Values over everything, for all trainings that have the comparison's base.
+        precision: Value of `--trainer.precision` for training and test; None leaves it to the YAML.
+        resume_minutes: Time between two checkpoints to go on from.
+    """
+
+    comparison: Comparison
+    scale: str
+    out: Path
+    seeds: tuple[int, ...] = ()
+    arms: tuple[str, ...] | None = None
+    cache: Path = Path("cache")
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    precision: str | None = None
+    resume_minutes: float = RESUME_MINUTES
+
+    def __post_init__(self) -> None:
+        """Refuse names that the comparison does not know.
+
+        Raises:
+            ValueError: Naming the scale or the arms, and those that there are.
+        """
+        known = self.comparison.scales
+        if self.scale not in known:
+            raise ValueError(f"{self.comparison.name}: no scale {self.scale!r}; there are {list(known)}")
+        lines = self.comparison.lines
+        if unknown := [name for name in self.arms or () if name not in lines]:
+            raise ValueError(f"{self.comparison.name}: no such arms: {unknown}; there are {list(lines)}")
+
+    @property
+    def settings(self) -> ScaleSettings:
+        """The scale."""
+        return self.comparison.scales[self.scale]
+
+    @property
+    def all_seeds(self) -> tuple[int, ...]:
+        """The seeds that run here."""
+        return self.seeds or self.settings.seeds or self.comparison.seeds
+
+    @property
+    def record(self) -> Record:
+        """The file of all figures."""
+        return Record(self.out / "runs.csv")
+
+    @property
+    def measures(self) -> tuple[MeasureSettings, ...]:
+        """The measures with what the scale changes in them."""
+        return tuple(
+            replace(m, init_args={**m.init_args, **self.settings.settings.get(m.name, {})})
+            for m in self.comparison.measures
+        )
+
+    def wanted(self) -> list[Run]:
+        """Return the runs of the table that are to be there when all is done, seed by seed."""
+        lines = self.comparison.lines
+        names = [name for name in lines if self.arms is None or name in self.arms]
+        return [self.run(lines[name], seed) for seed in self.all_seeds for name in names]
+
+    def run(self, arm: Arm, seed: int) -> Run:
+        """Return an arm's run of a seed."""
+        comparison, runs = self.comparison, self.out / "runs"
+        directory = runs / f"{arm.slug}-{seed}"
+        others = {
+            f"run:{name}": str(runs / f"{other.slug}-{seed}") for name, other in comparison.arms.items()
+        }
+        facts = {
+            "runs": str(runs),
+            "cache": str(self.cache),
+            "seed": str(seed),
+            "arm": arm.name,
+            "run": str(directory),
+            **others,
+        }
+        precision = {} if self.precision is None else {"trainer.precision": self.precision}
+        seeded = {} if "seed_everything" in arm.layers.overrides else {"seed_everything": seed}
+        given = Layers((), {**(self.overrides if arm.base else {}), **precision, **seeded})
+        layers = comparison.layers_of(arm, self.settings, self.scale) + given
+        return Run(
+            arm=arm,
+            seed=seed,
+            directory=directory,
+            args=words(fill_layers(layers, facts)),
+            below=comparison.base + self.settings.layers,
+            over=self.settings.test + Layers((), precision),
+            facts=facts,
+        )
+
+    def check(self) -> None:
+        """Refuse arms that do not train alike, before anything is run.
+
+        Raises:
+            ValueError: Naming the key, the arms and their values.
+        """
+        seed = self.all_seeds[0]
+        configs = {
+            name: self.run(arm, seed).config() for name, arm in self.comparison.lines.items() if arm.trained
+        }
+        if configs:
+            check_equal(configs, self.comparison.equal, f"comparison {self.comparison.name}")
+
+
+def carry_out(plan: Plan) -> dict[str, str]:
+    """Train, measure and record what is missing; return what failed: name of the run → reason.
+
+    Each run is claimed by a lock. What another process has claimed is left to it, and waited for at the end;
+    if that process has died, it is gone on with here. A run that fails does not keep the others from running.
+
+    Raises:
+        ValueError: If the arms do not train alike.
+    """
+    waiting = plan.wanted()
+    if waiting:
+        plan.check()
+    failed: dict[str, str] = {}
+    while waiting:
+        left = []
+        for run in waiting:
+            try:
+                if not _with_stages(plan, run):
+                    left.append(run)
+            except Exception as error:  # named in the table; the other arms are none the worse
+                traceback.print_exc()
+                failed[run.name] = f"{type(error).__name__}: {error}".splitlines()[0]
+        if len(left) == len(waiting):  # all in other hands
+            time.sleep(_WAIT)
+        waiting = left
+    return failed
+
+
+def _with_stages(plan: Plan, run: Run) -> bool:
+    """Do a run and what it needs before; return whether it is done, False if another process is at it."""
+    earlier = [plan.comparison.arms[name] for name in plan.comparison.earlier(run.arm, plan.scale)]
+    for arm in earlier:
+        if not _with_stages(plan, replace_measured(plan.run(arm, run.seed))):
+            return False
+    runs = run.directory.parent
+    runs.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(runs, f".{run.directory.name}.lock", wait=False):
+            run.train(plan.resume_minutes)
+            if run.arm.measured:
+                record(plan, run)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def replace_measured(run: Run) -> Run:
+    """Return a run as a stage of another one: trained, and not measured."""
+    return replace(run, arm=replace(run.arm, measured=False))
+
+
+def record(plan: Plan, run: Run) -> None:
+    """Measure a trained run and put its figures into the record."""
+    facts = run.train()
+    figures: dict[str, Figure] = {}
+    values: dict[str, Any] = {}
+    samples: dict[str, str] = {}
+    split = ""
+    keys = [metric.key for metric in plan.comparison.metrics]
+    for settings in plan.measures:
+        prefix = "" if settings.name == "test" else f"{settings.name}:"
+        found, draws, its_split = figures_of(measured(settings, run), prefix, keys)
+        figures |= found
+        values |= draws.values
+        samples |= draws.sample
+        split = split or its_split
+    known = {
+        "steps": facts.get("global_step"),
+        **{name: facts.get(name) for name in ("samples", "minutes", "threads", "commit", "date")},
+        "precision": _precision(run.config()),
+        "split_sha256": split,
+    }
+    texts = {name: str(value) for name, value in known.items() if value not in (None, "")}
+    ordered = {key: figures[key] for key in keys if key in figures}
+    if missing := [key for key in keys if key not in figures]:
+        print(f"{run.name}: no figure {missing}; the table will say so")
+    if not ordered:
+        raise ValueError(f"{run.name}: none of the metrics {keys} was measured; correct `metrics`")
+    plan.record.add(RunRecord(run.arm.name, run.seed, texts, ordered, Draws(values, samples)))
+
+
+def _precision(config: Mapping[str, Any]) -> str | None:
+    """Return the precision of training; None in the YAML is Lightning's default."""
+    return (config["trainer"]["precision"] or "32-true") if config else None
+
+
+def check_alike(plan: Plan, runs: list[RunRecord]) -> None:
+    """Refuse a record whose runs did not train for equally many steps, or were tested on different pairs.
+
+    Raises:
+        ValueError: Naming record, runs and values.
+    """
+    if plan.comparison.budget == "steps":
+        _same("number of steps", {run.name: run.facts.get("steps") for run in runs}, plan.record.path)
+    for seed in sorted(
+        {run.seed for run in runs}
+    ):  # the arms of a seed: others may be of other days and code
+        splits = {run.name: run.facts.get("split_sha256") for run in runs if run.seed == seed}
+        _same("test split", splits, plan.record.path)
+
+
+def _same(what: str, values: Mapping[str, str | None], path: Path) -> None:
+    if len({value for value in values.values() if value is not None}) > 1:
+        raise ValueError(f"{path}: the runs differ in {what}, so they cannot be compared: {dict(values)}")

@@ -1,0 +1,167 @@
+"""Comparisons as YAML: what is shipped can be run, and mistakes are named."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from scripts.comparison.engine import Plan
+from scripts.comparison.measure import MainTest, build
+from scripts.comparison.reader import FOLDER, read_comparison
+from scripts.comparison.report import note_facts, read_results
+from synthesis.strict_yaml import YamlError
+
+ROOT = Path(__file__).resolve().parents[3]
+SMOKE = "configs/recipes/smoke.yaml"
+SHIPPED = sorted(path.stem for path in (ROOT / FOLDER).glob("*.yaml"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def at_the_root() -> None:
+    """Paths in YAML are those of a checkout."""
+    os.chdir(ROOT)
+
+
+def content(**changes: Any) -> dict[str, Any]:
+    """A comparison with nothing wrong."""
+    base = {
+        "title": "Two",
+        "question": "Which?",
+        "base": ["configs/pretrain.yaml"],
+        "arms": {"a": {}, "b": {"overrides": {"model.init_args.learning_rate": 0.01}}},
+        "reference": "a",
+        "equal": ["trainer.max_epochs"],
+        "scales": {"full": {}, "smoke": {"seeds": [3]}},
+        "test": {"layers": ["configs/reproduce/evaluation/held_out.yaml"]},
+        "metrics": {"probe": "test/probe/auroc_macro"},
+        "note": "`{command}`.",
+    }
+    return {key: value for key, value in {**base, **changes}.items() if value is not None}
+
+
+def written(path: Path, **changes: Any) -> str:
+    path.write_text(yaml.safe_dump(content(**changes), sort_keys=False))
+    return str(path)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_shipped_comparison_expands_to_command_lines_that_the_parser_takes(
+    name: str, tmp_path: Path
+) -> None:
+    """At full scale all arms, which `equal` compares; at other scales, and of tests, one."""
+    comparison = read_comparison(name)
+    for scale in comparison.scales:
+        plan = Plan(comparison, scale, tmp_path)
+        if scale == "full":
+            plan.check()
+        arms = list(comparison.arms.values())
+        first, stages = arms[0], [arm for arm in arms if not arm.measured]
+        for arm in (first, *stages):
+            run = plan.run(arm, plan.all_seeds[0])
+            if arm.trained:
+                assert run.config()["model"]["class_path"]
+            for settings in plan.measures if arm.measured else ():
+                measure = build(settings, run)
+                if isinstance(measure, MainTest):
+                    assert measure.identity(run)["data"]["class_path"]
+        filled = note_facts(plan, read_results(plan))
+        assert all(fact in filled for fact in _facts(comparison.note)), comparison.note
+
+
+def _facts(note: str) -> list[str]:
+    import re
+
+    return re.findall(r"(?<!\$)\{([a-z_]+)\}", note)
+
+
+def test_arms_lie_over_the_base_and_under_the_scale(tmp_path: Path) -> None:
+    path = written(
+        tmp_path / "c.yaml",
+        train={"overrides": {"trainer.max_epochs": 3, "data.init_args.cache_dir": "{cache}"}},
+        scales={"small": {"layers": [SMOKE], "overrides": {"run_dir": "x"}}},
+        arms={"a": {}, "b": {"overrides": {"trainer.max_epochs": 7, "seed_everything": 5}}},
+    )
+    comparison = read_comparison(path)
+    given = {"trainer.max_steps": 9}
+    plan = Plan(comparison, "small", tmp_path / "out", precision="bf16-mixed", overrides=given)
+    a, b = plan.wanted()
+    assert a.config()["trainer"]["max_epochs"] == 3
+    assert b.args[:4] == ("-c", "configs/pretrain.yaml", "-c", SMOKE)
+    assert a.config()["trainer"]["max_steps"] == 9 and a.config()["trainer"]["precision"] == "bf16-mixed"
+    assert a.config()["data"]["init_args"]["cache_dir"] == "cache"
+    assert (a.config()["seed_everything"], b.config()["seed_everything"]) == (0, 5)
+    assert a.directory == tmp_path / "out" / "runs" / "a-0"
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"title": None}, r"c\.yaml, key title: missing; add it"),
+        ({"arms": {"a": {}}}, r"key arms: \['a'\] is no comparison; give at least two arms"),
+        ({"arms": {"a": {"layer": []}, "b": {}}}, r"arm a, key layer: .* did you mean layers\?"),
+        ({"arms": {"a": {"layers": ["no.yaml"]}, "b": {}}}, r"arm a, key layers: 'no\.yaml' is no file"),
+        ({"reference": "c"}, r"key reference: 'c' is unknown here; use one of: a, b"),
+        ({"seeds": [0, 0]}, r"key seeds: \[0, 0\] is no list of different whole numbers"),
+        ({"seeds": ["0"]}, r"key seeds: \['0'\] is no list"),
+        ({"metrics": {}}, r"key metrics: \{\} is no mapping"),
+        ({"metrics": {"x": "nih:test/probe/auroc"}}, r"'nih:test/probe/auroc' asks for a measure 'nih'"),
+        (
+            {"metrics": {"x": {"metric": "m", "higher": "yes"}}},
+            r"metric x, key higher: 'yes' is none",
+        ),
+        ({"test": None}, r"key test: None is missing; say what arms are tested on"),
+        (
+            {"contrasts": [{"arm": "a", "minus": "a", "metric": "probe"}]},
+            r"contrast 1, key minus: 'a' is",
+        ),
+        (
+            {"contrasts": [{"arm": "a", "minus": "b", "metric": "prob"}]},
+            r"contrast 1, key metric: 'prob'",
+        ),
+        ({"budget": "pairs"}, r"key budget: 'pairs' is unknown here; use one of"),
+        ({"train": {"overrides": ["a"]}}, r"key overrides: \['a'\] is no mapping"),
+        ({"train": {"overrides": {"a": ["${run_dir}"]}}}, r"key a: .* which only a file can"),
+        ({"arms": {"a": {"overrides": {"x": "{run:d}"}}, "b": {}}}, r"key arms: '\{run:d\}' in a is no arm"),
+        (
+            {"arms": {"a": {"overrides": {"x": "{run:b}"}}, "b": {"overrides": {"x": "{run:a}"}}}},
+            r"key arms: 'a' needs its own run",
+        ),
+        ({"stages": {"a": {}}}, r"key stages: 'a' is an arm as well"),
+    ],
+)
+def test_a_mistake_is_named_with_file_key_value_and_remedy(
+    tmp_path: Path, changes: dict[str, Any], complaint: str
+) -> None:
+    with pytest.raises(YamlError, match=complaint):
+        read_comparison(written(tmp_path / "c.yaml", **changes))
+
+
+def test_what_is_asked_for_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no such comparison; there are \[.*'objectives', 'paper'"):
+        read_comparison("objective")
+    comparison = read_comparison(written(tmp_path / "c.yaml"))
+    with pytest.raises(ValueError, match=r"c: no scale 'tiny'; there are \['full', 'smoke'\]"):
+        Plan(comparison, "tiny", tmp_path)
+    with pytest.raises(ValueError, match=r"c: no such arms: \['d'\]; there are \['a', 'b'\]"):
+        Plan(comparison, "full", tmp_path, arms=("d",))
+    assert Plan(comparison, "smoke", tmp_path).all_seeds == (3,)
+
+
+@pytest.mark.parametrize(
+    ("arm", "equal", "complaint"),
+    [
+        ({"trainer.max_epochs": 12345}, "trainer.max_epochs", r"differ in trainer\.max_epochs: .*12345"),
+        ({"trainer.limit_train_batches": 3}, "trainer.limit_train_batches", r"'a': None, 'b': 3"),
+        ({}, "trainer.max_epoch", r"no arm has a value 'trainer\.max_epoch'; correct the name"),
+    ],
+)
+def test_arms_that_do_not_train_alike_are_refused(
+    tmp_path: Path, arm: dict[str, Any], equal: str, complaint: str
+) -> None:
+    path = written(tmp_path / "c.yaml", arms={"a": {}, "b": {"overrides": arm}}, equal=[equal])
+    with pytest.raises(ValueError, match=complaint):
+        Plan(read_comparison(path), "full", tmp_path).check()
