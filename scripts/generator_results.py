@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from scripts.comparison.tables import write_table
 from scripts.generator_ground import Ground
 from scripts.generator_sheets import sheet
 from scripts.generator_verdict import Verdict
-from scripts.comparison.tables import write_table
 from synthesis.files import write_json
 
 _SHOWN = 8
