@@ -20,7 +20,7 @@ from scripts.comparison.__main__ import add_options, plan_of
 from scripts.comparison.definition import Arm, Comparison, Layers, MeasureSettings, Metric, ScaleSettings
 from scripts.comparison.engine import Plan, carry_out
 from scripts.comparison.tables import write_table
-from synthesis.files import locked
+from synthesis.files import locked, replaced
 
 DEFAULT_DRAWS = 20  # for a random sweep without run_cap, which Weights & Biases would never end
 
@@ -213,7 +213,8 @@ def _plot(lines: list[dict[str, Any]], metric: str, path: Path) -> None:
         axis.grid(alpha=0.3)
     axes[0][0].set_ylabel(metric)
     figure.tight_layout()
-    figure.savefig(path, dpi=120)
+    with replaced(path) as temporary:
+        figure.savefig(temporary, dpi=120, format=path.suffix[1:])
     plt.close(figure)
 
 

@@ -61,10 +61,11 @@ def test_the_base_recipe_is_what_is_measured() -> None:
     recipe = yaml.safe_load(training_speed.BASE.read_text())
     data, model = recipe["data"]["init_args"], recipe["model"]["init_args"]
     image, text = (model[tower]["init_args"] for tower in ("image_encoder", "text_encoder"))
-    assert built.data.batch_size == data["batch_size"]
+    assert built.data.loader.batch_size == data["loader"]["batch_size"]
     assert built.data.synthesizer.image_size == image["image_size"]
     assert built.model.image_encoder.width == image["width"]
-    assert built.model.text_encoder.vocab_size == text["vocab_size"] == built.data.vocab_size
+    assert built.model.text_encoder.vocab_size == text["vocab_size"]
+    assert built.data.tokenizer_options.vocab_size == text["vocab_size"]
 
 
 def test_training_learns_while_it_is_timed(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def archive(synthesizer: PairSynthesizer, tmp_path_factory: pytest.TempPathFacto
     with (place / "table.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["image", "findings", "impression"], *rows])
     columns = {"image": "image", "findings": "findings", "impression": "impression"}
-    write_layer(place / "archive.yaml", "ImageReports", place, columns=columns, batch_size=2)
+    write_layer(place / "archive.yaml", "ImageReports", place, columns=columns, loader={"batch_size": 2})
     return place
 
 
