@@ -202,7 +202,7 @@ def measure(
 
 
 def _without_report(pair: Pair) -> Pair:
-    """A pair of the image alone: what still passes a filter shows that it looks at no report."""
+    """Return a pair of the image alone: what still passes a filter shows that it looks at no report."""
     return replace(pair, report=Report("", ""))
 
 

@@ -65,7 +65,7 @@ def folder(path: Path, image_size: int) -> list[Pair]:
 
 
 def copied(pair: Pair) -> Pair:
-    """The same image as another export of it: 10 % darker, compressed."""
+    """Return the same image as another export of it: 10 % darker, compressed."""
     content = io.BytesIO()
     Image.fromarray((pair.image[0].numpy() * 0.9).astype(np.uint8)).save(content, "jpeg", quality=80)
     return replace(pair, image=torch.from_numpy(np.array(Image.open(content)))[None])

@@ -89,7 +89,7 @@ def pair_sheet(synthesizer: PairSynthesizer, path: Path, count: int = 6) -> None
 
 
 def mosaic(pictures: Sequence[Tensor], path: Path, columns: int = 10) -> None:
-    """Pictures in rows, nothing else, so that simulated and real ones can be compared at a glance."""
+    """Draw pictures in rows, nothing else, so that simulated and real ones can be compared at a glance."""
     size = pictures[0].shape[-1]
     rows = len(pictures) // columns
     grid = torch.stack(list(pictures[: rows * columns])).view(rows, columns, size, size)
@@ -98,7 +98,7 @@ def mosaic(pictures: Sequence[Tensor], path: Path, columns: int = 10) -> None:
 
 
 def measures(pictures: Sequence[Tensor]) -> dict[str, np.ndarray]:
-    """Percentiles 5, 25, 50, 75, 95 over pictures of what needs no lung mask.
+    """Return percentiles 5, 25, 50, 75, 95 over pictures of what needs no lung mask.
 
     Grey is stretched to the 1st to 99th percentile of each picture first.
     """

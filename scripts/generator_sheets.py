@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def sheet(columns: Mapping[str, Tensor], prompts: Sequence[str], heading: str, path: Path) -> None:
-    """A row a prompt: its text, then the images of each column.
+    """Draw a row a prompt: its text, then the images of each column.
 
     Args:
         columns: Title → images ``(prompt, height, width)`` in [0, 1].

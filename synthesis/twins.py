@@ -147,7 +147,7 @@ _ACTIONS = {"without": "switch off", "swap": "swap", "side": "put on the other s
 
 
 def _changed_within(made: MadeImages, other: MadeImages, j: int, i: int) -> bool:
-    """Whether the j-th pictures differ, and nowhere but where the i-th finding of either is."""
+    """Return whether the j-th pictures differ, and nowhere but where the i-th finding of either is."""
     changed = (_levels(made.images[j]) != _levels(other.images[j]))[0]
     allowed = torch.zeros_like(changed)
     for side in (made, other):
