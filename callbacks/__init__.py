@@ -4,6 +4,7 @@ from callbacks.base.batch_evaluation import BatchEvaluation
 from callbacks.base.evaluation import Evaluation
 from callbacks.base.features import FeatureCollector, Features
 from callbacks.base.result import Occasion, Result
+from callbacks.evaluations.change_accuracy import ChangeAccuracy
 from callbacks.evaluations.class_retrieval import ClassRetrieval
 from callbacks.evaluations.classification import Classification
 from callbacks.evaluations.detection_precision import DetectionPrecision
@@ -24,6 +25,7 @@ from callbacks.run.weight_average import WeightAverage
 
 __all__ = [
     "BatchEvaluation",
+    "ChangeAccuracy",
     "ClassRetrieval",
     "Classification",
     "DetectionPrecision",

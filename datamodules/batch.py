@@ -50,6 +50,8 @@ QUESTION = "question"
 QUESTION_KIND = "question_kind"
 ANSWER = "answer"
 SOURCE = "source"
+PRIOR = "prior"
+CHANGE = "change"
 
 VIEWS = ("PA", "AP")
 """Views in the order of their codes: ``VIEW`` holds the position in this tuple."""
@@ -130,6 +132,9 @@ class Batch(TypedDict, total=False):
         question: Where a data module was asked for them, the closed questions that ``input_ids`` encode then.
         question_kind: What each asks for: presence, side, severity …
         answer: float32 ``(batch,)``, 1 yes, 0 no.
+        prior: float32 like ``image``: an earlier radiograph of the same patient, where asked for.
+        change: float32 ``(batch, concept)``: of each graded finding of ``image``, whether it is less severe
+            than in ``prior`` (0), as severe (1) or more so (2); NaN for all else.
         source: int64 ``(batch,)``: of mixed data, the position of each sample's source among the sources.
     """
 
@@ -154,6 +159,8 @@ class Batch(TypedDict, total=False):
     question: list[str]
     question_kind: list[str]
     answer: Tensor
+    prior: Tensor
+    change: Tensor
     source: Tensor
 
 

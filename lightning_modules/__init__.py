@@ -7,6 +7,7 @@ from lightning_modules.downstream.detection import Detection
 from lightning_modules.downstream.fine_tune import FineTune
 from lightning_modules.downstream.report_generation import ReportGeneration
 from lightning_modules.downstream.segmentation import Segmentation
+from lightning_modules.downstream.temporal_comparison import TemporalComparison
 from lightning_modules.downstream.visual_question_answering import VisualQuestionAnswering
 from lightning_modules.dual_encoder import DualEncoder
 from lightning_modules.encoders import EncodedTwins, EncoderOutput, ImageEncoder, TextEncoder
@@ -62,6 +63,7 @@ __all__ = [
     "ReportGeneration",
     "Segmentation",
     "SigLIP",
+    "TemporalComparison",
     "TextEncoder",
     "ViTEncoder",
     "VisualQuestionAnswering",

@@ -36,6 +36,7 @@ from synthesis.filters.standard import STANDARD
 from synthesis.identity import Describable, identity
 from synthesis.images.simulator import Simulator
 from synthesis.pairs import Pair, PairSynthesizer
+from synthesis.priors import PriorSynthesizer
 from synthesis.reports.grammar import GrammarWriter
 from synthesis.reports.language_model import LanguageModelWriter
 from synthesis.reports.reading.entities import EntityExtractor
@@ -88,7 +89,8 @@ def goldens() -> dict[str, Golden]:
     found["PairSynthesizer"] = _synthesizer((sampler, writer))
     found["ClinicSynthesizer"] = _clinic((sampler, writer, "PairSynthesizer"))
     for kind in get_args(TwinKind):
-        found[f"TwinSynthesizer {kind}"] = _twins(kind, (sampler, writer, "Simulator 64", "PairSynthesizer"))
+        found[f"TwinSynthesizer {kind}"] = _companions(lambda of, kind=kind: TwinSynthesizer(of, kind))
+    found["PriorSynthesizer"] = _companions(PriorSynthesizer)
     found["Thumbnails"] = Golden(filters.Thumbnails(), _thumbnail)
     pairs = (sampler, writer, "Simulator 64", "ClinicSynthesizer", "EntityExtractor", "Thumbnails")
     for kind in (*STANDARD, filters.StandardFilters):
@@ -223,16 +225,17 @@ def _clinic(inputs: tuple[str, ...]) -> Golden:
     return Golden(clinic, make, inputs)
 
 
-def _twins(kind: TwinKind, inputs: tuple[str, ...]) -> Golden:
-    pairs = PairSynthesizer(UniformCaseSampler(), GrammarWriter(), Simulator(image_size=64))
-    twins = TwinSynthesizer(pairs, kind)
+def _companions(maker_of: Callable[[PairSynthesizer], Any]) -> Golden:
+    """Of what is made beside pairs: twins, priors."""
+    maker = maker_of(PairSynthesizer(UniformCaseSampler(), GrammarWriter(), Simulator(image_size=64)))
 
     def make() -> dict[str, Any]:
-        pairs = twins.make(range(12), 4, "golden")
+        pairs = maker.make(range(12), 4, "golden")
         told = [(asdict(pair.case), asdict(pair.report), pair.notes) for pair in pairs]
         return {"pairs": _sha256(told), "pictures": _tolerated(torch.cat([p.image for p in pairs]), PIXELS)}
 
-    return Golden(twins, make, inputs)
+    inputs = ("UniformCaseSampler", "GrammarWriter", "Simulator 64", "PairSynthesizer")
+    return Golden(maker, make, inputs)
 
 
 def _filter(part: Any, inputs: tuple[str, ...]) -> Golden:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from datamodules.batch import MIRRORED_TWINS, SWAPPED_TWINS, TWINS, TwinKey
+from datamodules.batch import MIRRORED_TWINS, PRIOR, SWAPPED_TWINS, TWINS, TwinKey
 from datamodules.loading.batch_data_module import STAGES
-from datamodules.loading.enrichers import Enricher, Images, TwinPairs
+from datamodules.loading.enrichers import PRIOR_KEYS, Enricher, Images, Priors, TwinPairs
 from datamodules.loading.loader_options import LoaderOptions
 from datamodules.loading.sample import SampleSource
 from datamodules.loading.samplers import ECHO_ROWS, ECHO_SPAN
@@ -23,11 +23,12 @@ from datamodules.texts.tokenizer_options import TokenizerOptions
 from synthesis.cases import UniformCaseSampler
 from synthesis.counterparts import TwinKind
 from synthesis.identity import identity, json_sha256
-from synthesis.images.image_maker import TwinImageMaker
+from synthesis.images.image_maker import RevisitingImageMaker, TwinImageMaker
 from synthesis.pairs import PairSynthesizer
+from synthesis.priors import PriorSynthesizer
 from synthesis.reports.report_writer import ReportWriter
 from synthesis.seeding import pair_seed
-from synthesis.store import PairStore, StorePlan, cache_directory, fill_cache
+from synthesis.store import Maker, PairStore, StorePlan, cache_directory, fill_cache
 from synthesis.twins import TwinSynthesizer
 
 _TWINS: dict[TwinKey, TwinKind] = {TWINS: "without", SWAPPED_TWINS: "swap", MIRRORED_TWINS: "side"}
@@ -87,19 +88,18 @@ class SyntheticPairs(MadePairs):
         """Height and width of the images, in pixels."""
         return self.synthesizer.image_size
 
-    @cached_property
-    def twins(self) -> dict[TwinKey, TwinSynthesizer]:
-        """What makes the twins of the pairs, by their key in a batch."""
-        return {key: TwinSynthesizer(self.synthesizer, kind) for key, kind in _TWINS.items()}
-
-    def twins_needed(self, split: str) -> list[TwinKey]:
-        """Return the keys of the twins that somebody needs of a split."""
-        return [key for key in _TWINS if key in self.needs(split)]
+    def companion_makers(self, split: str) -> dict[str, Maker]:
+        """Return what makes the companions that are needed of a split, such as twins, by batch key."""
+        needs = self.needs(split)
+        makers: dict[str, Maker] = {
+            key: TwinSynthesizer(self.synthesizer, kind) for key, kind in _TWINS.items() if key in needs
+        }
+        return makers | ({PRIOR: PriorSynthesizer(self.synthesizer)} if PRIOR_KEYS & needs else {})
 
     # ----------------------------------------------------------------------------------------------- needs
     def supplied(self, split: str) -> frozenset[str]:
         """See `BatchDataModule.supplied`."""
-        return super().supplied(split) | _TWINS.keys()
+        return super().supplied(split) | _TWINS.keys() | PRIOR_KEYS
 
     def lacking(self, split: str) -> dict[str, str]:
         """See `BatchDataModule.lacking`."""
@@ -110,15 +110,22 @@ class SyntheticPairs(MadePairs):
                 "simulator as image_maker"
             )
             reasons |= dict.fromkeys(_TWINS, reason)
+        if not isinstance(maker, RevisitingImageMaker):
+            reason = (
+                f"{type(maker).__name__} cannot draw a patient at another visit (it has no method "
+                "`revisit`): take the simulator as image_maker"
+            )
+            reasons |= dict.fromkeys(PRIOR_KEYS, reason)
         return reasons
 
     def enrichers(self, split: str, source: SampleSource) -> list[Enricher]:
         """See `BatchDataModule.enrichers`."""
         enrichers, texts = super().enrichers(split, source), self.texts(split)
         images = Images(self.views.augmentation if split == "train" else None)
+        needs = self.needs(split)
         if texts is not None:
-            enrichers += [TwinPairs(images, texts, self.catalog, key) for key in self.twins_needed(split)]
-        return enrichers
+            enrichers += [TwinPairs(images, texts, self.catalog, key) for key in _TWINS if key in needs]
+        return [*enrichers, Priors(images, self.catalog)] if PRIOR_KEYS & needs else enrichers
 
     # ------------------------------------------------------------------------------------ what is on disk
     def prepare_data(self) -> None:
@@ -132,9 +139,7 @@ class SyntheticPairs(MadePairs):
         if self.cache_dir is None:
             return
         for split in splits:
-            makers: list[PairSynthesizer | TwinSynthesizer] = [self.synthesizer]
-            makers += [self.twins[key] for key in self.twins_needed(split)]
-            for maker in makers:
+            for maker in (self.synthesizer, *self.companion_makers(split).values()):
                 fill_cache(self.cache_dir, self._plan(maker, split), self.loader.num_workers)
 
     def setup(self, stage: str) -> None:
@@ -150,13 +155,13 @@ class SyntheticPairs(MadePairs):
     def source(self, split: str) -> PairSource:
         """Return the pairs of "train", "val" or "test"."""
         masks = self.keeps_masks(split)
-        companions: dict[str, ReadPairs] = {
-            key: self._reader(self.twins[key], split, False) for key in self.twins_needed(split)
+        companions = {
+            key: self._reader(maker, split, False) for key, maker in self.companion_makers(split).items()
         }
         read = self._reader(self.synthesizer, split, masks)
         return PairSource(read, self.sizes[split], self.catalog, masks, companions)
 
-    def _reader(self, maker: PairSynthesizer | TwinSynthesizer, split: str, masks: bool) -> ReadPairs:
+    def _reader(self, maker: Maker, split: str, masks: bool) -> ReadPairs:
         if self.cache_dir is None:
             made: ReadPairs = partial(maker.make, seed=self.loader.seed, split=split)
             shown_again = self.loader.echo > 1 and split == "train" and not masks  # which are not kept
@@ -164,7 +169,7 @@ class SyntheticPairs(MadePairs):
         recipe = self._plan(maker, split).recipe()
         return partial(PairStore(cache_directory(self.cache_dir, recipe, split), recipe).pairs, masks=masks)
 
-    def _plan(self, maker: PairSynthesizer | TwinSynthesizer, split: str) -> StorePlan:
+    def _plan(self, maker: Maker, split: str) -> StorePlan:
         return StorePlan(maker, self.sizes[split], self.loader.seed, split)
 
     def split_sha256(self, split: str, source: str | None = None) -> str:

@@ -81,3 +81,21 @@ class TwinImageMaker(ImageMaker, Protocol):
             The images as `make` gives them, and the twins ``(batch, 1, height, width)``.
         """
         ...
+
+
+@runtime_checkable
+class RevisitingImageMaker(ImageMaker, Protocol):
+    """Draws cases, and the same patients at another visit."""
+
+    def revisit(self, cases: Sequence[Case], seeds: Sequence[int], visits: Sequence[int]) -> MadeImages:
+        """Draw patients at another visit: the same anatomy, another exposure and noise.
+
+        Args:
+            cases: What to show.
+            seeds: The pair seed of each patient.
+            visits: Seed of each visit.
+
+        Returns:
+            The images in the order of ``cases``.
+        """
+        ...

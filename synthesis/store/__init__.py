@@ -15,12 +15,13 @@ from synthesis.store.fill import fill, fill_cache
 from synthesis.store.ledger import Refused
 from synthesis.store.pair_store import PairStore
 from synthesis.store.parquet_export import export_parquet
-from synthesis.store.plan import StorePlan, cache_directory
+from synthesis.store.plan import Maker, StorePlan, cache_directory
 from synthesis.store.share import Share
 from synthesis.store.webdataset_export import export_webdataset
 
 __all__ = [
     "DamagedStoreError",
+    "Maker",
     "PairStore",
     "Refused",
     "Share",

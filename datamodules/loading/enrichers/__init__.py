@@ -3,9 +3,21 @@
 from datamodules.loading.enrichers.enricher import Enricher
 from datamodules.loading.enrichers.images import Images
 from datamodules.loading.enrichers.masks import Masks
+from datamodules.loading.enrichers.priors import PRIOR_KEYS, Priors
 from datamodules.loading.enrichers.questions import Questions
 from datamodules.loading.enrichers.texts import Texts
 from datamodules.loading.enrichers.twins import TWIN_KEYS, TwinPairs
 from datamodules.loading.enrichers.unpaired_texts import UnpairedTexts
 
-__all__ = ["TWIN_KEYS", "Enricher", "Images", "Masks", "Questions", "Texts", "TwinPairs", "UnpairedTexts"]
+__all__ = [
+    "PRIOR_KEYS",
+    "TWIN_KEYS",
+    "Enricher",
+    "Images",
+    "Masks",
+    "Priors",
+    "Questions",
+    "Texts",
+    "TwinPairs",
+    "UnpairedTexts",
+]

@@ -123,15 +123,30 @@ class Simulator:
         Returns:
             Pictures, exact masks and the cases shown.
         """
+        return self.revisit(cases, seeds, seeds)
+
+    def revisit(self, cases: Sequence[Case], seeds: Sequence[int], visits: Sequence[int]) -> MadeImages:
+        """Render patients at another visit: the same anatomy, another exposure, overlay and noise.
+
+        Args:
+            cases: What to show.
+            seeds: One a patient, as for `make`.
+            visits: One a visit: the seed of all that is not the patient's.
+
+        Returns:
+            Pictures, exact masks and the cases shown.
+        """
         images, masks, shown = [], [], []
-        for drawing in self.draw(cases, seeds):
+        for drawing in self.draw(cases, seeds, visits):
             picture, mask = self._develop(drawing)
             images.append(picture)
             masks.append(mask)
             shown.append(drawing.case)
         return MadeImages(torch.stack(images)[:, None], masks, tuple(shown))
 
-    def draw(self, cases: Sequence[Case], seeds: Sequence[int]) -> Iterator[Drawing]:
+    def draw(
+        self, cases: Sequence[Case], seeds: Sequence[int], visits: Sequence[int] | None = None
+    ) -> Iterator[Drawing]:
         """Yield drawings, from which pictures and counterfactual twins develop.
 
         One chunk at a time: a drawing holds some 2 MB at 128 px, and memory that is used again at once is
@@ -140,7 +155,7 @@ class Simulator:
         for start in range(0, len(cases), self.chunk):
             part = slice(start, start + self.chunk)
             with torch.inference_mode(), _one_thread(self.device):
-                drawings = self._draw(cases[part], seeds[part])
+                drawings = self._draw(cases[part], seeds[part], (visits or seeds)[part])
             yield from drawings
 
     def twins(
@@ -176,7 +191,7 @@ class Simulator:
             masks = (levels[:1] != levels[1:]) | ((pictures[:1] - pictures[1:]).abs() > 0.4 / 255)
         return pictures[0], masks
 
-    def _draw(self, cases: Sequence[Case], seeds: Sequence[int]) -> list[Drawing]:
+    def _draw(self, cases: Sequence[Case], seeds: Sequence[int], visits: Sequence[int]) -> list[Drawing]:
         builder = self.builder
         patients = []
         for case, seed in zip(cases, seeds, strict=True):
@@ -184,12 +199,12 @@ class Simulator:
             patients.append(draw_patient(rng, builder.atlas.of_view(case.view), GIRDLES, case.view == "AP"))
         anatomies = builder.build(patients)
         healthy = torch.stack(
-            [a.base + self._clutter(a, c, s) for a, c, s in zip(anatomies, cases, seeds, strict=True)]
+            [a.base + self._clutter(a, c, s) for a, c, s in zip(anatomies, cases, visits, strict=True)]
         )
         drawings = []
-        for i, (case, seed) in enumerate(zip(cases, seeds, strict=True)):
-            exposure = draw_exposure(generator(seed, "exposure"), case.view == "AP")
-            overlay = draw_overlay(generator(seed, "overlay"), self.image_size, case.view == "AP")
+        for i, (case, seed, visit) in enumerate(zip(cases, seeds, visits, strict=True)):
+            exposure = draw_exposure(generator(visit, "exposure"), case.view == "AP")
+            overlay = draw_overlay(generator(visit, "overlay"), self.image_size, case.view == "AP")
             overlay = Overlay(overlay.value.to(self.device), overlay.alpha.to(self.device))
             detector = Detector(healthy[i : i + 1], [exposure])
             changes = [
