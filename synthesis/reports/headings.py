@@ -35,12 +35,12 @@ _OTHER = (
     r"|WET READ|PFI|(?:ADMITTING |FINAL )?DIAGNOSIS|UNDERLYING MEDICAL CONDITION|ADDENDUM|ADDENDA|NARRATIVE"
     r"|SUMMARY|END OF IMPRESSION|(?:FINAL|PRELIMINARY|PROVISIONAL) REPORT"
     r"|(?:DICTATED|ELECTRONICALLY SIGNED|SIGNED|REVIEWED|APPROVED|TRANSCRIBED)(?: BY)?"
-    r"|ATTENDING|RADIOLOGISTS?|PATIENT(?: (?:NAME|ID))?|ACCESSION(?: NUMBER)?|MRN|DOB"
+    r"|ATTENDING|RADIOLOGISTS?|PATIENT(?: (?:NAME|ID))?|ACCESSION(?: NUMBER)?|MRN|DOB|DATE|TIME"
 )
 _VIEW_WORD = (
     r"AP|PA|LAT(?:ERAL)?|FRONTAL|PORTABLE|BEDSIDE|UPRIGHT|ERECT|SUPINE|SEMI[- ]?(?:UPRIGHT|ERECT)|SINGLE|ONE"
     r"|TWO|THREE|\d{1,2}[:/]\d\d(?:[:/]\d+)?|\d+|[AP]\.?M\.?|CHEST|THORAX|VIEWS?|RADIOGRAPHS?|RADIOGRAPHY"
-    r"|X[- ]?RAYS?|FILMS?|IMAGES?|PROJECTIONS?|AND|OF|THE|WITH|AT|ON|_+"
+    r"|X[- ]?RAYS?|FILMS?|IMAGES?|PROJECTIONS?|AND|OF|THE|WITH|AT|ON|_{1,20}"
 )
 _VIEWS = (
     rf"(?=[\w ,&/()-]*?(?:CHEST|THORAX|VIEW))(?:{_VIEW_WORD})"
@@ -55,21 +55,24 @@ _ORGAN = (
 _SECTIONS = f"(?P<findings>{_FINDINGS})|(?P<impression>{_IMPRESSION})|(?P<other>{_OTHER})"
 # "word" may be a misspelling: FINDNGS, IMPRESSON.
 _NAMES = rf"{_SECTIONS}|(?P<views>{_VIEWS})|(?P<organ>{_ORGAN})|(?P<word>[A-Z]{{6,12}})"
-_NOTE = r"(?:[ \t]*\([^()\n]{0,40}\))?[ \t*_]*"
+_NOTE = r"(?:[ \t]*\([^()\n]{0,40}\))?[ \t*_]{0,20}"
 _COLON = r"(?:(?<!\d):|:(?!\d))"  # not that of a clock time: "AT 10:45"
 _WHOLE = r"(?<![\w/&-])(?=[A-Z])"
 
 _LINE = re.compile(  # at a line's start, any case
-    rf"^[ \t*#_>]*(?:{_NAMES}){_NOTE}(?:{_COLON}|;|-+(?=\s)|[–—])[*_]*", re.IGNORECASE | re.MULTILINE
+    rf"^[ \t*#_>]{{0,80}}(?:{_NAMES}){_NOTE}(?:{_COLON}|;|-+(?=\s)|[–—])[*_]{{0,4}}",
+    re.IGNORECASE | re.MULTILINE,
 )
 _ALONE = re.compile(  # a line of its own, without a colon
-    rf"^[ \t*#_>]*(?=(?-i:[A-Z]))(?:{_SECTIONS})[ \t*_]*$", re.IGNORECASE | re.MULTILINE
+    rf"^[ \t*#_>]{{0,80}}(?=(?-i:[A-Z]))(?:{_SECTIONS})[ \t*_]*$", re.IGNORECASE | re.MULTILINE
 )
 _CAPITALS = re.compile(rf"{_WHOLE}(?:{_NAMES}){_NOTE}{_COLON}")  # anywhere in a line
 _SECTION = re.compile(rf"{_WHOLE}(?:{_SECTIONS}){_NOTE}{_COLON}")
-_TITLE = re.compile(  # at the start of a sentence: "Findings: …"
+_TITLE = re.compile(  # at the start of a sentence: "Technique: …"
     rf"(?:(?<=[.!?;:)]\s)|^)(?=(?-i:[A-Z]))(?:{_SECTIONS})[ \t]*:", re.IGNORECASE
 )
+_MAIN = re.compile(r"(?<![\w/&-])(?:(?P<findings>Findings?)|(?P<impression>Impressions?))[ \t]*:")
+_SMALL = re.compile(rf"(?<![\w/&-])(?:{_SECTIONS})[ \t]*:", re.IGNORECASE)  # where nothing is in capitals
 _BARE = re.compile(  # capitals before a text that is not in capitals: "FINDINGS The lungs are clear."
     r"(?<![\w/&-])(?:(?P<findings>FINDINGS)|(?P<impression>IMPRESSION))"
     r"[ \t]*\n?[ \t]+(?=[A-Z][a-z]|[A-Z] [a-z]|\d+[.)])"
@@ -95,7 +98,7 @@ class Heading(NamedTuple):
 
 def headings(text: str) -> list[Heading]:
     """Return the headings of a report in order."""
-    patterns = (_LINE, _ALONE, _CAPITALS, _TITLE, _BARE)
+    patterns = (_LINE, _ALONE, _CAPITALS, _TITLE, _MAIN, _BARE) if _has_capitals(text) else (_LINE, _SMALL)
     found = [heading for pattern in patterns for heading in _matches(pattern, text)]
     chosen: list[Heading] = []
     for heading in sorted(found, key=lambda h: (h.start, -h.end)):
@@ -108,7 +111,12 @@ def section_headings(text: str) -> list[Heading]:
     """Return the headings of sections with a colon, in capitals or at the start of a sentence; fast."""
     if ":" not in text:
         return []
-    return sorted({*_matches(_SECTION, text), *_matches(_TITLE, text)})
+    patterns = (_SECTION, _TITLE, _MAIN) if _has_capitals(text) else (_SMALL,)
+    return sorted({heading for pattern in patterns for heading in _matches(pattern, text)})
+
+
+def _has_capitals(text: str) -> bool:
+    return text != text.lower()
 
 
 def _matches(pattern: re.Pattern[str], text: str) -> Iterator[Heading]:

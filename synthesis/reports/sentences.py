@@ -26,6 +26,7 @@ _MARKER = re.compile(r"\s*(?:(\d{1,2})[.)]|[-*•–])(?:\s+|$)")
 _INNER_NUMBER = re.compile(r"\s(\d{1,2})\.")
 _CLOCK = re.compile(r"(?:AT|ON|BY|AM|PM)\b[^\n]{0,12}\d")
 _LINE_HEADING = re.compile(r"[A-Z][A-Za-z/ ,&()-]{2,40}:")
+_CAPITAL_HEADING = re.compile(r"[A-Z]{3}[A-Z /,&-]*:")
 _GOES_ON = re.compile(
     r"(?:[,(/&:-]|\b(?:and|or|nor|of|the|an?|in|at|on|to|for|with|without|no|not|is|are|was|were|from|by|than|as|"
     r"either|neither|any|this|that|which|both|may|could|be|been|has|have|left|right|small|large|mild|moderate))$",
@@ -61,14 +62,18 @@ def split_sentences(section: str) -> tuple[str, ...]:
 
 def unwrapped(text: str) -> str:
     """Return a text on one line, but for the breaks without which its sentences would run into each other."""
-    joined = ""
+    joined, item = "", None
     for start, end in sentence_spans(text):
         sentence = " ".join(text[start:end].split())
+        marker = _MARKER.match(sentence)
+        number = int(marker[1]) if marker and marker[1] and sentence[marker.end(1)] == "." else None
         if joined:
-            # A list number or a heading in capitals parts sentences as a full stop does.
-            plain = joined[-1] in ".!?:;\"')" or re.match(r"\d{1,2}\. |[A-Z]{3}[A-Z /,&-]*:", sentence)
-            joined += " " if plain else "\n\n"
+            # The next number of a list parts sentences as a full stop does; so does a heading in capitals.
+            listed = number is not None and item is not None and number == item + 1
+            headed = (joined[-1].islower() or joined[-1] in ")]") and _CAPITAL_HEADING.match(sentence)
+            joined += " " if joined[-1] in ".!?:;\"')" or listed or headed else "\n\n"
         joined += sentence
+        item = item if number is None else number
     return joined
 
 
@@ -91,18 +96,21 @@ def _borders(text: str) -> Iterator[tuple[int, int]]:
             yield borders.pop(0)
         start, end = match.span()
         kind = match.lastgroup
-        if kind == "stop":
+        if kind == "stop" and text[start - 1].isdigit():
             marker = _MARKER.match(text, begin)
-            item = int(marker[1]) if marker and marker[1] else item
             if marker and marker.end() >= end:  # "2." alone
+                item = int(marker[1])
                 continue
             number = _INNER_NUMBER.search(text, max(begin, end - 4), end)
             if number and item is not None and int(number[1]) == item + 1:  # "1. Clear lungs 2. No effusion"
+                item += 1
                 border = (number.start(), number.start() + 1)
-            elif text[start:end] == "." and _is_abbreviation(text, end):
-                continue
             else:
                 border = (end, end)
+        elif kind == "stop":
+            if text[start:end] == "." and _is_abbreviation(text, end):
+                continue
+            border = (end, end)
         elif kind == "line":
             if _is_wrapped(text, start, end):
                 continue
@@ -123,7 +131,8 @@ def _trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 def _is_abbreviation(text: str, end: int) -> bool:
     """Return whether the full stop before a position belongs to an abbreviation that goes on."""
-    match = _ABBREVIATION.search(text[max(end - 8, 0) : end])
+    ending = text[max(end - 8, 0) : end]
+    match = _ABBREVIATION.search(ending) if end < 9 or not ending[:-1].isalpha() else None
     if match is None:
         return False
     following = text[end:].lstrip()[:1]

@@ -40,7 +40,7 @@ class Words:
         between, parts = r"[\s\-]", []
         for pattern in sorted(patterns, key=len, reverse=True):
             pattern = pattern.replace(" ...", rf"(?=(?:(?: ?,)? (?:and |or )?[a-z]+){{0,4}}? {listed}s?\b)")
-            part = pattern.replace(" ?", f"{between}*").replace(" ", f"{between}+")
+            part = pattern.replace(" ?", f"{between}{{0,3}}").replace(" ", f"{between}+")
             part = part.replace("~", f":?(?:{between}+{gap}){{0,8}}{between}+")
             try:
                 re.compile(part)

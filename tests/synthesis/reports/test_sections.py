@@ -22,6 +22,9 @@ CLEAR, NORMAL = "The lungs are clear. No effusion.", "No acute process."
         f"FINAL REPORT EXAMINATION: CHEST (PA AND LAT) INDICATION: ___F COMPARISON: None. FINDINGS: {CLEAR} "
         f"IMPRESSION: {NORMAL}",
         f"IMPRESSION: {NORMAL}\n\nFINDINGS: {CLEAR}",
+        f"Exam: chest Findings: {CLEAR} Impression: {NORMAL}",
+        f"CHEST (PORTABLE AP): {CLEAR} IMPRESSION: {NORMAL}",
+        f"AP VIEW OF THE CHEST AT 10:45 A.M.: {CLEAR}\nIMPRESSION: {NORMAL}\nDATE: ___",
         f"FINDING: {CLEAR}\nIMPRESSIONS: {NORMAL}",
         f"FINDNGS: {CLEAR}\nIMPRESSON: {NORMAL}",
         f"FIDNINGS: {CLEAR}\nIMRESSION: {NORMAL}",
@@ -65,6 +68,7 @@ def test_both_sections_are_found(text):
         ("FINDINGS/IMPRESSION: Clear.", ("Clear.", "")),
         ("INDICATION: cough\nIMPRESSION:\n Pneumonia.", ("", "Pneumonia.")),
         ("IMPRESSION: No change since ___.\n\nADDENDUM: a nodule.", ("", "No change since ___.")),
+        ("exam : chest . findings : no mass . impression : clear .", ("no mass .", "clear .")),
         ("There are no new findings: clear lungs.", ("There are no new findings: clear lungs.", "")),
         ("HISTORY: DEPRESSION: yes\nFINDINGS: Clear.", ("Clear.", "")),
         ("No headings at all.", ("No headings at all.", "")),
