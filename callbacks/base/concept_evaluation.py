@@ -36,7 +36,7 @@ class ConceptEvaluation(Evaluation):
     The same for ``ap``.
 
     Args:
-        name: The callback's part of the metric names.
+        name: The callback's name in metric names.
         min_count: A concept with fewer positives or fewer negatives is left out of all means, and named.
         strata: Views (PA, AP) or concepts: figures are given again within the samples of that view, or in
             which that concept is present, as ``<stratum>/auroc_macro`` and so on; ``+`` joins several

@@ -36,7 +36,7 @@ class Evaluation(L.Callback, ABC):
     evaluated again then, for its intervals.
 
     Args:
-        name: The callback's part of the metric names.
+        name: The callback's name in metric names.
         resamples: Bootstrap resamples of patients for 95 % intervals, drawn when an evaluation is final; 0
             for none.
         seed: Of the bootstrap.

@@ -34,7 +34,7 @@ class ChangeAccuracy(BatchEvaluation[EvaluationOutput]):
 
     Args:
         min_count: A concept with fewer findings has no figure of its own, and is named.
-        name: The callback's part of the metric names.
+        name: The callback's name in metric names.
         **kwargs: Those of `Evaluation`.
 
     Raises:

@@ -39,7 +39,7 @@ class ClassRetrieval(Evaluation):
         per_class: Most samples of a class.
         at: The values of k; one over the number of samples of a class, where precision cannot be 1, is left
             out and named.
-        name: The callback's part of the metric names.
+        name: The callback's name in metric names.
         **kwargs: Those of `Evaluation`.
 
     Raises:

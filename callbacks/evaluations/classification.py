@@ -29,7 +29,7 @@ class Classification(BatchEvaluation[EvaluationOutput], ConceptEvaluation):
     sample has exactly one of the labels (COVIDx); all again under ``<stratum>/``.
 
     Args:
-        name: The callback's part of the metric names.
+        name: The callback's name in metric names.
         **kwargs: Those of `ConceptEvaluation`.
     """
 

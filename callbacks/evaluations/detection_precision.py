@@ -36,7 +36,7 @@ class DetectionPrecision(BatchEvaluation[DetectionOutput]):
         min_count: A class with fewer true boxes is left out, and named.
         examples: How many of the first samples are kept for the picture.
         resamples: Bootstrap resamples of patients: each matches all boxes again.
-        name: The callback's part of the metric names.
+        name: The callback's name in metric names.
         **kwargs: Those of `Evaluation`.
 
     Raises:

@@ -28,7 +28,7 @@ class EmbeddingGeometry(Evaluation):
 
     Args:
         samples: How many are looked at, all if there are fewer; time and memory grow with its square.
-        name: The callback's part of the metric names.
+        name: The callback's name in metric names.
     """
 
     def __init__(self, samples: int = 2000, name: str = "geometry") -> None:

@@ -48,7 +48,7 @@ class LinearProbe(ConceptEvaluation):
             fitting folds); by default the 2,304 pixels of `ProbeFloors` to 64.
         fractions: Shares of the labels, in (0, 1), to probe with besides all of them.
         fraction_seeds: Draws of each share, at least 1.
-        name: The callback's part of the metric names.
+        name: The callback's name in metric names.
         **kwargs: Those of `ConceptEvaluation`.
 
     Raises:

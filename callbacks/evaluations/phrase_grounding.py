@@ -93,7 +93,7 @@ class PhraseGrounding(BatchEvaluation[EvaluationOutput]):
         thresholds: Of the scaled map, in (0, 1).
         min_count: A concept with fewer findings has no figure of its own, and is named.
         examples: How many of the first samples are kept for the picture.
-        name: The callback's part of the metric names.
+        name: The callback's name in metric names.
         **kwargs: Those of `Evaluation`.
 
     Raises:

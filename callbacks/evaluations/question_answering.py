@@ -56,7 +56,7 @@ class QuestionAnswering(BatchEvaluation[EvaluationOutput]):
 
     Args:
         examples: How many of the first samples are kept for the picture.
-        name: The callback's part of the metric names.
+        name: The callback's name in metric names.
         **kwargs: Those of `Evaluation`.
 
     Raises:

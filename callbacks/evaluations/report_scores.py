@@ -55,7 +55,7 @@ class ReportScores(BatchEvaluation[EvaluationOutput]):
     Args:
         min_count: A concept that fewer true reports assert has no figure, and is named.
         examples: How many of the first samples are kept for the picture.
-        name: The callback's part of the metric names.
+        name: The callback's name in metric names.
         **kwargs: Those of `Evaluation`.
 
     Raises:

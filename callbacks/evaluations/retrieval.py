@@ -32,7 +32,7 @@ class Retrieval(Evaluation):
     Args:
         candidates: Size of the pool; all samples if there are fewer.
         at: The values of k.
-        name: The callback's part of the metric names.
+        name: The callback's name in metric names.
         **kwargs: Those of `Evaluation`.
 
     Raises:

@@ -52,7 +52,7 @@ class SegmentationDice(BatchEvaluation[SegmentationOutput]):
         threshold: Probability from which a pixel belongs to a mask, in (0, 1); not tuned.
         min_count: A concept in fewer images has no figure, and is named.
         examples: How many of the first samples are kept for the picture.
-        name: The callback's part of the metric names.
+        name: The callback's name in metric names.
         **kwargs: Those of `Evaluation`.
 
     Raises:

@@ -57,7 +57,7 @@ class TwinRanking(BatchEvaluation[EvaluationOutput]):
         min_count: A concept with fewer twin pairs has no figure, and is named.
         examples: How many of the first samples are kept for the picture.
         kinds: Which twins: ``without``, ``swap``, ``side``.
-        name: The callback's part of the metric names.
+        name: The callback's name in metric names.
         **kwargs: Those of `Evaluation`.
 
     Raises:

@@ -46,7 +46,7 @@ class ZeroShot(ConceptEvaluation):
     reports (``prompts_in_reports``; of so many more training reports it is larger).
 
     Args:
-        name: The callback's part of the metric names.
+        name: The callback's name in metric names.
         prompts: YAML file of prompts, see `read_prompts`; None takes the catalogue's.
         **kwargs: Those of `ConceptEvaluation`.
     """

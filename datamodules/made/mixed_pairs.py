@@ -48,7 +48,7 @@ class MixedPairs(BatchDataModule):
         views: What training is shown of each pair.
         tokenizer: Which tokenizer reads the reports; without a path one is trained on those of the training
             sources.
-        artifacts_dir: Where the trained tokenizer is kept.
+        artifacts_dir: Directory of the trained tokenizer.
 
     Raises:
         ValueError: If sources, weights or counts cannot be mixed.

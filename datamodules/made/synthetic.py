@@ -52,7 +52,7 @@ class SyntheticPairs(MadePairs):
             the grammar's reports have the same words.
         cache_dir: Where finished pairs are kept; None makes every pair anew each time. The only switch:
             nothing else changes. Twins go through the cache too.
-        artifacts_dir: Where the trained tokenizer is kept.
+        artifacts_dir: Directory of the trained tokenizer.
         questions: See `MadePairs`.
     """
 

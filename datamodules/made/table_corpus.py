@@ -29,7 +29,7 @@ class TableCorpus(Corpus):
         kind: "tar" or "parquet".
         files: In the order of the pairs.
         reader: Turns rows into samples.
-        directory: Where the Arrow files are kept.
+        directory: Directory of the Arrow files.
     """
 
     def __init__(self, kind: str, files: Sequence[Path], reader: RowReader, directory: Path) -> None:

@@ -64,7 +64,7 @@ class TableImages(BatchDataModule):
         fit: How a rectangle becomes a square: see `read_radiograph`.
         colour: What happens to images in colour: see `read_radiograph`.
         catalog: Catalogue file; None takes the one shipped.
-        artifacts_dir: Where the list of bad rows is kept.
+        artifacts_dir: Directory of the list of bad rows.
         loader: How images are put into batches.
         views: What training is shown of each image.
 

@@ -29,7 +29,7 @@ class TokenizerOptions:
         """Train a tokenizer, if none is given and the same one was not stored before.
 
         Args:
-            directory: Where trained tokenizers are kept.
+            directory: Directory of trained tokenizers.
             recipe: What the texts depend on, JSON-able.
             texts: Makes the texts; called only if there is something to train.
         """

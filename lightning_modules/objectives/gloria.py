@@ -48,8 +48,8 @@ class GLoRIA(Objective):
         attention: τ1, > 0.
         word: τ2, > 0.
         scale: τ3, > 0.
-        local_weight: Weight of the local part, ≥ 0.
-        global_weight: Weight of the global part, ≥ 0.
+        local_weight: Weight of the local term, ≥ 0.
+        global_weight: Weight of the global term, ≥ 0.
 
     Raises:
         ValueError: If an argument is out of range.

@@ -50,9 +50,9 @@ class MGCA(Objective):
         epsilon: ε, > 0: the smaller, the harder the clusters.
         iterations: Of Sinkhorn's algorithm, ≥ 1.
         frozen_steps: Steps for which the prototypes stay as drawn; the paper freezes them for an epoch.
-        instance_weight: Weight of the instance part, ≥ 0.
-        token_weight: Weight of the token part, ≥ 0.
-        prototype_weight: Weight of the prototype part, ≥ 0.
+        instance_weight: Weight of the instance term, ≥ 0.
+        token_weight: Weight of the token term, ≥ 0.
+        prototype_weight: Weight of the prototype term, ≥ 0.
 
     Raises:
         ValueError: If an argument is out of range.
