@@ -102,6 +102,16 @@ def test_the_layout_of_a_sentence_hardly_matters(layout):
     assert len(wrong) <= 0.02 * len(texts), wrong
 
 
+@pytest.mark.parametrize("aside", ["however", "therefore", "in the appropriate clinical setting"])
+def test_an_aside_parts_no_finding_from_its_verb(aside):
+    assert read(f"Pneumonia, {aside}, cannot be excluded.") == {("pneumonia", "uncertain")}
+    assert read(f"No pneumothorax, {aside}, is seen.") == {("pneumothorax", "absent")}
+    assert read("No pneumothorax; however, there is edema.") == {
+        ("pneumothorax", "absent"),
+        ("edema", "present"),
+    }
+
+
 def test_capitals_are_read_like_small_letters():
     texts = [item["text"] for part in KINDS.values() for item in part if "\n" not in item["text"]]
     wrong = [text for text in texts if read(text.upper()) != read(text)]
