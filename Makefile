@@ -60,8 +60,8 @@ compare-objectives: ## COMPARISON=objectives: every objective at equal steps and
 	@$(MAKE) --no-print-directory compare COMPARISON=objectives ARGS='--precision=$(PRECISION) $(ARGS)'
 
 .PHONY: generators
-generators: install ## VAE, GAN and diffusion, equally long, against the simulator: ENCODER=…, ARGS="--minutes=15"
-	$(PYTHON) -m scripts.compare_generators --scale=$(SCALE) --encoder=$(ENCODER) $(ARGS)
+generators: ## COMPARISON=generators: VAE, GAN and diffusion, equally long, against the simulator: ENCODER=…
+	@$(MAKE) --no-print-directory compare COMPARISON=generators ARGS='--var encoder=$(ENCODER) $(ARGS)'
 
 .PHONY: sweep
 sweep: install ## Register a sweep file (SWEEP=temperature) with Weights & Biases and run one agent (needs an account)

@@ -60,6 +60,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--set", action="append", default=[], metavar="KEY=VALUE", help="over all arms; needs --out"
     )
     parser.add_argument(
+        "--var", nargs="+", default=[], metavar="NAME=VALUE", help="in place of the comparison's variables"
+    )
+    parser.add_argument(
         "--minutes",
         type=float,
         default=RESUME_MINUTES,
@@ -84,6 +87,9 @@ def plan_of(comparison: Comparison, options: argparse.Namespace) -> Plan:
         if not equals:
             raise SystemExit(f"--set {given}: write KEY=VALUE, as in --set trainer.max_epochs=1")
         overrides[key] = yaml.safe_load(value)
+    if wrong := [given for given in options.var if "=" not in given]:
+        raise SystemExit(f"--var {' '.join(wrong)}: write NAME=VALUE")
+    variables = {name: value for name, _, value in (given.partition("=") for given in options.var)}
     scale = "" if options.scale == "full" else f"-{options.scale}"
     return Plan(
         comparison,
@@ -92,6 +98,7 @@ def plan_of(comparison: Comparison, options: argparse.Namespace) -> Plan:
         tuple(options.seeds),
         None if options.arms is None else tuple(options.arms),
         options.cache,
+        variables,
         overrides,
         options.precision,
         options.minutes,

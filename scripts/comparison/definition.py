@@ -158,6 +158,7 @@ class Comparison:
             they differ in this too.
         measures: How each arm is measured.
         contrasts: Differences that were chosen before.
+        variables: Further placeholders and their values, which `--var` changes.
         note: What stands under the table; facts in braces: see `scripts.comparison.report`.
         question: What the comparison is to answer.
         out: Directory of results; ``results/<name>`` where it is empty.
@@ -176,6 +177,7 @@ class Comparison:
     budget: str = "steps"
     measures: tuple[MeasureSettings, ...] = ()
     contrasts: tuple[Contrast, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
     question: str = ""
     out: str = ""

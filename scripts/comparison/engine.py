@@ -37,6 +37,7 @@ class Plan:
         seeds: In place of the scale's.
         arms: Those that run here; None for all. The table shows all that the record holds.
         cache: Directory of pair caches, for ``{cache}``.
+        variables: In place of the comparison's.
         overrides: Values over everything, for all trainings that have the comparison's base.
         precision: Value of `--trainer.precision` for training and test; None leaves it to the YAML.
         resume_minutes: Time between two checkpoints to go on from.
@@ -48,6 +49,7 @@ class Plan:
     seeds: tuple[int, ...] = ()
     arms: tuple[str, ...] | None = None
     cache: Path = Path("cache")
+    variables: Mapping[str, str] = field(default_factory=dict)
     overrides: Mapping[str, Any] = field(default_factory=dict)
     precision: str | None = None
     resume_minutes: float = RESUME_MINUTES
@@ -64,6 +66,9 @@ class Plan:
         lines = self.comparison.lines
         if unknown := [name for name in self.arms or () if name not in lines]:
             raise ValueError(f"{self.comparison.name}: no such arms: {unknown}; there are {list(lines)}")
+        given = self.comparison.variables
+        if unknown := [name for name in self.variables if name not in given]:
+            raise ValueError(f"{self.comparison.name}: no such variables: {unknown}; there are {list(given)}")
 
     @property
     def settings(self) -> ScaleSettings:
@@ -107,6 +112,8 @@ class Plan:
             "seed": str(seed),
             "arm": arm.name,
             "run": str(directory),
+            **self.comparison.variables,
+            **self.variables,
             **others,
         }
         precision = {} if self.precision is None else {"trainer.precision": self.precision}
@@ -158,7 +165,7 @@ def carry_out(plan: Plan) -> dict[str, str]:
                     left.append(run)
             except Exception as error:  # named in the table; the other arms are none the worse
                 traceback.print_exc()
-                failed[run.name] = f"{type(error).__name__}: {error}".splitlines()[0]
+                failed[run.name] = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         if len(left) == len(waiting):  # all in other hands
             time.sleep(_WAIT)
         waiting = left

@@ -60,6 +60,7 @@ def read_comparison(name: str) -> Comparison:
         metrics=metrics,
         measures=measures,
         contrasts=tuple(_contrasts(entry, [arm.name for arm in lines], metrics)),
+        variables=_variables(entry),
         note=entry.text("note"),
         out=_text(entry, "out"),
     )
@@ -165,6 +166,14 @@ def _scale(inner: Entry) -> ScaleSettings:
     found = ScaleSettings(_layers_of(inner), seeds, test, _settings(inner))
     inner.close()
     return found
+
+
+def _variables(entry: Entry) -> dict[str, str]:
+    found = entry.take("variables", {})
+    texts = isinstance(found, Mapping) and all(isinstance(value, str) for value in found.values())
+    if not texts:
+        raise entry.error("variables", found, "is no mapping of names to texts; put values in quotes.")
+    return dict(found)
 
 
 def _metrics(entry: Entry) -> tuple[Metric, ...]:

@@ -152,7 +152,8 @@ def note_facts(plan: Plan, results: Results) -> dict[str, str]:
     """Return what the note of a comparison may mention in braces.
 
     ``command``, ``seeds`` (their number), ``steps``, ``minutes`` and ``samples`` of training (from … to …),
-    ``threads``, ``precision``, ``splits`` (seed, precision and SHA-256 of the test pairs), ``commits``.
+    ``training`` (minutes and samples of each run), ``threads``, ``precision``, ``splits`` (seed, precision
+    and SHA-256 of the test pairs), ``commits``, and the comparison's variables.
     """
     runs = [run for arm in results.runs.values() for run in arm]
 
@@ -178,8 +179,17 @@ def note_facts(plan: Plan, results: Results) -> dict[str, str]:
         "threads": " or ".join(values("threads")) or "an unknown number of",
         "precision": " or ".join(values("precision")),
         "splits": "; ".join(f"seed {seed} in {precision}, SHA-256 {sha}…" for seed, precision, sha in kinds),
+        "training": "; ".join(_training(run) for run in runs if "minutes" in run.facts)
+        or "no record of training",
+        **plan.comparison.variables,
+        **plan.variables,
         "commits": ", ".join(values("commit")) or "an unknown commit",
     }
+
+
+def _training(run: RunRecord) -> str:
+    samples = f", {int(run.facts['samples']):,} samples" if "samples" in run.facts else ""
+    return f"{run.name}: {run.facts['minutes']} min{samples}"
 
 
 def _difference_rows(results: Results) -> Sequence[Row]:

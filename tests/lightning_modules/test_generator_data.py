@@ -52,7 +52,7 @@ def nih(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def layers(generator: str, preset: str) -> list[str]:
     over = "reports" if preset in REPORTS else "images" if generator == "autoencoder" else "labels"
-    names = (f"generator/{generator}", f"data/{preset}", f"generator/data/{over}")
+    names = ("generator/base", f"generator/{generator}", f"data/{preset}", f"generator/data/{over}")
     return [word for name in names for word in ("-c", f"configs/{name}.yaml")]
 
 

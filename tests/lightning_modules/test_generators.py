@@ -36,6 +36,7 @@ assert SPEC is not None and SPEC.loader is not None
 tiny = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(tiny)
 
+BASE = "configs/generator/base.yaml"
 NAMES = sorted(path.stem for path in (ROOT / "configs" / "generator").glob("*.yaml"))
 SMALL = {
     "variational": ["--model.init_args.width=8", "--model.init_args.latent_dim=8"],
@@ -70,7 +71,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
             args += [f"--model.init_args.report_encoder.init_args.{k}" for k in ("width=16", "layers=1")]
         if name == "latent_diffusion":
             args.append(f"--model.init_args.autoencoder={out / 'autoencoder' / 'export'}")
-        main(["fit", "-c", f"configs/generator/{name}.yaml", *args])
+        main(["fit", "-c", BASE, "-c", f"configs/generator/{name}.yaml", *args])
     return out
 
 
@@ -88,10 +89,10 @@ def assert_holds(state: dict[str, Tensor], prefix: str, module: Any) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_yaml_parses_alone_and_says_how_to_use_it(name: str) -> None:
+def test_every_yaml_parses_over_the_base_and_says_how_to_use_it(name: str) -> None:
     path = f"configs/generator/{name}.yaml"
     assert (ROOT / path).read_text().startswith("# ")
-    config = resolved_config("fit", "-c", path)
+    config = resolved_config("fit", "-c", BASE, "-c", path)
     assert config["data"]["init_args"]["augmentation"] is None and config["run_dir"] == f"runs/{name}"
     callbacks = [entry["class_path"].rpartition(".")[2] for entry in config["trainer"]["callbacks"]]
     assert callbacks.index("WeightAverage") < callbacks.index("GeneratorExport")  # it exports the average

@@ -83,7 +83,7 @@ def test_a_generator_is_trained_on_it_and_its_export_draws(dual: tuple[Path, Any
     small |= {"cache_dir": tmp_path / "cache", "artifacts_dir": tmp_path}
     main(
         [
-            *("fit", "-c", "configs/generator/variational.yaml"),
+            *("fit", "-c", "configs/generator/base.yaml", "-c", "configs/generator/variational.yaml"),
             *("-c", "configs/generator/report_encoder/dual_encoder.yaml"),
             f"--model.init_args.report_encoder.init_args.pretrained={path}",
             *("--model.init_args.width=8", "--model.init_args.latent_dim=8", "--trainer.max_epochs=1"),

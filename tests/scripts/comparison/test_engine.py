@@ -231,11 +231,11 @@ def test_what_another_process_has_claimed_is_left_to_it(
 
 def test_a_failing_arm_is_named_and_the_others_run(tmp_path: Path, trained: list[str]) -> None:
     asked = plan(tmp_path, {"a": {}, "broken": {"label": "Broken one"}, "c": {}})
-    with pytest.raises(SystemExit, match="failed: broken, seed 0: RuntimeError: loss is NaN; broken, seed 1"):
+    with pytest.raises(SystemExit, match=r"failed: broken, seed 0: RuntimeError: loss is NaN in step 3; bro"):
         compare(asked)
     table = (asked.out / "table.md").read_text()
     assert "| Broken one | — |" in table and "| c | 0.550 ± 0.071 [0.100, 0.900] |" in table
-    assert "Missing: broken, seed 0: failed (RuntimeError: loss is NaN)" in table
+    assert "Missing: broken, seed 0: failed (RuntimeError: loss is NaN in step 3)" in table
     assert trained == ["a, seed 0", "c, seed 0", "a, seed 1", "c, seed 1"]
 
 

@@ -5,20 +5,21 @@ from __future__ import annotations
 import csv
 import json
 import os
-from dataclasses import replace
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from torch import Tensor
 
-import scripts.compare_generators
 import scripts.export_generator
 from main import main
-from scripts.compare_generators import compare, parse, scale_of
-from scripts.feature_space import FeatureSpace
-from scripts.generator_metrics import (
+from scripts.comparison.__main__ import main as compare
+from scripts.comparison.record import Record
+from scripts.generators.feature_space import FeatureSpace
+from scripts.generators.metrics import (
     fidelity,
     fit_probe,
     frechet_distance,
@@ -27,10 +28,8 @@ from scripts.generator_metrics import (
     memorisation,
     similarity_within_prompts,
 )
-from scripts.generator_training import Scale, _time
-from scripts.resolved_config import resolved_config
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -135,24 +134,6 @@ def test_a_directory_of_transformers_is_a_feature_space(tmp_path: Path) -> None:
         FeatureSpace(tmp_path / "nothing.ckpt")
 
 
-def test_budgets_add_up() -> None:
-    assert _time(90) == "--trainer.max_time=00:01:30:00" and _time(0.5) == "--trainer.max_time=00:00:00:30"
-    given = scale_of(parse(["--scale=smoke", "--minutes=0.5", "--precision=bf16-mixed"]))
-    assert given.minutes == 0.5 and "--trainer.precision=bf16-mixed" in given.common(Path("runs"))
-    assert scale_of(parse([])) == replace(Scale.read("full"), arguments=["--trainer.precision=32-true"])
-    with pytest.raises(FileNotFoundError, match=r"no such scale \(there are \['full', 'smoke'\]\)"):
-        Scale.read("tiny")
-
-
-@pytest.mark.parametrize("name", ["variational", "adversarial", "latent_diffusion"])
-def test_one_text_tower_reads_for_all(name: str) -> None:
-    reading = scale_of(parse(["--report_encoder=runs/a.ckpt"])).reading()
-    config = resolved_config("fit", "-c", f"configs/generator/{name}.yaml", *reading)
-    given = config["model"]["init_args"]["report_encoder"]["init_args"]
-    assert (given["pretrained"], given["frozen"]) == ("runs/a.ckpt", True)
-    assert scale_of(parse([])).reading() == [], "from scratch"
-
-
 # -------------------------------------------------------------------------------------------------- all of it
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -171,37 +152,56 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_the_comparison_is_complete_and_goes_on_where_it_was_stopped(encoder: Path, tmp_path: Path) -> None:
-    given = ["--scale=smoke", f"--report_encoder={encoder}", f"--out={tmp_path}"]
-    scripts.compare_generators.main([*given, "--train", "adversarial"])
-    assert len(list((tmp_path / "runs").glob("*/export"))) == 1 and not (tmp_path / "table.md").exists()
-    scale = scale_of(parse(given))
-    table = compare(scale, encoder, tmp_path)
+def test_the_comparison_is_complete_and_prompts_are_read_by_one_tower(encoder: Path, tmp_path: Path) -> None:
+    given = ["generators", "--scale=smoke", f"--out={tmp_path}"]
+    given += ["--var", f"encoder={encoder}", f"reader={encoder}", "frozen=true"]
+    compare(given)
     with (tmp_path / "table.csv").open(newline="") as file:
-        lines = {line["generator"]: line for line in csv.DictReader(file)}
+        lines = {line["arm"]: line for line in csv.DictReader(file)}
     assert list(lines) == ["simulator", "variational", "adversarial", "diffusion"]
     assert float(lines["simulator"]["FID"]) < min(float(lines[n]["FID"]) for n in lines if n != "simulator")
-    pictures = {path.name for path in tmp_path.glob("*.png")}
+    pictures = {path.name for path in tmp_path.glob("*.png")} - {"forest.png"}
     assert pictures == {"all.png", *(f"{n}{s}.png" for n in lines for s in ("", "_nearest"))}
-    assert "16 simulated pairs" in table and f"on {torch.get_num_threads()} thread(s) of" in table
-    assert (
-        "Prompts are read by the text tower of " in table and "/checkpoints/last.ckpt, which stays" in table
-    )
-    results = json.loads((tmp_path / "table.json").read_text())
-    seen = {name: facts["images_seen"] for name, facts in results["training"].items()}
-    assert seen == {"variational": 16, "adversarial": 8, "autoencoder": 16, "diffusion": 16}
-    assert results["generators"]["diffusion"]["FID"] == float(lines["diffusion"]["FID"])
+    assert "diffusion, seed 0: " in (tmp_path / "table.md").read_text()
+    runs = {run.arm: run.facts for run in Record(tmp_path / "runs.csv").read()}
+    assert {name: facts.get("samples") for name, facts in runs.items()} == {
+        "simulator": None,
+        "variational": "16",
+        "adversarial": "8",  # two optimisers step in a batch
+        "diffusion": "16",
+    }
+    for name in ("variational", "adversarial", "diffusion"):
+        config = yaml.safe_load((tmp_path / "runs" / f"{name}-0" / "config.yaml").read_text())
+        reader = config["model"]["init_args"]["report_encoder"]["init_args"]
+        assert (reader["pretrained"], reader["frozen"]) == (str(encoder), True)
 
-    finished = sorted((tmp_path / "runs").glob("*/export"))
-    assert len(finished) == 4
-    killed = next(path.parent for path in finished if path.parent.name.startswith("variational-"))
-    facts = killed / "training.json"
-    facts.rename(killed / "unfinished.json")  # as if it had been killed after its last checkpoint
-    compare(scale, encoder, tmp_path)
-    resumed = json.loads((killed.with_name(f"{killed.name}-2") / "training.json").read_text())
-    assert resumed["batches"] >= json.loads((killed / "unfinished.json").read_text())["batches"]
-    assert len(list((tmp_path / "runs").glob("*/export"))) == 5  # nothing else was trained again
+    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.json")}
+    table = (tmp_path / "table.md").read_text()
+    killed = tmp_path / "runs" / "variational-0"
+    for name in ("fitted.json", "export/generator.safetensors"):
+        (killed / name).unlink()  # as if it had been killed between its last checkpoint and its export
+    shutil.rmtree(killed / "export")
+    compare(given)
+    assert (killed / "export" / "generator.safetensors").is_file()
+    again = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.json")}
+    changed = {
+        path.relative_to(tmp_path / "runs").parts[0] for path in again if again[path] != stamps.get(path)
+    }
+    assert changed == {"variational-0"}, "nothing else was trained or judged again"
+    assert (tmp_path / "table.md").read_text().splitlines()[2] == table.splitlines()[2]
 
     scripts.export_generator.main([str(killed / "checkpoints" / "last.ckpt"), str(tmp_path / "again")])
     weights = [path / "generator.safetensors" for path in (tmp_path / "again", killed / "export")]
     assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+def test_committed_results_are_drawn_again(tmp_path: Path) -> None:
+    committed = ROOT / "results" / "generators"
+    shutil.copyfile(committed / "runs.csv", tmp_path / "runs.csv")
+    compare(["generators", "--arms", f"--out={tmp_path}", "--var", "encoder=cxr_clip-1/last.ckpt"])
+    assert (tmp_path / "table.csv").read_text() == (committed / "table.csv").read_text()
+    kept = json.loads((committed / "table.json").read_text())["generators"]
+    with (tmp_path / "table.csv").open(newline="") as file:
+        for line in csv.DictReader(file):
+            for column in ("FID", "recall", "fidelity AUROC"):
+                assert line[column] == f"{kept[line['arm']][column]:.3f}"

@@ -1,9 +1,10 @@
-"""What generated radiographs are compared with: simulated ones, encoded once."""
+"""What generated radiographs are compared with: simulated ones, encoded once a process."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -12,9 +13,10 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from datamodules import SyntheticPairs
-from scripts.feature_space import FeatureSpace
-from scripts.generator_metrics import Probe, fit_probe
-from scripts.generator_training import CONFIGS, Scale
+from scripts.comparison.configuration import words
+from scripts.comparison.definition import Layers
+from scripts.generators.feature_space import FeatureSpace
+from scripts.generators.metrics import Probe, fit_probe
 from scripts.resolved_config import resolved_config
 from synthesis.pairs import Pair
 
@@ -38,7 +40,7 @@ class Ground:
         reference: Their simulated images.
         training: Images that the generators were trained on.
         held_out: As many of other cases, never trained on.
-        probe: Finds concepts in features; fitted on the training images.
+        probe: Tells concepts from features; fitted on the training images.
     """
 
     data: SyntheticPairs
@@ -50,33 +52,41 @@ class Ground:
     probe: Probe
 
 
-def pairs_of(scale: Scale, runs: Path) -> SyntheticPairs:
-    """Return the data module that every generator is trained with, its cache filled."""
-    config = resolved_config("fit", "-c", str(CONFIGS / "variational.yaml"), *scale.common(runs))
+def ground_of(layers: Layers, encoder: Path) -> Ground:
+    """Encode everything that generators are compared with; the second call of a process is free.
+
+    Args:
+        layers: Configuration of a generator's training, whose validation split has as many pairs as are
+            looked at of its training split, and whose test split holds the cases to draw.
+        encoder: See `FeatureSpace`.
+    """
+    return _ground(words(layers), encoder)
+
+
+@cache
+def _ground(args: tuple[str, ...], encoder: Path) -> Ground:
+    config = resolved_config("fit", *args)
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--data", type=LightningDataModule)
     data = parser.instantiate(parser.parse_object({"data": config["data"]})).data
     data.prepare_data()
     data.setup("test")
-    return data
-
-
-def ground_of(data: SyntheticPairs, space: FeatureSpace, scale: Scale) -> Ground:
-    """Encode everything that generators are compared with."""
-    sizes = {"train": scale.known_pairs, "val": scale.known_pairs, "test": scale.images}
+    space, given = FeatureSpace(encoder), config["data"]["init_args"]
+    known = given["val_pairs"]
+    sizes = {"train": min(known, given["train_pairs"]), "val": known, "test": given["test_pairs"]}
     pairs = {split: data.source(split).read(range(size)) for split, size in sizes.items()}
-    images = {split: _images(found) for split, found in pairs.items()}
-    known = {"train": Images(images["train"], space.settle(images["train"]))}
-    known |= {split: Images(images[split], space(images[split])) for split in ("val", "test")}
+    images = {split: _images(read) for split, read in pairs.items()}
+    encoded = {"train": Images(images["train"], space.settle(images["train"]))}
+    encoded |= {split: Images(images[split], space(images[split])) for split in ("val", "test")}
     labels = torch.stack([torch.from_numpy(pair.case.labels(data.catalog)) for pair in pairs["train"]])
     return Ground(
         data=data,
         space=space,
         pairs=pairs["test"],
-        reference=known["test"],
-        training=known["train"],
-        held_out=known["val"],
-        probe=fit_probe(known["train"].features, labels),
+        reference=encoded["test"],
+        training=encoded["train"],
+        held_out=encoded["val"],
+        probe=fit_probe(encoded["train"].features, labels),
     )
 
 

@@ -1,0 +1,184 @@
+"""What one generator can do: it draws held-out cases, and what it drew is measured."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.progress import track
+from torch import Tensor
+
+from scripts.comparison.configuration import words
+from scripts.comparison.definition import Layers
+from scripts.comparison.measure import Measure, Measured
+from scripts.comparison.run import Run
+from scripts.comparison.tables import write_table
+from scripts.generators.ground import Ground, ground_of
+from scripts.generators.metrics import (
+    Memorisation,
+    fidelity,
+    frechet_distance,
+    kernel_distance,
+    manifold,
+    memorisation,
+    similarity_within_prompts,
+)
+from scripts.generators.sheets import sheet
+from scripts.resolved_config import resolved_config
+from synthesis.cases import Case
+from synthesis.files import replaced
+from synthesis.images.image_maker import ImageMaker
+from synthesis.pairs import Pair
+from synthesis.seeding import pair_seed
+
+_CHUNK = 32  # images between two steps of the progress bar
+_SHOWN = 8
+
+
+class GeneratorJudge(Measure):
+    """Has a generator draw held-out cases again, and compares its images with those of the simulator.
+
+    Args:
+        layers: YAML files of a training configuration: its training, validation and test pairs are what
+            generators are compared on.
+        overrides: Values over them.
+        encoder: What features are taken from: see `FeatureSpace`.
+        maker: Draws; None draws with the simulator of the pairs.
+        prompts: Prompts of which several images are drawn, for MS-SSIM.
+        samples_per_prompt: How many images of each of them.
+    """
+
+    def __init__(
+        self,
+        layers: list[str],
+        overrides: dict[str, str | int | float | bool | None],
+        encoder: str,
+        maker: ImageMaker | None = None,
+        prompts: int = 32,
+        samples_per_prompt: int = 4,
+    ) -> None:
+        self.layers = Layers(tuple(layers), overrides)
+        self.encoder, self.maker = Path(encoder), maker
+        self.prompts, self.samples_per_prompt = prompts, samples_per_prompt
+
+    def identity(self, run: Run) -> Any:
+        """Return the configuration of the pairs, and when the encoder was written."""
+        stamp = self.encoder.stat().st_mtime_ns if self.encoder.exists() else None
+        return [resolved_config("fit", *words(self.layers))["data"], stamp]
+
+    def measure(self, run: Run, directory: Path) -> Measured:
+        """Draw and measure."""
+        ground = ground_of(self.layers, self.encoder)
+        maker = self.maker or ground.data.synthesizer.image_maker
+        maker.make([ground.pairs[0].case], [ground.pairs[0].report], [0])  # loads what is to be loaded
+        start = time.perf_counter()
+        images, cases = draw(maker, ground.pairs, "generated", f"{run.name}: drawing")
+        rate = len(images) / (time.perf_counter() - start)
+        several = [images[: self.prompts]]
+        for k in range(1, self.samples_per_prompt):
+            again = draw(maker, ground.pairs[: self.prompts], f"again {k}", f"{run.name}: again, {k}")
+            several.append(again[0])
+        samples = torch.stack(several, 1)
+        features, catalog = ground.space(images), ground.data.catalog
+        labels = torch.stack([torch.from_numpy(case.labels(catalog)) for case in cases])
+        told = fidelity(ground.probe, features, labels, catalog.names, least=min(10, len(images) // 6))
+        near = memorisation(features, ground.training.features, ground.held_out.features)
+        reference = ground.reference.features
+        kid, spread = kernel_distance(reference, features)
+        metrics = {
+            "FID": frechet_distance(reference, features),
+            "KID": 1000 * kid,
+            "KID_sd_of_subsets": 1000 * spread,
+            **asdict(manifold(reference, features)),
+            "MS-SSIM": similarity_within_prompts(samples),
+            "fidelity": told.macro("auroc"),
+            "nearer_training": near.nearer_training,
+            "least_ratio": near.least_ratio,
+            "images_a_second": rate,
+        }
+        concepts = {k.removeprefix("auroc/"): v for k, v in told.metrics().items() if k.startswith("auroc/")}
+        details = {"split_sha256": ground.data.split_sha256("test"), "auroc": concepts}
+        _keep(directory / "images.npz", ground, images, samples, near)
+        return Measured({f"judge/{key}": value for key, value in metrics.items()}, {"judge": details})
+
+    def report(self, directories: Mapping[str, Path], out: Path) -> None:
+        """Write AUROC by concept, a sheet of all generators, and two sheets of each."""
+        kept = {name: dict(np.load(path / "images.npz")) for name, path in directories.items()}
+        concepts = {
+            name: json.loads((path / "measured.json").read_text())["details"]["judge"]["auroc"]
+            for name, path in directories.items()
+        }
+        names = list(dict.fromkeys(concept for of in concepts.values() for concept in of))
+        rows = [
+            {"concept": concept} | {name: of.get(concept, float("nan")) for name, of in concepts.items()}
+            for concept in names
+        ]
+        note = "AUROC of the probe on images drawn for the same cases; nan: too few cases with or without it."
+        if rows:
+            write_table(rows, out / "concepts", note)
+        first = next(iter(kept.values()))
+        prompts = [str(prompt) for prompt in first["prompts"]]
+        columns = {name: _floats(of["images"]) for name, of in kept.items()}
+        sheet(columns, prompts, "The same reports, drawn by each", out / "all.png")
+        for name, of in kept.items():
+            several = {f"{name} {k + 1}": _floats(of["samples"][:, k]) for k in range(of["samples"].shape[1])}
+            beside = {"case": _floats(of["cases"])} | several
+            sheet(beside, prompts, f"{name}: several images of each report", out / f"{name}.png")
+            worst = {"generated": "worst", "nearest training": "training", "nearest held out": "held_out"}
+            near = {title: _floats(of[key]) for title, key in worst.items()}
+            asked = [str(prompt) for prompt in of["worst_prompts"]]
+            sheet(near, asked, f"{name}: most like a training image", out / f"{name}_nearest.png")
+
+
+def _keep(path: Path, ground: Ground, images: Tensor, samples: Tensor, near: Memorisation) -> None:
+    """Keep the images that sheets show, 8 bits a pixel."""
+    shown = min(_SHOWN, len(ground.pairs), len(samples))
+    arrays = {
+        "images": images[:shown, 0],
+        "samples": samples[:shown, :, 0],
+        "cases": ground.reference.images[:shown, 0],
+        "worst": images[near.worst, 0],
+        "training": ground.training.images[near.training, 0],
+        "held_out": ground.held_out.images[near.held_out, 0],
+    }
+    texts = {
+        "prompts": [pair.report.impression for pair in ground.pairs[:shown]],
+        "worst_prompts": [ground.pairs[int(row)].report.impression for row in near.worst],
+    }
+    kept: dict[str, Any] = {name: array.mul(255).round().byte().numpy() for name, array in arrays.items()}
+    kept |= {name: np.array(lines) for name, lines in texts.items()}
+    with replaced(path) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **kept)
+
+
+def _floats(images: np.ndarray) -> Tensor:
+    return torch.from_numpy(images).float() / 255
+
+
+def draw(maker: ImageMaker, pairs: Sequence[Pair], stream: str, what: str) -> tuple[Tensor, list[Case]]:
+    """Draw the cases of pairs anew, as a corpus would hold them (8 bits).
+
+    Args:
+        maker: Draws.
+        pairs: Their cases and reports are drawn.
+        stream: Another one gives other images of the same cases.
+        what: What the progress bar says.
+
+    Returns:
+        Images ``(pair, 1, height, width)`` in [0, 1], and the cases they show.
+    """
+    images: list[Tensor] = []
+    cases: list[Case] = []
+    for start in track(range(0, len(pairs), _CHUNK), description=what):
+        chunk = pairs[start : start + _CHUNK]
+        seeds = [pair_seed(0, stream, pair.index) for pair in chunk]
+        made = maker.make([pair.case for pair in chunk], [pair.report for pair in chunk], seeds)
+        images.append(made.images.mul(255).round().div(255))
+        cases += made.cases
+    return torch.cat(images), cases
