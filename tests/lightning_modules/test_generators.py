@@ -37,7 +37,7 @@ tiny = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(tiny)
 
 BASE = "configs/generator/base.yaml"
-NAMES = sorted(path.stem for path in (ROOT / "configs" / "generator").glob("*.yaml"))
+NAMES = sorted(path.stem for path in (ROOT / "configs" / "generator").glob("*.yaml") if path.stem != "base")
 SMALL = {
     "variational": ["--model.init_args.width=8", "--model.init_args.latent_dim=8"],
     "adversarial": [
@@ -60,7 +60,13 @@ def at_the_root() -> None:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All four trained for two steps each by the shipped YAML, on the same cached pairs."""
     out = tmp_path_factory.mktemp("generators")
-    data = {"train_pairs": 16, "val_pairs": 4, "batch_size": 8, "num_workers": 0, "tokenizer_reports": 200}
+    data = {
+        "train_pairs": 16,
+        "val_pairs": 4,
+        "loader.batch_size": 8,
+        "loader.num_workers": 0,
+        "tokenizer_reports": 200,
+    }
     data |= {"cache_dir": out / "cache", "artifacts_dir": out / "artifacts"}
     common = [f"--data.init_args.{name}={value}" for name, value in data.items()]
     common += ["--trainer.max_epochs=1", "--trainer.accelerator=cpu"]
@@ -93,7 +99,9 @@ def test_every_yaml_parses_over_the_base_and_says_how_to_use_it(name: str) -> No
     path = f"configs/generator/{name}.yaml"
     assert (ROOT / path).read_text().startswith("# ")
     config = resolved_config("fit", "-c", BASE, "-c", path)
-    assert config["data"]["init_args"]["augmentation"] is None and config["run_dir"] == f"runs/{name}"
+    assert (
+        config["data"]["init_args"]["views"]["augmentation"] is None and config["run_dir"] == f"runs/{name}"
+    )
     callbacks = [entry["class_path"].rpartition(".")[2] for entry in config["trainer"]["callbacks"]]
     assert callbacks.index("WeightAverage") < callbacks.index("GeneratorExport")  # it exports the average
 

@@ -79,7 +79,13 @@ def test_a_generator_is_trained_on_it_and_its_export_draws(dual: tuple[Path, Any
     from transformers import AutoModel
 
     path, model = dual
-    small = {"train_pairs": 16, "val_pairs": 4, "batch_size": 8, "num_workers": 0, "tokenizer_reports": 200}
+    small = {
+        "train_pairs": 16,
+        "val_pairs": 4,
+        "loader.batch_size": 8,
+        "loader.num_workers": 0,
+        "tokenizer_reports": 200,
+    }
     small |= {"cache_dir": tmp_path / "cache", "artifacts_dir": tmp_path}
     main(
         [
