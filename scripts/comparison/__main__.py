@@ -60,7 +60,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--set", action="append", default=[], metavar="KEY=VALUE", help="over all arms; needs --out"
     )
     parser.add_argument(
-        "--var", nargs="+", default=[], metavar="NAME=VALUE", help="in place of the comparison's variables"
+        "--var",
+        nargs="+",
+        action="extend",  # make writes one, ARGS another
+        default=[],
+        metavar="NAME=VALUE",
+        help="in place of the comparison's variables",
     )
     parser.add_argument(
         "--minutes",

@@ -284,3 +284,5 @@ def test_changes_of_every_arm_need_a_directory_of_their_own() -> None:
     asked = plan_of(comparison, parse(["paper", "--set", "trainer.max_epochs=1", "--out=x", "--scale=smoke"]))
     assert asked.overrides == {"trainer.max_epochs": 1} and asked.all_seeds == (0,)
     assert plan_of(comparison, parse(["paper", "--scale=smoke"])).out == Path("results/paper-smoke")
+    given = parse(["generators", "--var", "encoder=a", "--var", "time=1", "reader=b"])
+    assert given.var == ["encoder=a", "time=1", "reader=b"], "make writes one --var, ARGS another"
