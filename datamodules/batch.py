@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from inspect import getattr_static
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypedDict, cast, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -24,34 +24,34 @@ if TYPE_CHECKING:
 
     from synthesis.concepts import ConceptCatalog
 
-IMAGE = "image"
-INPUT_IDS = "input_ids"
-ATTENTION_MASK = "attention_mask"
-LABELS = "labels"
-INDEX = "index"
-GROUP = "group"
-VIEW = "view"
-REPORT = "report"
-OTHER_TEXTS = "other_texts"
-ASSERTED = "asserted"
-DENIED = "denied"
-TEXT_LABELS = "text_labels"
-OTHER_IMAGES = "other_images"
+IMAGE: Final = "image"
+INPUT_IDS: Final = "input_ids"
+ATTENTION_MASK: Final = "attention_mask"
+LABELS: Final = "labels"
+INDEX: Final = "index"
+GROUP: Final = "group"
+VIEW: Final = "view"
+REPORT: Final = "report"
+OTHER_TEXTS: Final = "other_texts"
+ASSERTED: Final = "asserted"
+DENIED: Final = "denied"
+TEXT_LABELS: Final = "text_labels"
+OTHER_IMAGES: Final = "other_images"
 TwinKey = Literal["twins", "swapped_twins", "mirrored_twins"]
 TWINS: TwinKey = "twins"
 SWAPPED_TWINS: TwinKey = "swapped_twins"
 MIRRORED_TWINS: TwinKey = "mirrored_twins"
-LEFT_OUT = "left_out"
-MASKS = "masks"
-MASK_CONCEPTS = "mask_concepts"
-BOXES = "boxes"
-BOX_CONCEPTS = "box_concepts"
-QUESTION = "question"
-QUESTION_KIND = "question_kind"
-ANSWER = "answer"
-SOURCE = "source"
-PRIOR = "prior"
-CHANGE = "change"
+LEFT_OUT: Final = "left_out"
+MASKS: Final = "masks"
+MASK_CONCEPTS: Final = "mask_concepts"
+BOXES: Final = "boxes"
+BOX_CONCEPTS: Final = "box_concepts"
+QUESTION: Final = "question"
+QUESTION_KIND: Final = "question_kind"
+ANSWER: Final = "answer"
+SOURCE: Final = "source"
+PRIOR: Final = "prior"
+CHANGE: Final = "change"
 
 VIEWS = ("PA", "AP")
 """Views in the order of their codes: ``VIEW`` holds the position in this tuple."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from datamodules.batch import ATTENTION_MASK, INPUT_IDS
+from datamodules.batch import ATTENTION_MASK, INPUT_IDS, Batch
 from lightning_modules.adaptation import Adaptation
 from lightning_modules.attention import choose_attention
 from lightning_modules.encoders import EncoderOutput, Pooling, TextEncoder
@@ -74,7 +74,7 @@ class BertEncoder(TextEncoder):
             pretrained,
         )
 
-    def forward(self, batch: Mapping[str, Any]) -> EncoderOutput:
+    def forward(self, batch: Batch) -> EncoderOutput:
         """Encode the reports.
 
         Raises:

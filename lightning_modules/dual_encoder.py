@@ -22,6 +22,7 @@ from datamodules.batch import (
     OTHER_TEXTS,
     TEXT_LABELS,
     TWINS,
+    Batch,
     data_facts,
 )
 from lightning_modules.checkpoints import require_same_architecture, restore_tokenizer, tokenizer_to_text
@@ -35,8 +36,6 @@ from lightning_modules.views import encode_views, with_twins
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-_Batch = Mapping[str, Any]
 
 
 class DualEncoder(LightningModule):
@@ -103,7 +102,7 @@ class DualEncoder(LightningModule):
         self.text_agreement = text_agreement
         self.tokenizer: PreTrainedTokenizerBase | None = None
 
-    def forward(self, batch: _Batch) -> tuple[EncoderOutput, EncoderOutput | None]:
+    def forward(self, batch: Batch) -> tuple[EncoderOutput, EncoderOutput | None]:
         """Encode the images of a batch and, if it has any, its reports."""
         return self.image_encoder(batch), self.text_encoder(batch) if INPUT_IDS in batch else None
 
@@ -198,7 +197,7 @@ class DualEncoder(LightningModule):
                 "data.init_args.loader.batch_size (patch_drop and bf16-mixed save memory) or add devices"
             )
 
-    def training_step(self, batch: _Batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Compute the loss of one batch.
 
         Raises:
@@ -224,7 +223,7 @@ class DualEncoder(LightningModule):
             self.log(f"train/{name}", value.detach(), prog_bar=name == "loss", batch_size=size)
         return scalars["loss"]
 
-    def _losses(self, batch: _Batch, gather: Gather) -> dict[str, Tensor]:
+    def _losses(self, batch: Mapping[str, Any], gather: Gather) -> dict[str, Tensor]:
         """Encode every image and text of a training batch and compare them."""
         images, texts, batches = encode_views(self.image_encoder, self.text_encoder, batch)
         with torch.autocast(self.device.type, enabled=False):  # softmax over many pairs wants float32
@@ -234,7 +233,7 @@ class DualEncoder(LightningModule):
                 scalars |= {"text_loss": agreement, "loss": scalars["loss"] + self.text_agreement * agreement}
         return scalars
 
-    def _with_twins(self, batch: _Batch) -> _Batch:
+    def _with_twins(self, batch: Batch) -> Mapping[str, Any]:
         if TWINS not in self.objective.needs:
             return batch
         return with_twins(self.image_encoder, self.text_encoder, batch)
@@ -261,7 +260,7 @@ class DualEncoder(LightningModule):
         self.objective.after_step()
 
     def validation_step(  # type: ignore[override]  # Lightning names dicts alone, but passes on anything
-        self, batch: _Batch, batch_idx: int, dataloader_idx: int = 0
+        self, batch: Batch, batch_idx: int, dataloader_idx: int = 0
     ) -> EvaluationOutput:
         """Return features for the callbacks, and log the loss of the first loader where there are reports."""
         images, texts = self(batch)
@@ -274,7 +273,7 @@ class DualEncoder(LightningModule):
         return EvaluationOutput.of(images, texts, batch.get(INDEX))
 
     def test_step(  # type: ignore[override]
-        self, batch: _Batch, batch_idx: int, dataloader_idx: int = 0
+        self, batch: Batch, batch_idx: int, dataloader_idx: int = 0
     ) -> EvaluationOutput:
         """Return features for the callbacks."""
         images, texts = self(batch)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from datamodules.batch import Batch
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -82,7 +83,7 @@ class Encoder(nn.Module, ABC):
             self.projection = nn.Sequential(first, nn.GELU(), last)
 
     @abstractmethod
-    def forward(self, batch: Mapping[str, Any]) -> EncoderOutput:
+    def forward(self, batch: Batch) -> EncoderOutput:
         """Encode the images or the reports of a batch (see ``datamodules/batch.py``)."""
 
     def untrained(self, seed: int) -> Self:

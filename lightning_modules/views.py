@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from datamodules.batch import IMAGE, LEFT_OUT, OTHER_IMAGES, OTHER_TEXTS, TWINS
+from datamodules.batch import IMAGE, LEFT_OUT, OTHER_IMAGES, OTHER_TEXTS, TWINS, Batch
 from lightning_modules.encoders import EncodedTwins, EncoderOutput, ImageEncoder, TextEncoder
-
-_Batch = Mapping[str, Any]
 
 
 def encode_views(
-    image_encoder: ImageEncoder, text_encoder: TextEncoder, batch: _Batch
-) -> tuple[list[EncoderOutput], list[EncoderOutput], list[_Batch]]:
+    image_encoder: ImageEncoder, text_encoder: TextEncoder, batch: Mapping[str, Any]
+) -> tuple[list[EncoderOutput], list[EncoderOutput], list[Mapping[str, Any]]]:
     """Encode every image view and every text view of a batch.
 
     Args:
@@ -27,11 +25,11 @@ def encode_views(
     """
     pictures = [batch[IMAGE], *batch.get(OTHER_IMAGES, ())]
     images = [image_encoder({**batch, IMAGE: picture}) for picture in pictures]
-    batches: list[_Batch] = [batch, *({**batch, **other} for other in batch.get(OTHER_TEXTS, ()))]
+    batches: list[Mapping[str, Any]] = [batch, *({**batch, **other} for other in batch.get(OTHER_TEXTS, ()))]
     return images, [text_encoder(view) for view in batches], batches
 
 
-def with_twins(image_encoder: ImageEncoder, text_encoder: TextEncoder, batch: _Batch) -> _Batch:
+def with_twins(image_encoder: ImageEncoder, text_encoder: TextEncoder, batch: Batch) -> Mapping[str, Any]:
     """Return the batch with its twins encoded (`EncodedTwins`), or as it is if it has none.
 
     Args:
@@ -43,4 +41,4 @@ def with_twins(image_encoder: ImageEncoder, text_encoder: TextEncoder, batch: _B
         return batch
     twins = batch[TWINS]
     encoded = EncodedTwins(image_encoder(twins), text_encoder(twins), twins[LEFT_OUT] >= 0)
-    return {**batch, TWINS: encoded}
+    return {**batch, "twins": encoded}

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from datamodules.batch import IMAGE
+from datamodules.batch import IMAGE, Batch
 from lightning_modules.adaptation import Adaptation
 from lightning_modules.attention import choose_attention
 from lightning_modules.convolutional_stem import ConvolutionalStem
@@ -151,7 +151,7 @@ class ViTEncoder(ImageEncoder):
                 f"ViTEncoder: stem_channels would replace trained weights of {pretrained!r}: give one only"
             )
 
-    def forward(self, batch: Mapping[str, Any]) -> EncoderOutput:
+    def forward(self, batch: Batch) -> EncoderOutput:
         """Encode the images.
 
         Raises:
@@ -169,13 +169,13 @@ class ViTEncoder(ImageEncoder):
         pooled = self._pool(tokens[:, 0], local)
         return self.output(pooled, local, torch.ones(local.shape[:2], dtype=torch.bool, device=local.device))
 
-    def normalised(self, batch: Mapping[str, Any]) -> Tensor:
+    def normalised(self, batch: Batch) -> Tensor:
         """Return the images as the transformer takes them, for models that run its blocks themselves."""
         image: Tensor = batch[IMAGE]
         choose_attention(self.vit, image.device)
         return self._normalise(image)
 
-    def hidden_maps(self, batch: Mapping[str, Any]) -> list[Tensor]:
+    def hidden_maps(self, batch: Batch) -> list[Tensor]:
         """Return the patches after every block as maps, for decoders that need several depths.
 
         Returns:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -11,6 +11,7 @@ import lightning as L
 
 from callbacks.base.evaluation import Evaluation
 from callbacks.base.features import FeatureCollector
+from datamodules.batch import Batch
 from lightning_modules.evaluation_output import EvaluationOutput
 
 Output = TypeVar("Output", bound=EvaluationOutput)
@@ -29,9 +30,7 @@ class BatchEvaluation(Evaluation, Generic[Output]):
     reads: ClassVar[type[EvaluationOutput]] = EvaluationOutput
 
     @abstractmethod
-    def measure(
-        self, pl_module: L.LightningModule, batch: Mapping[str, Any], outputs: Output
-    ) -> Sequence[Any] | None:
+    def measure(self, pl_module: L.LightningModule, batch: Batch, outputs: Output) -> Sequence[Any] | None:
         """Measure a batch, without gradients.
 
         Args:
@@ -55,9 +54,7 @@ class BatchEvaluation(Evaluation, Generic[Output]):
 
     on_test_end = on_validation_end
 
-    def _measure(
-        self, pl_module: L.LightningModule, batch: Mapping[str, Any], outputs: Any
-    ) -> Sequence[Any] | None:
+    def _measure(self, pl_module: L.LightningModule, batch: Batch, outputs: Any) -> Sequence[Any] | None:
         if not isinstance(outputs, self.reads):
             raise TypeError(
                 f"the evaluation step of {type(pl_module).__name__} returned {type(outputs).__name__}, but "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,13 +13,13 @@ from lightning.pytorch.utilities.types import STEP_OUTPUT
 from torch import Tensor
 
 from callbacks.base.rows import Rows, check_rows, concatenate, gather_rows, to_cpu
-from datamodules.batch import GROUP, INDEX, LABELS, REPORT, UNKNOWN_VIEW, VIEW, data_facts
+from datamodules.batch import GROUP, INDEX, LABELS, REPORT, UNKNOWN_VIEW, VIEW, Batch, data_facts
 from lightning_modules.evaluation_output import EvaluationOutput
 
-Extractor = Callable[[Mapping[str, Any]], Tensor]
+Extractor = Callable[[Batch], Tensor]
 """Turns a batch into one more row of numbers a sample: ``(batch, dim)``, or ``(batch, draws, dim)``."""
 
-Measure = Callable[[Mapping[str, Any], EvaluationOutput], Sequence[Any] | None]
+Measure = Callable[[Batch, EvaluationOutput], Sequence[Any] | None]
 """Turns a batch and the step's outputs into anything that can be pickled, one a sample; None for nothing."""
 
 

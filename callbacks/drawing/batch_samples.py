@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from callbacks.drawing.pictures import PicturedPair
-from datamodules.batch import IMAGE, INDEX, LABELS, MASK_CONCEPTS, MASKS, REPORT, VIEW, VIEWS
+from datamodules.batch import IMAGE, INDEX, LABELS, MASK_CONCEPTS, MASKS, REPORT, VIEW, VIEWS, Batch
 
 Sample = dict[str, Any]
 """What is kept of one sample: index, image, and what its batch has of report, view, labels and masks."""
 
 
-def sample_of(batch: Mapping[str, Any], row: int) -> Sample:
+def sample_of(batch: Batch, row: int) -> Sample:
     """Keep one row of a batch, on the CPU."""
     sample: Sample = {"index": int(batch[INDEX][row]), "image": batch[IMAGE][row, 0].float().cpu().numpy()}
     for key in (REPORT, VIEW, LABELS, MASKS, MASK_CONCEPTS):

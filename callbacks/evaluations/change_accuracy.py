@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import lightning as L
@@ -14,7 +14,7 @@ from callbacks.base.features import Features
 from callbacks.base.result import Occasion, Result
 from callbacks.drawing.pictures import COLOURS, GREY, blank_figure, tidy
 from callbacks.statistics.logistic import folds_of
-from datamodules.batch import CHANGE, PRIOR
+from datamodules.batch import CHANGE, PRIOR, Batch
 from lightning_modules.evaluation_output import EvaluationOutput
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class ChangeAccuracy(BatchEvaluation[EvaluationOutput]):
         self.min_count = min_count
 
     def measure(
-        self, pl_module: L.LightningModule, batch: Mapping[str, Any], outputs: EvaluationOutput
+        self, pl_module: L.LightningModule, batch: Batch, outputs: EvaluationOutput
     ) -> Sequence[list[tuple[int, int, int]]]:
         """Return of each image its graded findings: concept, change, and the change that was told.
 

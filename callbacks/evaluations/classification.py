@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import lightning as L
@@ -14,6 +14,7 @@ from callbacks.base.features import Features
 from callbacks.base.result import Occasion, Result
 from callbacks.drawing.curve_pictures import roc_and_pr
 from callbacks.statistics.intervals import Array
+from datamodules.batch import Batch
 from lightning_modules.evaluation_output import EvaluationOutput
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Classification(BatchEvaluation[EvaluationOutput], ConceptEvaluation):
         super().__init__(name, **kwargs)
 
     def measure(
-        self, pl_module: L.LightningModule, batch: Mapping[str, Any], outputs: EvaluationOutput
+        self, pl_module: L.LightningModule, batch: Batch, outputs: EvaluationOutput
     ) -> Sequence[np.ndarray]:
         """Take the scores.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import lightning as L
@@ -15,7 +15,7 @@ from callbacks.base.result import Occasion, Result
 from callbacks.drawing.pictures import COLOURS, PicturedPair, blank_figure, show_pair
 from callbacks.statistics.coco_matches import CocoMatches, DetectedBoxes
 from callbacks.statistics.intervals import Array, PatientBootstrap
-from datamodules.batch import IMAGE, INDEX, MASKS
+from datamodules.batch import IMAGE, INDEX, MASKS, Batch
 from lightning_modules.downstream.detection import DetectionOutput
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class DetectionPrecision(BatchEvaluation[DetectionOutput]):
         self.min_count, self.examples = min_count, examples
 
     def measure(
-        self, pl_module: L.LightningModule, batch: Mapping[str, Any], outputs: DetectionOutput
+        self, pl_module: L.LightningModule, batch: Batch, outputs: DetectionOutput
     ) -> Sequence[DetectedBoxes]:
         """Take true and detected boxes."""
         names: tuple[str, ...] = pl_module.concepts  # type: ignore[assignment]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from callbacks.drawing.pictures import PicturedPair, blank_figure, show_pair
 from callbacks.evaluations.zero_shot_prompts import Prompts, catalogue_prompts, prompts_sha256
 from callbacks.statistics.grounding import agreement, location_prior, pointed_at, similarity_map
 from callbacks.statistics.logistic import folds_of
-from datamodules.batch import IMAGE, INDEX, LABELS, MASK_CONCEPTS, MASKS, data_facts
+from datamodules.batch import IMAGE, INDEX, LABELS, MASK_CONCEPTS, MASKS, Batch, data_facts
 from lightning_modules.evaluation_output import EvaluationOutput
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class PhraseGrounding(BatchEvaluation[EvaluationOutput]):
     on_test_start = on_validation_start
 
     def measure(
-        self, pl_module: L.LightningModule, batch: Mapping[str, Any], outputs: EvaluationOutput
+        self, pl_module: L.LightningModule, batch: Batch, outputs: EvaluationOutput
     ) -> Sequence[list[GroundedFinding]] | None:
         """Ground every finding of every image."""
         if MASKS not in batch:
@@ -141,7 +141,7 @@ class PhraseGrounding(BatchEvaluation[EvaluationOutput]):
         patches = pl_module.encode_patches(batch[IMAGE])  # type: ignore[operator]
         return [self._ground(batch, row, patches[row]) for row in range(len(patches))]
 
-    def _ground(self, batch: Mapping[str, Any], row: int, patches: Tensor) -> list[GroundedFinding]:
+    def _ground(self, batch: Batch, row: int, patches: Tensor) -> list[GroundedFinding]:
         masks, concepts = batch[MASKS][row], batch[MASK_CONCEPTS][row]
         keep = int(batch[INDEX][row]) < self.examples
         size = (int(masks.shape[1]), int(masks.shape[2]))
@@ -159,7 +159,7 @@ class PhraseGrounding(BatchEvaluation[EvaluationOutput]):
             found.append(GroundedFinding(concept, pointing, chance, shuffled, iou, cnr, packed, size, shown))
         return found
 
-    def _lacking(self, batch: Mapping[str, Any], row: int) -> list[int]:
+    def _lacking(self, batch: Batch, row: int) -> list[int]:
         """Return the findings that an image is known not to show."""
         lacking = self._findings.clone()
         lacking[batch[MASK_CONCEPTS][row].cpu()] = False

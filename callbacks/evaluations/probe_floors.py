@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import lightning as L
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from callbacks.base.features import FeatureCollector
-from datamodules.batch import IMAGE
+from datamodules.batch import IMAGE, Batch
 
 
 class ProbeFloors(L.Callback):
@@ -48,7 +47,7 @@ class ProbeFloors(L.Callback):
             )
         encoders = [trained.untrained(seed).to(pl_module.device).eval() for seed in range(self.seeds)]
 
-        def random_init(batch: Mapping[str, Any]) -> Tensor:
+        def random_init(batch: Batch) -> Tensor:
             with torch.no_grad():
                 return torch.stack([encoder(batch).pooled.float() for encoder in encoders], 1)
 

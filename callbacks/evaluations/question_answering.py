@@ -17,7 +17,7 @@ from callbacks.base.features import Features
 from callbacks.base.result import Occasion, Result
 from callbacks.drawing.pictures import COLOURS, GREY, blank_figure, tidy
 from callbacks.statistics.logistic import folds_of
-from datamodules.batch import ANSWER, IMAGE, INDEX, QUESTION, QUESTION_KIND, data_facts
+from datamodules.batch import ANSWER, IMAGE, INDEX, QUESTION, QUESTION_KIND, Batch, data_facts
 from lightning_modules.evaluation_output import EvaluationOutput
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class QuestionAnswering(BatchEvaluation[EvaluationOutput]):
     on_test_start = on_validation_start
 
     def measure(
-        self, pl_module: L.LightningModule, batch: Mapping[str, Any], outputs: EvaluationOutput
+        self, pl_module: L.LightningModule, batch: Batch, outputs: EvaluationOutput
     ) -> Sequence[AnsweredQuestion] | None:
         """Take the answers.
 

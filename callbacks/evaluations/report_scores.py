@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from callbacks.base.features import Features
 from callbacks.base.result import Occasion, Result
 from callbacks.drawing.pictures import COLOURS, PicturedPair, blank_figure, show_pair, write_text
 from callbacks.statistics.intervals import Array, PatientBootstrap
-from datamodules.batch import IMAGE, INDEX, data_facts
+from datamodules.batch import IMAGE, INDEX, Batch, data_facts
 from lightning_modules.downstream.report_generation import ReportOutput
 from lightning_modules.evaluation_output import EvaluationOutput
 
@@ -79,7 +79,7 @@ class ReportScores(BatchEvaluation[EvaluationOutput]):
         self.claims = data_facts(trainer).claims
 
     def measure(
-        self, pl_module: L.LightningModule, batch: Mapping[str, Any], outputs: EvaluationOutput
+        self, pl_module: L.LightningModule, batch: Batch, outputs: EvaluationOutput
     ) -> Sequence[GeneratedReport] | None:
         """Take the reports; there are none before test."""
         if not isinstance(outputs, ReportOutput):

@@ -14,7 +14,7 @@ from callbacks.base.evaluation import require_non_negative
 from callbacks.base.features import Features
 from callbacks.base.result import Occasion, Result
 from callbacks.drawing.pictures import PicturedPair, blank_figure, show_pair
-from datamodules.batch import IMAGE, INDEX, MASKS
+from datamodules.batch import IMAGE, INDEX, MASKS, Batch
 from lightning_modules.downstream.segmentation import SegmentationOutput
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class SegmentationDice(BatchEvaluation[SegmentationOutput]):
         self.threshold, self.min_count, self.examples = threshold, min_count, examples
 
     def measure(
-        self, pl_module: L.LightningModule, batch: Mapping[str, Any], outputs: SegmentationOutput
+        self, pl_module: L.LightningModule, batch: Batch, outputs: SegmentationOutput
     ) -> Sequence[SegmentedImage]:
         """Compare masks."""
         from monai.metrics import compute_dice

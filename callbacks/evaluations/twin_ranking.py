@@ -24,7 +24,7 @@ from callbacks.drawing.pictures import (
     write_text,
 )
 from callbacks.statistics.twin_comparison import TwinComparison, confusion
-from datamodules.batch import IMAGE, INDEX, LEFT_OUT, MIRRORED_TWINS, REPORT, SWAPPED_TWINS, TWINS
+from datamodules.batch import IMAGE, INDEX, LEFT_OUT, MIRRORED_TWINS, REPORT, SWAPPED_TWINS, TWINS, Batch
 from lightning_modules.evaluation_output import EvaluationOutput
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class TwinRanking(BatchEvaluation[EvaluationOutput]):
         self.needs = frozenset(KINDS[kind] for kind in kinds)
 
     def measure(
-        self, pl_module: L.LightningModule, batch: Mapping[str, Any], outputs: EvaluationOutput
+        self, pl_module: L.LightningModule, batch: Batch, outputs: EvaluationOutput
     ) -> Sequence[dict[str, TwinComparison]] | None:
         """Compare both images with both reports, for each kind of twin that the batch holds."""
         kinds = [kind for kind in self.kinds if KINDS[kind] in batch]
@@ -99,9 +99,7 @@ class TwinRanking(BatchEvaluation[EvaluationOutput]):
             for row in rows
         ]
 
-    def _comparison(
-        self, batch: Mapping[str, Any], kind: str, row: int, similarity: np.ndarray
-    ) -> TwinComparison:
+    def _comparison(self, batch: Batch, kind: str, row: int, similarity: np.ndarray) -> TwinComparison:
         sides = (batch, batch[KINDS[kind]])
         concept = int(sides[1][LEFT_OUT][row])
         if int(batch[INDEX][row]) >= self.examples:

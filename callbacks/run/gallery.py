@@ -14,7 +14,7 @@ from callbacks.base.features import FeatureCollector, Features
 from callbacks.base.run_directory import run_directory, save_picture
 from callbacks.drawing.batch_samples import Sample, picture_of, sample_of
 from callbacks.drawing.pictures import PicturedPair, Retrieved, metric_curves, pair_sheet, retrieval_sheet
-from datamodules.batch import IMAGE, INDEX, data_facts
+from datamodules.batch import IMAGE, INDEX, Batch, data_facts
 
 _Curve = list[tuple[float, float]]  # (step, value)
 
@@ -111,7 +111,7 @@ class PairGallery(L.Callback):
 
     on_test_batch_end = on_validation_batch_end
 
-    def _keep(self, batch: Mapping[str, Any]) -> None:
+    def _keep(self, batch: Batch) -> None:
         index = batch[INDEX].cpu()
         worst = self._kept[-1]["index"] if len(self._kept) >= self.pairs else None
         rows = [row for row in range(len(index)) if worst is None or int(index[row]) < worst]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from datamodules.batch import BOX_CONCEPTS, BOXES, IMAGE
+from datamodules.batch import BOX_CONCEPTS, BOXES, IMAGE, Batch
 from lightning_modules.downstream.boxes import boxes_of, corners
 from lightning_modules.downstream.localisation_task import LocalisationTask
 from lightning_modules.evaluation_output import EvaluationOutput
 from lightning_modules.vit_encoder import ViTEncoder
-
-_Batch = Mapping[str, Any]
 
 FOCAL = ("pleural_effusion", "pneumothorax", "consolidation", "mass", "nodule", "cardiomegaly")
 
@@ -84,21 +82,21 @@ class Detection(LocalisationTask):
         for parameter in (own.cls_token, own.position_embeddings):
             parameter.requires_grad_(False)
 
-    def loss(self, batch: _Batch) -> Tensor:
+    def loss(self, batch: Batch) -> Tensor:
         """See `ImageTask.loss`."""
         loss: Tensor = self._detect(batch).loss
         return loss
 
-    def outputs(self, batch: _Batch) -> DetectionOutput:
+    def outputs(self, batch: Batch) -> DetectionOutput:
         """Return features (the mean patch) and boxes."""
         return self._outputs(self._detect(batch))
 
-    def outputs_and_loss(self, batch: _Batch) -> tuple[DetectionOutput, Tensor]:
+    def outputs_and_loss(self, batch: Batch) -> tuple[DetectionOutput, Tensor]:
         """See `ImageTask.outputs_and_loss`."""
         found = self._detect(batch)
         return self._outputs(found), found.loss
 
-    def targets(self, batch: _Batch) -> list[dict[str, Tensor]]:
+    def targets(self, batch: Batch) -> list[dict[str, Tensor]]:
         """Return the true boxes of each image: ``boxes (n, 4)`` (centre, size) and ``class_labels (n,)``.
 
         Raises:
@@ -115,7 +113,7 @@ class Detection(LocalisationTask):
             targets.append({"boxes": torch.cat(boxes), "class_labels": labels})
         return targets
 
-    def _framed(self, batch: _Batch) -> Iterator[list[tuple[int, Tensor]]]:
+    def _framed(self, batch: Batch) -> Iterator[list[tuple[int, Tensor]]]:
         """Return each image's findings: place of the concept in `concepts`, and its boxes ``(n, 4)``."""
         if BOXES in batch:
             return (
@@ -124,7 +122,7 @@ class Detection(LocalisationTask):
             )
         return ([(concept, boxes_of(mask)) for concept, mask in found] for found in self.found(batch))
 
-    def _detect(self, batch: _Batch) -> Any:
+    def _detect(self, batch: Batch) -> Any:
         encoder = self.image_encoder
         assert isinstance(encoder, ViTEncoder)
         return self.detector(encoder.normalised(batch), labels=self.targets(batch))

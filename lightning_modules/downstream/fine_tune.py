@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from datamodules.batch import LABELS, data_facts
+from datamodules.batch import LABELS, Batch, data_facts
 from lightning_modules.downstream.image_task import ImageTask
 from lightning_modules.evaluation_output import EvaluationOutput
-
-_Batch = Mapping[str, Any]
 
 
 class FineTune(ImageTask):
@@ -52,16 +49,16 @@ class FineTune(ImageTask):
         """See `ImageTask.needs`: labels."""
         return frozenset({LABELS})
 
-    def loss(self, batch: _Batch) -> Tensor:
+    def loss(self, batch: Batch) -> Tensor:
         """See `ImageTask.loss`."""
         return masked_cross_entropy(self._logits(self.image_encoder(batch).pooled), batch[LABELS])
 
-    def outputs(self, batch: _Batch) -> EvaluationOutput:
+    def outputs(self, batch: Batch) -> EvaluationOutput:
         """Return features and scores."""
         images = self.image_encoder(batch)
         return replace(EvaluationOutput.of(images), scores=self._logits(images.pooled).float())
 
-    def outputs_and_loss(self, batch: _Batch) -> tuple[EvaluationOutput, Tensor]:
+    def outputs_and_loss(self, batch: Batch) -> tuple[EvaluationOutput, Tensor]:
         """See `ImageTask.outputs_and_loss`."""
         outputs = self.outputs(batch)
         assert outputs.scores is not None

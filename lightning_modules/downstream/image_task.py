@@ -15,15 +15,13 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import AdamW
 
-from datamodules.batch import IMAGE
+from datamodules.batch import IMAGE, Batch
 from lightning_modules.checkpoints import require_same_architecture
 from lightning_modules.contexts import seeded
 from lightning_modules.encoders import ImageEncoder
 from lightning_modules.evaluation_output import EvaluationOutput
 from lightning_modules.optimization import layer_wise_groups, total_steps, warmup_cosine
 from lightning_modules.timed_cosine import spent_share
-
-_Batch = Mapping[str, Any]
 
 
 class ImageTask(LightningModule):
@@ -106,18 +104,18 @@ class ImageTask(LightningModule):
         return self
 
     @abstractmethod
-    def loss(self, batch: _Batch) -> Tensor:
+    def loss(self, batch: Batch) -> Tensor:
         """Return the loss of a training batch, a scalar."""
 
     @abstractmethod
-    def outputs(self, batch: _Batch) -> EvaluationOutput:
+    def outputs(self, batch: Batch) -> EvaluationOutput:
         """Return what the task's callback reads of an evaluation batch."""
 
     @abstractmethod
-    def outputs_and_loss(self, batch: _Batch) -> tuple[EvaluationOutput, Tensor]:
+    def outputs_and_loss(self, batch: Batch) -> tuple[EvaluationOutput, Tensor]:
         """Return the outputs and the loss of a validation batch, of one pass."""
 
-    def training_step(self, batch: _Batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Compute and log the loss of one batch."""
         with self.draws():
             loss = self.loss(batch)
@@ -125,7 +123,7 @@ class ImageTask(LightningModule):
         return loss
 
     def validation_step(  # type: ignore[override]  # Lightning names dicts alone, but passes on anything
-        self, batch: _Batch, batch_idx: int, dataloader_idx: int = 0
+        self, batch: Batch, batch_idx: int, dataloader_idx: int = 0
     ) -> EvaluationOutput:
         """Return the outputs, and log the loss of the first loader."""
         outputs, loss = self.outputs_and_loss(batch)
@@ -135,7 +133,7 @@ class ImageTask(LightningModule):
         return outputs
 
     def test_step(  # type: ignore[override]
-        self, batch: _Batch, batch_idx: int, dataloader_idx: int = 0
+        self, batch: Batch, batch_idx: int, dataloader_idx: int = 0
     ) -> EvaluationOutput:
         """Return the outputs."""
         return self.outputs(batch)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 
-from datamodules.batch import ATTENTION_MASK, INPUT_IDS, data_facts
+from datamodules.batch import ATTENTION_MASK, INPUT_IDS, Batch, data_facts
 from lightning_modules.checkpoints import restore_tokenizer, tokenizer_to_text
 from lightning_modules.downstream.image_task import ImageTask
 from lightning_modules.evaluation_output import EvaluationOutput
 from lightning_modules.vit_encoder import ViTEncoder
 
-_Batch = Mapping[str, Any]
 _IGNORED = -100  # what transformers' losses leave out
 
 
@@ -115,11 +113,11 @@ class ReportGeneration(ImageTask):
         """See `ImageTask.unused_modules`: pooling is not used either."""
         return [*super().unused_modules(), *(p for n, p in self.image_encoder.named_children() if n == "mix")]
 
-    def loss(self, batch: _Batch) -> Tensor:
+    def loss(self, batch: Batch) -> Tensor:
         """See `ImageTask.loss`."""
         return self._loss(batch, self.image_encoder(batch).local)
 
-    def outputs(self, batch: _Batch) -> ReportOutput:
+    def outputs(self, batch: Batch) -> ReportOutput:
         """Return features, generated reports, and the true ones as they come back from the tokenizer."""
         images = self.image_encoder(batch)
         features = EvaluationOutput.of(images)
@@ -127,7 +125,7 @@ class ReportGeneration(ImageTask):
         generated = self.generate(images.local)
         return ReportOutput(features.image, features.pooled, generated=generated, reference=reference)
 
-    def outputs_and_loss(self, batch: _Batch) -> tuple[EvaluationOutput, Tensor]:
+    def outputs_and_loss(self, batch: Batch) -> tuple[EvaluationOutput, Tensor]:
         """Return features and the loss; reports are generated at test alone."""
         images = self.image_encoder(batch)
         return EvaluationOutput.of(images), self._loss(batch, images.local)
@@ -149,7 +147,7 @@ class ReportGeneration(ImageTask):
         texts: list[str] = self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
         return texts
 
-    def _loss(self, batch: _Batch, patches: Tensor) -> Tensor:
+    def _loss(self, batch: Batch, patches: Tensor) -> Tensor:
         ids, mask = batch[INPUT_IDS][:, 1:], batch[ATTENTION_MASK][:, 1:]  # the first starts the decoder
         labels = ids.masked_fill(mask == 0, _IGNORED)
         loss: Tensor = self.captioner(encoder_outputs=(patches,), labels=labels).loss

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from datamodules.batch import IMAGE
+from datamodules.batch import IMAGE, Batch
 from lightning_modules.downstream.localisation_task import LocalisationTask
 from lightning_modules.downstream.unetr_decoder import UnetrDecoder
 from lightning_modules.evaluation_output import EvaluationOutput
 from lightning_modules.vit_encoder import ViTEncoder
-
-_Batch = Mapping[str, Any]
 
 FOCAL = ("pleural_effusion", "pneumothorax", "consolidation", "atelectasis", "mass", "cardiomegaly")
 
@@ -57,22 +55,22 @@ class Segmentation(LocalisationTask):
         super().__init__(image_encoder, concepts, **kwargs)
         self.decoder = UnetrDecoder(image_encoder.width, image_encoder.patch_size, len(concepts), channels)
 
-    def loss(self, batch: _Batch) -> Tensor:
+    def loss(self, batch: Batch) -> Tensor:
         """See `ImageTask.loss`."""
         return self._loss(self._forward(batch)[0], self.targets(batch))
 
-    def outputs(self, batch: _Batch) -> SegmentationOutput:
+    def outputs(self, batch: Batch) -> SegmentationOutput:
         """Return features (the mean patch) and logits."""
         logits, last = self._forward(batch)
         pooled = last.mean((2, 3)).float()
         return SegmentationOutput(F.normalize(pooled, dim=1), pooled, mask_logits=logits.float())
 
-    def outputs_and_loss(self, batch: _Batch) -> tuple[SegmentationOutput, Tensor]:
+    def outputs_and_loss(self, batch: Batch) -> tuple[SegmentationOutput, Tensor]:
         """See `ImageTask.outputs_and_loss`."""
         outputs = self.outputs(batch)
         return outputs, self._loss(outputs.mask_logits, self.targets(batch))
 
-    def targets(self, batch: _Batch) -> Tensor:
+    def targets(self, batch: Batch) -> Tensor:
         """Return the masks of the concepts, float32 ``(batch, concept, height, width)``, 0 where absent.
 
         Raises:
@@ -85,7 +83,7 @@ class Segmentation(LocalisationTask):
                 targets[row, concept][mask] = 1
         return targets
 
-    def _forward(self, batch: _Batch) -> tuple[Tensor, Tensor]:
+    def _forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return logits, and the last map of the tower."""
         encoder = self.image_encoder
         assert isinstance(encoder, ViTEncoder)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,11 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from datamodules.batch import CHANGE, IMAGE, PRIOR, data_facts
+from datamodules.batch import CHANGE, IMAGE, PRIOR, Batch, data_facts
 from lightning_modules.downstream.image_task import ImageTask
 from lightning_modules.evaluation_output import EvaluationOutput
 
-_Batch = Mapping[str, Any]
 CLASSES = ("less", "same", "more")
 
 
@@ -50,22 +48,22 @@ class TemporalComparison(ImageTask):
         """See `ImageTask.needs`: earlier radiographs, and what has changed since."""
         return frozenset({PRIOR, CHANGE})
 
-    def loss(self, batch: _Batch) -> Tensor:
+    def loss(self, batch: Batch) -> Tensor:
         """See `ImageTask.loss`."""
         return change_cross_entropy(self._logits(batch, self.image_encoder(batch).pooled), batch[CHANGE])
 
-    def outputs(self, batch: _Batch) -> EvaluationOutput:
+    def outputs(self, batch: Batch) -> EvaluationOutput:
         """Return the features of the current radiograph, and scores."""
         images = self.image_encoder(batch)
         return replace(EvaluationOutput.of(images), scores=self._logits(batch, images.pooled).float())
 
-    def outputs_and_loss(self, batch: _Batch) -> tuple[EvaluationOutput, Tensor]:
+    def outputs_and_loss(self, batch: Batch) -> tuple[EvaluationOutput, Tensor]:
         """See `ImageTask.outputs_and_loss`."""
         outputs = self.outputs(batch)
         assert outputs.scores is not None
         return outputs, change_cross_entropy(outputs.scores, batch[CHANGE])
 
-    def _logits(self, batch: _Batch, current: Tensor) -> Tensor:
+    def _logits(self, batch: Batch, current: Tensor) -> Tensor:
         assert self.head is not None, "setup adds it"
         prior = self.image_encoder({IMAGE: batch[PRIOR]}).pooled
         logits: Tensor = self.head(torch.cat([current, prior, current - prior], dim=1))

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from datamodules.batch import ANSWER, QUESTION, data_facts
+from datamodules.batch import ANSWER, QUESTION, Batch, data_facts
 from lightning_modules.downstream.image_task import ImageTask
 from lightning_modules.encoders import ImageEncoder, TextEncoder
 from lightning_modules.evaluation_output import EvaluationOutput
-
-_Batch = Mapping[str, Any]
 
 
 class VisualQuestionAnswering(ImageTask):
@@ -80,23 +77,23 @@ class VisualQuestionAnswering(ImageTask):
         pooling = [part for name, part in self.image_encoder.named_children() if name == "mix"]
         return [*super().unused_modules(), self.text_encoder.projection, *pooling]
 
-    def loss(self, batch: _Batch) -> Tensor:
+    def loss(self, batch: Batch) -> Tensor:
         """See `ImageTask.loss`."""
         scores = self._answer(batch, self.image_encoder(batch).local)
         return F.binary_cross_entropy_with_logits(scores.float(), batch[ANSWER])
 
-    def outputs(self, batch: _Batch) -> EvaluationOutput:
+    def outputs(self, batch: Batch) -> EvaluationOutput:
         """Return features and scores."""
         images = self.image_encoder(batch)
         return replace(EvaluationOutput.of(images), scores=self._answer(batch, images.local).float())
 
-    def outputs_and_loss(self, batch: _Batch) -> tuple[EvaluationOutput, Tensor]:
+    def outputs_and_loss(self, batch: Batch) -> tuple[EvaluationOutput, Tensor]:
         """See `ImageTask.outputs_and_loss`."""
         outputs = self.outputs(batch)
         assert outputs.scores is not None
         return outputs, F.binary_cross_entropy_with_logits(outputs.scores, batch[ANSWER])
 
-    def _answer(self, batch: _Batch, patches: Tensor) -> Tensor:
+    def _answer(self, batch: Batch, patches: Tensor) -> Tensor:
         question = self.text_encoder(batch)
         padding = ~question.local_mask
         fused = self.fusion(question.local, self.patches(patches), tgt_key_padding_mask=padding)

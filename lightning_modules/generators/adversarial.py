@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,11 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from datamodules.batch import IMAGE
+from datamodules.batch import IMAGE, Batch
 from lightning_modules.contexts import seeded
 from lightning_modules.generators.generator import Generator
 from lightning_modules.generators.latent_decoder import LatentDecoder, image_regressor
 from lightning_modules.generators.report_encoder import ReportEncoder
-
-_Batch = Mapping[str, Any]
 
 
 class Discriminator(nn.Module):
@@ -101,7 +98,7 @@ class ConditionalGAN(Generator):
         self.decoder = LatentDecoder(image_size, latent_dim, report_encoder.width, width)
         self.discriminator = Discriminator(image_size, report_encoder.width, discriminator_width)
 
-    def training_step(self, batch: _Batch, batch_idx: int) -> None:
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
         """Take one step of the discriminator and one of the generator.
 
         Raises:
@@ -119,7 +116,7 @@ class ConditionalGAN(Generator):
         for name, value in figures.items():
             self.log(f"train/{name}", value, prog_bar=True, batch_size=len(batch[IMAGE]))
 
-    def _discriminator_step(self, batch: _Batch, optimizer: Any) -> dict[str, Tensor]:
+    def _discriminator_step(self, batch: Batch, optimizer: Any) -> dict[str, Tensor]:
         penalised = (self.global_step // 2) % self.penalty_every == 0  # global_step counts both optimisers
         prompts = self.prompts(batch)
         _, pooled = self.report_encoder(prompts)
@@ -144,14 +141,14 @@ class ConditionalGAN(Generator):
         weights = differs.to(score)
         return (F.softplus(other - score) * weights).sum() / weights.sum().clamp_min(1)
 
-    def _generator_step(self, batch: _Batch, optimizer: Any) -> Tensor:
+    def _generator_step(self, batch: Batch, optimizer: Any) -> Tensor:
         self.toggle_optimizer(optimizer)  # no gradient for the discriminator
         loss = self._generator_loss(batch)
         self._step(loss, optimizer)
         self.untoggle_optimizer(optimizer)
         return loss.detach()
 
-    def _generator_loss(self, batch: _Batch) -> Tensor:
+    def _generator_loss(self, batch: Batch) -> Tensor:
         with torch.no_grad():
             _, pooled = self.report_encoder(self.prompts(batch))
             real_score, _ = self.discriminator(batch[IMAGE], pooled)
@@ -167,7 +164,7 @@ class ConditionalGAN(Generator):
         self.manual_backward(loss)
         optimizer.step()
 
-    def validation_step(self, batch: _Batch, batch_idx: int) -> None:
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Log the generator's loss, the same noise in every epoch: for trends only."""
         with seeded(self.device, self.seed, self.global_rank, batch_idx):
             loss = self._generator_loss(batch)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,13 +14,12 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import nn
 from torch.optim import AdamW
 
-from datamodules.batch import LABELS, REPORT, data_facts
+from datamodules.batch import LABELS, REPORT, Batch, data_facts
 from lightning_modules.checkpoints import require_same_architecture, restore_tokenizer, tokenizer_to_text
 from lightning_modules.generators.report_encoder import ReportEncoder, word_tokenizer
 from lightning_modules.optimization import parameter_groups
 
 Section = Literal["impression", "findings", "report", "concepts"]
-_Batch = Mapping[str, Any]
 
 
 class Generator(LightningModule):
@@ -71,7 +70,7 @@ class Generator(LightningModule):
             directory: Where it goes; made if it does not exist.
         """
 
-    def prompts(self, batch: _Batch) -> list[str]:
+    def prompts(self, batch: Batch) -> list[str]:
         """Return the prompt of each sample of a batch.
 
         Raises:

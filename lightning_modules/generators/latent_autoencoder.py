@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
@@ -13,11 +12,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.optim import AdamW
 
-from datamodules.batch import IMAGE
+from datamodules.batch import IMAGE, Batch
 from lightning_modules.contexts import seeded
 from lightning_modules.optimization import parameter_groups
-
-_Batch = Mapping[str, Any]
 
 
 class LatentAutoencoder(LightningModule):
@@ -79,7 +76,7 @@ class LatentAutoencoder(LightningModule):
         )
         self.register_buffer("latent_std", torch.ones(()))
 
-    def training_step(self, batch: _Batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of one batch."""
         with seeded(self.device, self.seed, self.global_rank, self.global_step):
             loss, latents = self._loss(batch, "train")
@@ -89,14 +86,14 @@ class LatentAutoencoder(LightningModule):
         self.log("train/latent_std", self.latent_std, batch_size=len(latents))
         return loss
 
-    def validation_step(self, batch: _Batch, batch_idx: int) -> None:
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Log the loss, the same noise in every epoch."""
         with seeded(self.device, self.seed, self.global_rank, batch_idx):
             self._loss(batch, "val")
 
     test_step = validation_step
 
-    def _loss(self, batch: _Batch, stage: str) -> tuple[Tensor, Tensor]:
+    def _loss(self, batch: Batch, stage: str) -> tuple[Tensor, Tensor]:
         image = 2 * batch[IMAGE] - 1
         posterior = self.autoencoder.encode(image).latent_dist
         latents = posterior.sample()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +10,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from datamodules.batch import IMAGE, INDEX, data_facts
+from datamodules.batch import IMAGE, INDEX, Batch, data_facts
 from lightning_modules.contexts import seeded
 from lightning_modules.generators.generator import Generator
 from lightning_modules.generators.latent_cache import LatentCache
 from lightning_modules.generators.latent_decoder import SETTINGS
 from lightning_modules.generators.report_encoder import ReportEncoder
 from lightning_modules.generators.stable_diffusion import add_lora, diffusion_parts, save_lora
-
-_Batch = Mapping[str, Any]
 
 
 class LatentDiffusion(Generator):
@@ -103,7 +100,7 @@ class LatentDiffusion(Generator):
                 "one's: set data.init_args.views.augmentation to null, or cache_latents to false"
             )
 
-    def training_step(self, batch: _Batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of one batch."""
         moments = (
             self._moments(batch) if self.cache is None else self.cache(batch[INDEX], self._moments, batch)
@@ -117,7 +114,7 @@ class LatentDiffusion(Generator):
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(prompts))
         return loss
 
-    def validation_step(self, batch: _Batch, batch_idx: int) -> None:
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Log the loss of steps that are spread evenly over the schedule."""
         with seeded(self.device, self.seed, self.global_rank, batch_idx):
             prompts = self.prompts(batch)
@@ -132,7 +129,7 @@ class LatentDiffusion(Generator):
         return int(self.scheduler.config.num_train_timesteps)
 
     @torch.no_grad()
-    def _moments(self, batch: _Batch) -> Tensor:
+    def _moments(self, batch: Batch) -> Tensor:
         """Mean and log-variance of the latents, side by side: ``(batch, 2 · channels, height, width)``."""
         image = (2 * batch[IMAGE] - 1).expand(-1, self.autoencoder.config.in_channels, -1, -1)
         return self.autoencoder.encode(image).latent_dist.parameters

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from datamodules.batch import IMAGE
+from datamodules.batch import IMAGE, Batch
 from lightning_modules.contexts import seeded
 from lightning_modules.generators.generator import Generator
 from lightning_modules.generators.latent_decoder import LatentDecoder, image_regressor
 from lightning_modules.generators.report_encoder import ReportEncoder
-
-_Batch = Mapping[str, Any]
 
 
 class ConditionalVAE(Generator):
@@ -50,19 +47,19 @@ class ConditionalVAE(Generator):
         self.posterior = nn.Linear(16 * width + report_encoder.width, 2 * latent_dim)
         self.decoder = LatentDecoder(image_size, latent_dim, report_encoder.width, width)
 
-    def training_step(self, batch: _Batch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of one batch."""
         with seeded(self.device, self.seed, self.global_rank, self.global_step):
             return self._loss(batch, "train")
 
-    def validation_step(self, batch: _Batch, batch_idx: int) -> None:
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Log the loss, the same noise in every epoch."""
         with seeded(self.device, self.seed, self.global_rank, batch_idx):
             self._loss(batch, "val")
 
     test_step = validation_step
 
-    def _loss(self, batch: _Batch, stage: str) -> Tensor:
+    def _loss(self, batch: Batch, stage: str) -> Tensor:
         image = batch[IMAGE]
         _, pooled = self.report_encoder(self.prompts(batch))
         features = torch.cat([self.encoder(2 * image - 1), pooled], 1)

@@ -96,7 +96,7 @@ def test_the_sanity_check_is_skipped_and_each_epoch_starts_afresh(tiny, tmp_path
         {"max_epochs": 9, "callbacks": [EarlyStopping("val/look/n", patience=2)]},
         {"max_epochs": 9, "check_val_every_n_epoch": 2, "callbacks": ["stop in epoch 4"]},
     ],
-    ids=str,
+    ids=["epochs", "steps", "within an epoch", "every second epoch", "early stopping", "stopped by hand"],
 )
 def test_the_last_validation_is_known_whatever_ends_the_fit(tiny, tmp_path, limit) -> None:
     look, model = Look(), tiny.Model()
