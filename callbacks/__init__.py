@@ -20,6 +20,7 @@ from callbacks.evaluations.twin_ranking import TwinRanking
 from callbacks.evaluations.zero_shot import ZeroShot
 from callbacks.run.gallery import PairGallery
 from callbacks.run.generator_export import GeneratorExport
+from callbacks.run.run_checkpoint import RunCheckpoint
 from callbacks.run.summary import RunSummary
 from callbacks.run.weight_average import WeightAverage
 
@@ -43,6 +44,7 @@ __all__ = [
     "ReportScores",
     "Result",
     "Retrieval",
+    "RunCheckpoint",
     "RunSummary",
     "SegmentationDice",
     "TwinRanking",

@@ -151,9 +151,9 @@ def test_interpolation_follows_what_overrides_a_key(tmp_path: Path) -> None:
     config = resolved_config("fit", *BASE, "-c", str(tmp_path / "layer.yaml"), *overrides)
     data = config["data"]["init_args"]
     assert data["synthesizer"]["init_args"]["image_maker"]["init_args"]["image_size"] == 96
-    assert data["vocab_size"] == 777
-    assert data["max_length"] == 64
-    assert data["seed"] == config["model"]["init_args"]["seed"] == 5
+    assert data["tokenizer"]["vocab_size"] == 777
+    assert data["views"]["max_length"] == 64
+    assert data["loader"]["seed"] == config["model"]["init_args"]["seed"] == 5
 
 
 def test_going_on_with_another_architecture_is_refused_with_the_remedy(

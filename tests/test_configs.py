@@ -63,7 +63,7 @@ def test_a_layer_parses_over_the_base_and_changes_it(layer: str, base: dict[str,
 
 
 PRESETS = sorted(
-    path.stem for path in (ROOT / "configs/data").glob("*.yaml") if "image_root" in path.read_text()
+    path.stem for path in (ROOT / "configs/data").glob("*.yaml") if "\n    image_root:" in path.read_text()
 )
 WITH_REPORTS = ("chexpert_plus", "mimic_cxr", "open_i")
 
