@@ -88,6 +88,7 @@ corpus: install ## Make a filtered corpus into corpora/ from YAML: CONFIG=config
 
 .PHONY: check-pairs
 check-pairs: install ## Pass real pairs of your own through the filters: CONFIG=configs/data/….yaml, report in results/check
+	@test "$(origin CONFIG)" != file || { echo "say which pairs: make check-pairs CONFIG=configs/data/YOURS.yaml (docs/filters.md)"; exit 2; }
 	$(PYTHON) -m scripts.check_pairs $(CONFIG) $(ARGS)
 
 .PHONY: filters
