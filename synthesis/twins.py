@@ -50,8 +50,8 @@ class TwinSynthesizer:
         maker = synthesizer.image_maker
         if not isinstance(maker, TwinImageMaker):
             raise TypeError(
-                f"twins need an image maker that can switch one finding off, with a method `twins`; "
-                f"{type(maker).__name__} cannot. Take the simulator, or set twins to false"
+                "twins need an image maker that can switch one finding off, with a method `twins`; "
+                f"{type(maker).__name__} cannot. Take the simulator"
             )
         self.synthesizer = synthesizer
         self.maker: TwinImageMaker = maker

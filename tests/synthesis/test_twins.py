@@ -195,5 +195,5 @@ class Flat:
 
 def test_an_image_maker_without_twins_is_refused(synthesizer: PairSynthesizer) -> None:
     flat = PairSynthesizer(synthesizer.sampler, synthesizer.writer, Flat())
-    with pytest.raises(TypeError, match=r"Flat cannot\. Take the simulator, or set twins to false"):
+    with pytest.raises(TypeError, match=r"Flat cannot\. Take the simulator"):
         TwinSynthesizer(flat)
