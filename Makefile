@@ -75,21 +75,21 @@ sweep-local: install ## The same sweep file without a network, table and plot in
 # --------------------------------------------------------------------------------------------- for other programs
 .PHONY: export
 export: install ## A trained model as a transformers directory in RUN/exported: RUN=runs/fit, ARGS="--checkpoint=last"
-	$(PYTHON) -m scripts.export --run=$(RUN) $(ARGS)
+	$(PYTHON) -m scripts.exports.export --run=$(RUN) $(ARGS)
 
 .PHONY: cards
 cards: install ## Model card and data card of a run, from what was measured: RUN=runs/fit
-	$(PYTHON) -m scripts.cards --run=$(RUN) $(ARGS)
+	$(PYTHON) -m scripts.exports.cards --run=$(RUN) $(ARGS)
 
 # ---------------------------------------------------------------------------------------------------- corpora
 .PHONY: corpus
 corpus: install ## Make a filtered corpus into corpora/ from YAML: CONFIG=configs/data/….yaml, ARGS="--pairs=200 --shard=0/4"
-	$(PYTHON) -m scripts.make_corpus $(CONFIG) $(if $(CORPUS),--corpus=$(CORPUS)) $(ARGS)
+	$(PYTHON) -m scripts.corpora.make_corpus $(CONFIG) $(if $(CORPUS),--corpus=$(CORPUS)) $(ARGS)
 
 .PHONY: check-pairs
 check-pairs: install ## Pass real pairs of your own through the filters: CONFIG=configs/data/….yaml, report in results/check
 	@test "$(origin CONFIG)" != file || { echo "say which pairs: make check-pairs CONFIG=configs/data/YOURS.yaml (docs/filters.md)"; exit 2; }
-	$(PYTHON) -m scripts.check_pairs $(CONFIG) $(ARGS)
+	$(PYTHON) -m scripts.corpora.check_pairs $(CONFIG) $(ARGS)
 
 .PHONY: filters
 filters: install ## What the filters catch of planted corruption and refuse without need: REAL=folder adds real radiographs
@@ -98,7 +98,7 @@ filters: install ## What the filters catch of planted corruption and refuse with
 # --------------------------------------------------------------------------------------------------- pictures
 .PHONY: gallery
 gallery: install ## Contact sheets of the simulator in docs/gallery; REAL=folder adds real radiographs beside them
-	$(PYTHON) -m scripts.gallery $(if $(REAL),--real=$(REAL)) $(ARGS)
+	$(PYTHON) -m scripts.simulator.gallery $(if $(REAL),--real=$(REAL)) $(ARGS)
 
 # ------------------------------------------------------------------------------------------------- documentation
 .PHONY: docs
@@ -108,7 +108,7 @@ docs: install ## Build the site of README, docs/ and the reference into site/; a
 
 .PHONY: figures
 figures: install ## Compare the figures of README and docs with the files under results/; ARGS=--write puts them right
-	$(PYTHON) -m scripts.figures $(ARGS)
+	$(PYTHON) -m scripts.pages.figures $(ARGS)
 
 # ---------------------------------------------------------------------------------------------- measurements
 .PHONY: bench
@@ -129,11 +129,11 @@ supervised: install ## The same ViT trained on the labels at 128, 160, 224 px: a
 
 .PHONY: extraction
 extraction: install ## Precision and recall of the entity extraction on the hand-written sentences
-	$(PYTHON) -m scripts.extraction $(ARGS)
+	$(PYTHON) -m scripts.corpora.extraction $(ARGS)
 
 .PHONY: atlas
 atlas: install ## Rebuild the simulator's atlas from CTs with an organ segmentation: ARGS="--help"
-	$(PYTHON) -m scripts.build_atlas $(ARGS)
+	$(PYTHON) -m scripts.simulator.build_atlas $(ARGS)
 
 # --------------------------------------------------------------------------------------------------- habits
 # A process a core, up to four for their memory, each with whole files: what a file sets up is set up once.

@@ -33,7 +33,7 @@ from benchmarks.planted_pairs import (
     planted,
 )
 from lightning_modules.checkpoint_embedder import CheckpointEmbedder
-from scripts.make_corpus import read_data
+from scripts.corpora.make_corpus import read_data
 from synthesis.corruption import MISPAIRED
 from synthesis.filters import ImageReportAgreement, MeasuredFilter, NearDuplicateImages, StandardFilters
 from synthesis.pairs import Pair, PairFilter, PairSynthesizer

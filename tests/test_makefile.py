@@ -66,7 +66,7 @@ def test_set_up_is_skipped_only_while_up_to_date(checkout: Path) -> None:
 
 
 def test_checking_pairs_says_what_it_needs(checkout: Path) -> None:
-    assert "-m scripts.check_pairs my.yaml" in make(checkout, "check-pairs", "CONFIG=my.yaml")
+    assert "-m scripts.corpora.check_pairs my.yaml" in make(checkout, "check-pairs", "CONFIG=my.yaml")
     command = ["make", "-f", str(ROOT / "Makefile"), "PYTHON=echo python", "check-pairs"]
     plain = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     done = subprocess.run(command, cwd=checkout, env=plain, capture_output=True, text=True, timeout=60)

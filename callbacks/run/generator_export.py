@@ -17,7 +17,7 @@ class GeneratorExport(L.Callback):
     """Writes ``<run directory>/export`` when training ends, whole or not at all.
 
     List it after the callback that averages the weights, so that the average is what is written.
-    `scripts/export_generator.py` does the same for any checkpoint.
+    `scripts/exports/export_generator.py` does the same for any checkpoint.
     """
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

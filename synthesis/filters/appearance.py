@@ -31,8 +31,8 @@ class Appearance:
     exposure or contrast, because local mean and deviation are taken away first.
 
     Args:
-        path: The components; None takes those shipped, which `scripts/build_appearance.py` learns from the
-            simulator. Those of a user's own data fit it better.
+        path: The components; None takes those shipped, which `scripts/simulator/build_appearance.py` learns
+            from the simulator. Those of a user's own data fit it better.
 
     Attributes:
         sha256: Of the file.
@@ -41,7 +41,7 @@ class Appearance:
     def __init__(self, path: str | Path | None = None) -> None:
         path = SHIPPED if path is None else Path(path)
         if not path.is_file():
-            raise ValueError(f"{path} is no file; give what scripts/build_appearance.py wrote.")
+            raise ValueError(f"{path} is no file; give what scripts/simulator/build_appearance.py wrote.")
         self.sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         with np.load(path) as stored:
             self._mean = torch.from_numpy(stored["mean"].astype(np.float32))

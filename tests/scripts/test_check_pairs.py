@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks import filters as benchmark
-from scripts import check_pairs
+from scripts.corpora import check_pairs
 from synthesis.corruption import KINDS
 from synthesis.pairs import Pair, PairSynthesizer, Rejection
 from tests.datamodules.tables import fake_data_sets

@@ -9,7 +9,7 @@ import pytest
 import torch
 import yaml
 
-from scripts import make_corpus
+from scripts.corpora import make_corpus
 from synthesis.cases import BalancedCaseSampler
 from synthesis.corruption import ClinicSynthesizer
 from synthesis.images.simulator import Simulator

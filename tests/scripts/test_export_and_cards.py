@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from main import main
-from scripts import cards, export
+from scripts.exports import cards, export
 
 CALLBACKS = [
     {"class_path": "callbacks.FeatureCollector"},

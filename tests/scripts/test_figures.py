@@ -10,8 +10,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.figure_sources import ROOT, FigureSources, as_number
-from scripts.figures import LIST, Figure, check, compare, figures, main, sections
+from scripts.pages.figure_sources import ROOT, FigureSources, as_number
+from scripts.pages.figures import LIST, Figure, check, compare, figures, main, sections
 
 LISTED = yaml.safe_load(LIST.read_text())
 SOURCES = FigureSources(LISTED["files"])

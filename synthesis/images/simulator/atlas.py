@@ -89,7 +89,7 @@ def load_atlas(path: Path = ATLAS_PATH, target_spacing: float = 1.5) -> Atlas:
     """Read an atlas file, averaged down to about the output's pixel size so that sampling does not alias.
 
     Args:
-        path: File written by `scripts/build_atlas.py`.
+        path: File written by `scripts/simulator/build_atlas.py`.
         target_spacing: Wanted mm per atlas pixel; never finer than the file.
 
     Raises:

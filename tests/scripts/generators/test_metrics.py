@@ -14,10 +14,10 @@ import torch
 import yaml
 from torch import Tensor
 
-import scripts.export_generator
 from main import main
 from scripts.comparison.__main__ import main as compare
 from scripts.comparison.record import Record
+from scripts.exports import export_generator
 from scripts.generators.feature_space import FeatureSpace
 from scripts.generators.metrics import (
     fidelity,
@@ -190,7 +190,7 @@ def test_the_comparison_is_complete_and_prompts_are_read_by_one_tower(encoder: P
     assert changed == {"variational-0"}, "nothing else was trained or judged again"
     assert (tmp_path / "table.md").read_text().splitlines()[2] == table.splitlines()[2]
 
-    scripts.export_generator.main([str(killed / "checkpoints" / "last.ckpt"), str(tmp_path / "again")])
+    export_generator.main([str(killed / "checkpoints" / "last.ckpt"), str(tmp_path / "again")])
     weights = [path / "generator.safetensors" for path in (tmp_path / "again", killed / "export")]
     assert weights[0].read_bytes() == weights[1].read_bytes()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from scripts.extraction import main, score
+from scripts.corpora.extraction import main, score
 from synthesis.concepts import NO_FINDING, ConceptCatalog
 from synthesis.reports.reading.entities import EntityExtractor, Mention
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from scripts.extraction import Score, score
+from scripts.corpora.extraction import Score, score
 from synthesis.concepts import ConceptCatalog
 from synthesis.reports.reading.entities import EntityExtractor
 

@@ -1,6 +1,6 @@
 """Learn what whole frontal chests look like, from simulated radiographs, for the filters of geometry.
 
-    python -m scripts.build_appearance            # rewrites synthesis/filters/appearance.npz
+    python -m scripts.simulator.build_appearance            # rewrites synthesis/filters/appearance.npz
 
 It is learnt from simulated images alone. With `--images FOLDER` it is learnt from those of a folder, such as
 your own scanner's, whose good images are then told from bad ones better. Give the filters the file as
@@ -19,7 +19,7 @@ from rich.progress import track
 from torch import Tensor
 
 from datamodules.tables.image_file import read_radiograph
-from scripts.make_corpus import read_data
+from scripts.corpora.make_corpus import read_data
 from synthesis.filters.appearance import SHIPPED, learn
 from synthesis.filters.measured import CANONICAL
 

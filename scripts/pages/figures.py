@@ -3,8 +3,8 @@
 `docs/figures.yaml` says for each section of each page which numbers it shows, in order. A number that differs
 from its file, or that no entry accounts for, is an error.
 
-    python -m scripts.figures           # compare: `make figures`
-    python -m scripts.figures --write   # and write the numbers of the files into the pages
+    python -m scripts.pages.figures           # compare: `make figures`
+    python -m scripts.pages.figures --write   # and write the numbers of the files into the pages
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from scripts.figure_sources import ROOT, FigureSources, as_number
+from scripts.pages.figure_sources import ROOT, FigureSources, as_number
 from synthesis.files import write_atomically
 
 LIST = ROOT / "docs" / "figures.yaml"

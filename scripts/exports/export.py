@@ -1,4 +1,4 @@
-"""Write a trained model as a `transformers` directory: `python -m scripts.export --run runs/fit`.
+"""Write a trained model as a `transformers` directory: `python -m scripts.exports.export --run runs/fit`.
 
 The directory holds a `VisionTextDualEncoderModel`, its processor and a model card. It is read back, and its
 features are compared with the model's, before this program says that it is done.
@@ -13,7 +13,7 @@ from pathlib import Path
 import lightning as L
 
 from lightning_modules import DualEncoder
-from scripts.cards import model_card
+from scripts.exports.cards import model_card
 from synthesis.files import write_atomically
 
 _PLAIN = """\

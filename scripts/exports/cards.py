@@ -1,4 +1,4 @@
-"""Model card and data card of a run, from what it left: `python -m scripts.cards --run runs/fit`.
+"""Model card and data card of a run, from what it left: `python -m scripts.exports.cards --run runs/fit`.
 
 Every figure is read from `summary.json`, or counted here on the data that `config.yaml` describes. What was
 not measured is not on the cards.
@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from callbacks.run.summary_table import Summary, Table, concept_table, figure_table, methods_of, stages_of
-from scripts.data_statistics import DataStatistics, data_module, measured
+from scripts.corpora.data_statistics import DataStatistics, data_module, measured
 from synthesis.files import write_atomically
 
 _HEAD = """\

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 NUMBER = re.compile(r"[−-]?\d+(?:,\d{3})*(?:\.\d+)?|[−-]?\.\d+")
 
 

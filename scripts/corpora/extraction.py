@@ -1,7 +1,7 @@
 """How well the entity extraction reads hand-written sentences: precision and recall, part by part.
 
-python -m scripts.extraction            # the table
-python -m scripts.extraction --wrong    # and every sentence that is read wrongly
+python -m scripts.corpora.extraction            # the table
+python -m scripts.corpora.extraction --wrong    # and every sentence that is read wrongly
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import yaml
 from synthesis.reports.reading.entities import EntityExtractor
 
 SENTENCES = (
-    Path(__file__).resolve().parents[1] / "tests" / "synthesis" / "reports" / "reading" / "sentences.yaml"
+    Path(__file__).resolve().parents[2] / "tests" / "synthesis" / "reports" / "reading" / "sentences.yaml"
 )
 STATUSES = ("present", "absent", "uncertain")
 

@@ -1,4 +1,4 @@
-"""A checkpoint of a generator as a directory: `python -m scripts.export_generator CHECKPOINT DIRECTORY`.
+"""A checkpoint as a generator directory: `python -m scripts.exports.export_generator CHECKPOINT DIRECTORY`.
 
 What `callbacks.GeneratorExport` writes when training ends, for any checkpoint: the averaged weights.
 """
