@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from lightning.pytorch.cli import LightningCLI
 
-import main as entry
 from callbacks.base.run_directory import free_directory
 from main import main
+from scripts.command_line.command_line import CommandLine
 from scripts.resolved_config import resolved_config
 
 BASE = ["-c", "configs/pretrain.yaml", "-c", "configs/recipes/smoke.yaml"]
@@ -168,9 +169,9 @@ def test_going_on_with_another_architecture_is_refused_with_the_remedy(
 def test_evaluation_takes_the_model_from_the_checkpoint_but_fit_takes_the_one_configured(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Pins the private `LightningCLI._parse_ckpt_path` that main.py overrides."""
-    assert callable(getattr(entry.LightningCLI, "_parse_ckpt_path", None))
-    monkeypatch.setattr(entry.CommandLine, "_run_subcommand", lambda self, subcommand: None)
+    """Pins the private `LightningCLI._parse_ckpt_path` that CommandLine overrides."""
+    assert callable(getattr(LightningCLI, "_parse_ckpt_path", None))
+    monkeypatch.setattr(CommandLine, "_run_subcommand", lambda self, subcommand: None)
     wider = "--model.init_args.image_encoder.init_args.width=64"
     changed = [*BASE, "--model.init_args.learning_rate=0.125", wider]
     checkpoint = f"--ckpt_path={run / 'checkpoints' / 'last.ckpt'}"
@@ -181,7 +182,7 @@ def test_evaluation_takes_the_model_from_the_checkpoint_but_fit_takes_the_one_co
 
 
 def test_wandb_is_offline_unless_there_is_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(entry.CommandLine, "__init__", lambda self, *args, **kwargs: None)
+    monkeypatch.setattr(CommandLine, "__init__", lambda self, *args, **kwargs: None)
 
     def mode(**environment: str) -> str | None:
         for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_SWEEP_ID", "WANDB_SILENT"):

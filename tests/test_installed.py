@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("synthesis", "datamodules", "lightning_modules", "callbacks", "configs", "results/supervised")
+CODE = ("callbacks", "datamodules", "lightning_modules", "scripts", "synthesis")
+FOLDERS = (*CODE, "configs", "results/supervised")
 FILES = ("main.py", "setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE")
 PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet")
 PHRASES = "configs/reports/grammar.yaml"
@@ -29,7 +30,7 @@ LEAN = ("--trainer.logger=false", "--trainer.max_epochs=1", "--trainer.enable_ch
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel of a copy of this checkout, installed into a directory of its own."""
     place = tmp_path_factory.mktemp("wheel")
-    for name in PACKAGES:
+    for name in FOLDERS:
         shutil.copytree(ROOT / name, place / "source" / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in FILES:
         shutil.copy(ROOT / name, place / "source" / name)
@@ -57,7 +58,7 @@ def test_the_wheel_holds_the_configuration_and_nothing_of_the_user(installed: Pa
     assert there == {path for path in here if path.parts[1] != "local"}
     assert (shipped / "results" / "supervised" / "table.md").is_file()
     tops = (installed / "synvlp-0.1.0.dist-info" / "top_level.txt").read_text().split()
-    assert sorted(tops) == ["callbacks", "datamodules", "lightning_modules", "main", "synthesis"]
+    assert sorted(tops) == sorted([*CODE, "main"])
 
 
 def test_it_trains_on_its_own_configuration_in_an_empty_directory(installed: Path, tmp_path: Path) -> None:
@@ -76,3 +77,10 @@ def test_a_mistake_comes_with_an_exit_code_and_both_places(installed: Path, tmp_
     wrong = synvlp(installed, tmp_path, "fit", "-c", "configs/pretain.yaml")
     assert wrong.returncode == 2 and "usage: synvlp" in wrong.stderr
     assert f"no such file in {tmp_path} nor in {installed / 'synthesis' / 'shipped'}" in wrong.stderr
+
+
+def test_a_further_program_is_listed_and_runs(installed: Path, tmp_path: Path) -> None:
+    words = synvlp(installed, tmp_path, "--help").stdout
+    assert "  check-pairs   pass real pairs" in words
+    own = synvlp(installed, tmp_path, "export", "--help")
+    assert own.returncode == 0 and "--checkpoint" in own.stdout

@@ -1,0 +1,42 @@
+"""Programs beside Lightning's subcommands: `synvlp <word> …`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+
+
+@dataclass(frozen=True)
+class Word:
+    """One program.
+
+    Attributes:
+        module: Where its `main(args)` is; imported when it is called.
+        help: What it does, in one line of `synvlp --help`.
+    """
+
+    module: str
+    help: str
+
+
+WORDS = {
+    "export": Word("scripts.export", "write a trained model as a transformers directory"),
+    "cards": Word("scripts.cards", "write the model card and the data card of a run"),
+    "corpus": Word("scripts.make_corpus", "make a filtered corpus of pairs from YAML"),
+    "check-pairs": Word("scripts.check_pairs", "pass real pairs of your own through the filters"),
+    "compare": Word("scripts.comparison.__main__", "train and judge arms side by side, over seeds"),
+    "sweep": Word("scripts.comparison.sweep", "carry out a sweep file without a network"),
+}
+"""By what is typed. A new program is one line here; its `main` takes the arguments after the word."""
+
+
+def listed() -> str:
+    """Return the list for `synvlp --help`."""
+    lines = [f"  {word:<14}{program.help}" for word, program in WORDS.items()]
+    return "\n".join(["", "further programs, each with its own --help:", *lines, ""])
+
+
+def run_word(word: str, args: list[str]) -> int:
+    """Run a program with its arguments and return its exit code."""
+    result = import_module(WORDS[word].module).main(args)
+    return result if isinstance(result, int) else 0
