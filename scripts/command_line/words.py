@@ -20,10 +20,10 @@ class Word:
 
 
 WORDS = {
-    "export": Word("scripts.export", "write a trained model as a transformers directory"),
-    "cards": Word("scripts.cards", "write the model card and the data card of a run"),
-    "corpus": Word("scripts.make_corpus", "make a filtered corpus of pairs from YAML"),
-    "check-pairs": Word("scripts.check_pairs", "pass real pairs of your own through the filters"),
+    "export": Word("scripts.exports.export", "write a trained model as a transformers directory"),
+    "cards": Word("scripts.exports.cards", "write the model card and the data card of a run"),
+    "corpus": Word("scripts.corpora.make_corpus", "make a filtered corpus of pairs from YAML"),
+    "check-pairs": Word("scripts.corpora.check_pairs", "pass real pairs of your own through the filters"),
     "compare": Word("scripts.comparison.__main__", "train and judge arms side by side, over seeds"),
     "sweep": Word("scripts.comparison.sweep", "carry out a sweep file without a network"),
 }
