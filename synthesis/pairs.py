@@ -207,7 +207,7 @@ class PairSynthesizer:
         for k, report in zip(changed, rewritten, strict=True):
             reports[k] = report
             notes[k] += report.notes
-        images = made.images.mul(255).round().to(torch.uint8).cpu()
+        images = grey_levels(made.images)
         masks = None if made.masks is None else [mask.cpu() for mask in made.masks]
         texts = [replace(report, notes=()) for report in reports]
         return [
@@ -262,6 +262,11 @@ class PairSynthesizer:
                     refused.append(k)
             accepted = [k for k, reason in zip(accepted, reasons, strict=True) if reason is None]
         return sorted(refused)
+
+
+def grey_levels(images: torch.Tensor) -> torch.Tensor:
+    """Return images in [0, 1] as the uint8 of `Pair.image`, on the CPU."""
+    return images.mul(255).round().to(torch.uint8).cpu()
 
 
 def drawing_stream(split: str, attempt: int) -> str:

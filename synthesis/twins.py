@@ -10,22 +10,20 @@ import numpy as np
 import torch
 
 from synthesis.cases import Case, Finding
-from synthesis.concepts import ConceptCatalog
+from synthesis.companions import CompanionSynthesizer
 from synthesis.counterparts import TwinKind, counterpart
-from synthesis.identity import identity
 from synthesis.images.image_maker import MadeImages, TwinImageMaker
-from synthesis.pairs import Pair, PairSynthesizer, drawing_stream
+from synthesis.pairs import Pair, PairSynthesizer, grey_levels
 from synthesis.seeding import generator, pair_seed
 
 
-class TwinSynthesizer:
-    """Makes the twin of pair ``i`` as a pure function of (configuration, seed, split, i), like the pair.
+class TwinSynthesizer(CompanionSynthesizer):
+    """Makes the twin of each pair.
 
     One finding of the pair is chosen and switched off, or swapped for another, or put on the other side
     (`synthesis.counterparts`): the image is drawn again with the same patient, exposure and noise, the report
-    is written again with the same seed. Index and split are those of the pair, so a cache of twins is read in
-    step with the cache of the pairs. `Pair.notes` says what was changed, or why there is no twin; such a pair
-    is returned as it is, with the same case:
+    is written again with the same seed. `Pair.notes` says what was changed, or why there is no twin. A pair
+    without one is returned as it is, with the same case:
 
     - it shows nothing that could be changed so;
     - it is not what the image maker draws and the writer writes (a clinic's damage, another case after a
@@ -45,6 +43,7 @@ class TwinSynthesizer:
     """
 
     version: int = 1
+    belongs_to = "twins_of"
 
     def __init__(self, synthesizer: PairSynthesizer, kind: TwinKind = "without") -> None:
         maker = synthesizer.image_maker
@@ -53,31 +52,12 @@ class TwinSynthesizer:
                 "twins need an image maker that can switch one finding off, with a method `twins`; "
                 f"{type(maker).__name__} cannot. Take the simulator"
             )
-        self.synthesizer = synthesizer
+        super().__init__(synthesizer)
         self.maker: TwinImageMaker = maker
         self.kind: TwinKind = kind
 
-    @property
-    def catalog(self) -> ConceptCatalog:
-        """The concepts, in label order."""
-        return self.synthesizer.catalog
-
-    @property
-    def image_size(self) -> int:
-        """Height and width of the images, in pixels."""
-        return self.synthesizer.image_size
-
     def make(self, indices: Sequence[int], seed: int, split: str) -> list[Pair]:
-        """Make the twins of some pairs.
-
-        Args:
-            indices: Numbers of the pairs in their split.
-            seed: The seed of the corpus.
-            split: Name of the split.
-
-        Returns:
-            Twins in the order of ``indices``, without masks.
-        """
+        """Make the twins of some pairs: see `CompanionSynthesizer`."""
         twins = self.synthesizer.make(indices, seed, split)
         for pair in twins:
             pair.masks = None
@@ -94,9 +74,8 @@ class TwinSynthesizer:
         return twins
 
     def describe(self) -> dict[str, Any]:
-        """Return everything a twin depends on besides seed, split and index, as a JSON-able dict."""
-        kind = {} if self.kind == "without" else {"kind": self.kind}
-        return {"twins_of": identity(self.synthesizer), **kind}
+        """See `CompanionSynthesizer.describe`."""
+        return super().describe() | ({} if self.kind == "without" else {"kind": self.kind})
 
     def _rng(self, pair: Pair, seed: int, split: str) -> np.random.Generator:
         stream = "twin" if self.kind == "without" else f"twin {self.kind}"
@@ -108,7 +87,7 @@ class TwinSynthesizer:
         """Draw and write again what was asked for, and beside it the twins; keep those that are twins."""
         writer, sampler = self.synthesizer.writer, self.synthesizer.sampler
         asked = [sampler.sample(seed, split, pair.index) for pair in pairs]
-        seeds = [pair_seed(seed, drawing_stream(split, pair.attempt), pair.index) for pair in pairs]
+        seeds = self.drawing_seeds(pairs, seed, split)
         # An image maker may drop findings of the case asked for; a pair of another case has others.
         kept = [
             k
@@ -123,11 +102,13 @@ class TwinSynthesizer:
         reports = [replace(report, notes=()) for report in written]  # as in `Pair`
         twins: dict[int, Pair] = {}
         for j, k in enumerate(kept):
-            pair, picture, report = pairs[k], _levels(made.images[j]), reports[len(kept) + j]
+            pair, picture, report = pairs[k], grey_levels(made.images[j]), reports[len(kept) + j]
             same_pair = (made.cases[j], reports[j]) == (pair.case, pair.report)
             if same_pair and torch.equal(picture, pair.image) and not report.dropped and drawn[j]:
                 notes = (*pair.notes, _told(self.kind, pair.case.findings[which[j]], cases[j], which[j]))
-                twins[k] = replace(pair, case=cases[j], report=report, image=_levels(images[j]), notes=notes)
+                twins[k] = replace(
+                    pair, case=cases[j], report=report, image=grey_levels(images[j]), notes=notes
+                )
         return [twins[k] if k in twins else _without_twin(pair) for k, pair in enumerate(pairs)]
 
     def _draw(
@@ -148,7 +129,7 @@ _ACTIONS = {"without": "switch off", "swap": "swap", "side": "put on the other s
 
 def _changed_within(made: MadeImages, other: MadeImages, j: int, i: int) -> bool:
     """Return whether the j-th pictures differ, and nowhere but where the i-th finding of either is."""
-    changed = (_levels(made.images[j]) != _levels(other.images[j]))[0]
+    changed = (grey_levels(made.images[j]) != grey_levels(other.images[j]))[0]
     allowed = torch.zeros_like(changed)
     for side in (made, other):
         if side.masks is None or i >= len(side.cases[j].findings):
@@ -165,10 +146,6 @@ def _told(kind: TwinKind, finding: Finding, case: Case, i: int) -> str:
     if kind == "swap":
         return f"swapped: {finding.concept} for {other.concept}"
     return f"put on the other side: {finding.concept}, from {finding.laterality} to {other.laterality}"
-
-
-def _levels(image: torch.Tensor) -> torch.Tensor:
-    return image.mul(255).round().to(torch.uint8).cpu()
 
 
 def _without_twin(pair: Pair) -> Pair:

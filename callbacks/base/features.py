@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 from torch import Tensor
 
-from callbacks.base.rows import Rows, check_rows, concatenate, gather_rows, to_cpu
+from callbacks.base.rows import Rows, check_rows, concatenate, gathered, to_cpu
 from datamodules.batch import GROUP, INDEX, LABELS, REPORT, UNKNOWN_VIEW, VIEW, Batch, data_facts
 from lightning_modules.evaluation_output import EvaluationOutput
 
@@ -107,8 +107,7 @@ class FeatureCollector(L.Callback):
         """
         if dataloader_idx not in self._features:
             shard = concatenate(self._batches.pop(dataloader_idx, []))
-            shards = gather_rows(shard) if trainer.world_size > 1 else [shard]
-            rows = concatenate([shard for shard in shards if shard])
+            rows = concatenate([shard for shard in gathered(shard) if shard])
             if not rows:
                 raise LookupError(
                     f"no samples were seen in dataloader {dataloader_idx} of this evaluation; check its "

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from datamodules.batch import INDEX
+
+Shard = TypeVar("Shard")
 
 Rows = dict[str, Any]
 """Column name → Tensor ``(rows, ...)`` or a list of anything that can be pickled."""
@@ -58,8 +60,14 @@ def _join(values: list[Any]) -> Any:
     return [text for part in values for text in part]
 
 
-def gather_rows(shard: Rows) -> list[Rows]:
-    """Bring the rows of every rank. Collective."""
+def gathered(shard: Shard) -> list[Shard]:
+    """Return the shards of every rank, in order. Collective.
+
+    Args:
+        shard: What this rank has; anything that can be pickled.
+    """
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return [shard]
     # Pickled objects, because shards differ in length and hold text; a few tens of MB at most.
     shards: list[Any] = [None] * torch.distributed.get_world_size()
     torch.distributed.all_gather_object(shards, shard)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import lightning as L
@@ -11,6 +12,7 @@ from lightning.pytorch.utilities.types import STEP_OUTPUT
 from torch import Tensor
 
 from callbacks.base.features import FeatureCollector, Features
+from callbacks.base.rows import gathered
 from callbacks.base.run_directory import run_directory, save_picture
 from callbacks.drawing.batch_samples import Sample, picture_of, sample_of
 from callbacks.drawing.pictures import PicturedPair, Retrieved, metric_curves, pair_sheet, retrieval_sheet
@@ -154,7 +156,7 @@ class PairGallery(L.Callback):
 
     def _draw(self, trainer: L.Trainer, stage: str, epoch: int | None = None) -> None:
         features = FeatureCollector.of(trainer).features(trainer)
-        samples, directory = self._gathered(trainer), run_directory(trainer)
+        samples, directory = self._lowest(chain.from_iterable(gathered(self._kept))), run_directory(trainer)
         if not trainer.is_global_zero or directory is None:
             return
         pictured = self._pictured(trainer, samples)
@@ -171,13 +173,6 @@ class PairGallery(L.Callback):
                 heading, suffix = f"{heading}, epoch {epoch}", f"_{epoch:03d}"
             path = directory / "pictures" / f"{stage}_retrieval{suffix}.png"
             save_picture(trainer, retrieval_sheet(strips, heading), path, f"pictures/{stage}_retrieval")
-
-    def _gathered(self, trainer: L.Trainer) -> list[Sample]:
-        if trainer.world_size == 1:
-            return self._kept
-        shards: list[Any] = [None] * trainer.world_size
-        torch.distributed.all_gather_object(shards, self._kept)
-        return self._lowest(sample for shard in shards for sample in shard)
 
     def _strips(
         self, features: Features, reports: Sequence[str], queries: Mapping[int, PicturedPair]

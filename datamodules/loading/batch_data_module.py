@@ -25,13 +25,13 @@ from datamodules.batch import (
     TEXT_LABELS,
     VIEW,
     Batch,
-    NeedsKeys,
     subset_of_patients,
 )
 from datamodules.loading.batch_dataset import BatchDataset
 from datamodules.loading.enrichers import Enricher, Images, Texts, UnpairedTexts
 from datamodules.loading.epoch_loader import EpochLoader
 from datamodules.loading.loader_options import LoaderOptions
+from datamodules.loading.needs import askers, require
 from datamodules.loading.sample import RunSource, SampleSource
 from datamodules.loading.samplers import EpochSampler, OrderedSampler
 from datamodules.loading.subset_source import SubsetSource
@@ -46,10 +46,6 @@ STAGES = ("train", "val", "test")
 _SPLITS = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("test",)}
 _ALWAYS = frozenset({IMAGE, LABELS, INDEX, GROUP, VIEW})
 _TEXTS = frozenset({INPUT_IDS, ATTENTION_MASK, REPORT})
-
-
-class UnmetNeedError(ValueError):
-    """Something needs batches to hold what this data cannot give; the message says who, what and why."""
 
 
 class BatchDataModule(LightningDataModule):
@@ -181,16 +177,7 @@ class BatchDataModule(LightningDataModule):
         return frozenset().union(*self._askers(split).values())
 
     def _askers(self, split: str) -> dict[str, frozenset[str]]:
-        """Return who needs which keys of a split."""
-        askers = {"data.asked": self.asked.get(split, frozenset())}
-        module = getattr(self.trainer, "lightning_module", None)
-        if isinstance(module, NeedsKeys):
-            askers[type(module).__name__] = module.needs(split)
-        if split != "train":
-            for callback in getattr(self.trainer, "callbacks", ()):
-                name = type(callback).__name__
-                askers[name] = askers.get(name, frozenset()) | getattr(callback, "needs", frozenset())
-        return askers
+        return {"data.asked": self.asked.get(split, frozenset()), **askers(self.trainer, split)}
 
     def require(self, split: str) -> None:
         """Make sure that batches of a split can hold what is needed.
@@ -198,12 +185,8 @@ class BatchDataModule(LightningDataModule):
         Raises:
             UnmetNeedError: If not.
         """
-        reasons, supplied = self.lacking(split), self.supplied(split)
-        for asker, needs in self._askers(split).items():
-            for key in sorted(needs):
-                if key in reasons or key not in supplied:
-                    reason = reasons.get(key, f"{type(self).__name__} has none")
-                    raise UnmetNeedError(f"{asker} needs {key!r} in the batches of {split!r}, but {reason}.")
+        name = type(self).__name__
+        require(split, self._askers(split), self.supplied(split), self.lacking(split), name)
 
     def splits_in_use(self) -> tuple[str, ...]:
         """Return the splits that the running subcommand reads; all of them outside a trainer."""

@@ -12,7 +12,7 @@ from callbacks import Features, Occasion, SegmentationDice
 from callbacks.base.result import with_intervals
 from callbacks.evaluations.segmentation_dice import SegmentedImage
 from datamodules import Augmentation, SyntheticPairs, Views
-from datamodules.loading.batch_data_module import UnmetNeedError
+from datamodules.loading.needs import UnmetNeedError
 from lightning_modules import Segmentation, ViTEncoder
 from lightning_modules.downstream.unetr_decoder import UnetrDecoder
 from main import main

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from callbacks import ChangeAccuracy, Features, Occasion
 from callbacks.evaluations.change_accuracy import majority
 from datamodules import LoaderOptions, SyntheticPairs
-from datamodules.loading.batch_data_module import UnmetNeedError
+from datamodules.loading.needs import UnmetNeedError
 from lightning_modules.downstream.temporal_comparison import change_cross_entropy
 from synthesis.pairs import PairSynthesizer
 from synthesis.priors import PriorSynthesizer

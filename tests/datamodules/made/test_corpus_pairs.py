@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 
 from datamodules import CorpusColumns, CorpusPairs, LoaderOptions, TokenizerOptions
-from datamodules.loading.batch_data_module import UnmetNeedError
+from datamodules.loading.needs import UnmetNeedError
 from datamodules.loading.samplers import MIXED_RUNS, EpochSampler
 from datamodules.made.corpus_error import CorpusError
 from synthesis.concepts import ConceptCatalog

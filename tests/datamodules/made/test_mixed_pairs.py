@@ -25,7 +25,7 @@ from datamodules import (
     SyntheticPairs,
     TokenizerOptions,
 )
-from datamodules.loading.batch_data_module import UnmetNeedError
+from datamodules.loading.needs import UnmetNeedError
 from datamodules.made.mixed_sampler import MixedSampler
 from synthesis.pairs import PairSynthesizer
 

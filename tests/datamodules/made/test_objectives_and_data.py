@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from datamodules.loading.batch_data_module import UnmetNeedError
+from datamodules.loading.needs import UnmetNeedError
 from main import main
 from scripts.resolved_config import resolved_config
 
