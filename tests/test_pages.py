@@ -115,8 +115,15 @@ def test_files_programs_and_targets_that_a_page_names_exist(page: str) -> None:
     paths = {word for word in words if re.match(rf"(configs|scripts|tests|{PACKAGES})/", word)}
     new = re.compile(r"NAME|YOURS|triplet|[{}…*]")  # what a reader is to write
     assert [path for path in paths if not new.search(path) and not (ROOT / path).exists()] == []
-    modules = {module for span in code for module in re.findall(r"-m ((?:scripts|benchmarks)\.\w+)", span)}
-    assert [m for m in modules if not (ROOT / f"{m.replace('.', '/')}.py").exists()] == []
+    modules = {
+        module for span in code for module in re.findall(r"-m ((?:scripts|benchmarks)(?:\.\w+)+)", span)
+    }
+    programs = {module: ROOT / module.replace(".", "/") for module in modules}
+    assert [
+        module
+        for module, path in programs.items()
+        if not (path.with_suffix(".py").exists() or (path / "__main__.py").exists())
+    ] == []
     targets = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = {target for span in code for target in re.findall(r"(?:^|`|\n)make ([a-z][a-z-]*)", span)}
     assert named <= targets
