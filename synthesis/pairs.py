@@ -207,7 +207,7 @@ class PairSynthesizer:
         for k, report in zip(changed, rewritten, strict=True):
             reports[k] = report
             notes[k] += report.notes
-        images = grey_levels(made.images)
+        images = grey_levels(made.images, indices)
         masks = None if made.masks is None else [mask.cpu() for mask in made.masks]
         texts = [replace(report, notes=()) for report in reports]
         return [
@@ -264,8 +264,26 @@ class PairSynthesizer:
         return sorted(refused)
 
 
-def grey_levels(images: torch.Tensor) -> torch.Tensor:
-    """Return images in [0, 1] as the uint8 of `Pair.image`, on the CPU."""
+def grey_levels(images: torch.Tensor, indices: Sequence[int] = ()) -> torch.Tensor:
+    """Return images in [0, 1] as the uint8 of `Pair.image`, on the CPU.
+
+    Args:
+        images: As a maker returns them.
+        indices: Number of each image's pair, for messages.
+
+    Raises:
+        ValueError: If a value is NaN or outside [0, 1]: it would become an arbitrary grey value.
+    """
+    wrong = ~((images >= 0) & (images <= 1))
+    if wrong.any():
+        position = int(wrong.flatten(1).any(1).nonzero()[0])
+        low, high = torch.aminmax(images[position])
+        raise ValueError(
+            f"the image maker returned values from {low.item():g} to {high.item():g} in "
+            f"{int(wrong[position].sum()):,} of {wrong[position].numel():,} pixels"
+            f"{f' of pair {indices[position]}' if indices else ''}; they must be in [0, 1]. Its weights are "
+            f"damaged, or its numbers overflow: train or export it again, or give it dtype float32."
+        )
     return images.mul(255).round().to(torch.uint8).cpu()
 
 
@@ -275,12 +293,9 @@ def drawing_stream(split: str, attempt: int) -> str:
 
 
 def _check(made: MadeImages, count: int) -> None:
-    """Raise if a maker returns other shapes or values: NaN, say, would become an arbitrary grey value."""
+    """Raise if a maker returns another shape."""
     shape = tuple(made.images.shape)
     if shape[:2] != (count, 1) or len(shape) != 4:
         raise ValueError(
             f"the image maker returned shape {shape} for {count} cases; give ({count}, 1, height, width)."
         )
-    low, high = (float(bound) for bound in torch.aminmax(made.images)) if count else (0.0, 1.0)
-    if not (0 <= low and high <= 1):
-        raise ValueError(f"the image maker returned values from {low} to {high}; they must be in [0, 1].")

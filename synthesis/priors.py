@@ -49,7 +49,7 @@ class PriorSynthesizer(CompanionSynthesizer):
         visits = [pair_seed(seed, f"{split}/prior", pair.index) for pair in pairs]
         cases = [self._earlier(pair.case, visit) for pair, visit in zip(pairs, visits, strict=True)]
         made = self.maker.revisit(cases, seeds, visits)
-        images = grey_levels(made.images)
+        images = grey_levels(made.images, indices)
         reports = self.synthesizer.writer.write(made.cases, visits)
         return [
             replace(pair, case=case, report=replace(report, notes=()), image=image, masks=None)

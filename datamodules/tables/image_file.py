@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,30 +13,29 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-    from pydicom import Dataset
+from datamodules.tables.dicom_file import dicom_pixels
+from datamodules.tables.grey_values import Colour as Colour
+from datamodules.tables.grey_values import Pixels, check_finite
+from datamodules.tables.image_file_error import ImageFileError as ImageFileError
+from datamodules.tables.picture_file import FORMATS, picture_pixels
 
-Colour = Literal["refuse", "convert"]
 Fit = Literal["crop", "pad"]
-_Pixels = npt.NDArray[Any]
 
-_FORMATS = ("PNG", "JPEG", "JPEG2000", "TIFF", "BMP")
-_TINT = 16  # of 255: less between the channels of a pixel is what compression leaves of a grey image
-_TINTED_SHARE = 0.001  # an image is in colour if more of its pixels than this have a tint
-
-
-class ImageFileError(ValueError):
-    """An image file cannot be used; the message says why and what to do.
-
-    Args:
-        message: What is wrong, with the file and the remedy.
-        kind: What such files are counted by, e.g. "colour".
-    """
-
-    def __init__(self, message: str, kind: str = "unreadable") -> None:
-        super().__init__(message)
-        self.kind = kind
+_DICOM_SUFFIXES = (".dcm", ".dicom", ".dic", ".ima")
+_DICOM_STARTS = (
+    b"\2\0",
+    b"\x08\0",
+    b"\0\x08",
+)  # first group of a file without preamble, in either byte order
+_PICTURE_STARTS = (
+    b"\x89PNG",
+    b"\xff\xd8\xff",
+    b"II*\0",
+    b"MM\0*",
+    b"BM",
+    b"\0\0\0\x0cjP",
+    b"\xff\x4f\xff\x51",
+)
 
 
 def read_radiograph(
@@ -43,10 +43,12 @@ def read_radiograph(
 ) -> Tensor:
     """Read one radiograph.
 
-    Grey values: 8-bit files are read as they are. Deeper ones (16-bit PNG or TIFF, DICOM) are spread over the
-    whole range. DICOM goes through its modality LUT, then through its first window or VOI LUT. Without a
-    window, and in the other formats, the lowest value (DICOM padding aside) becomes 0 and the highest 1.
-    MONOCHROME1 is inverted, so that air is dark. A file in a colour format whose channels agree is grey.
+    Grey values: 8-bit files are read as they are. Deeper ones (16-bit PNG or TIFF, grey or not, and DICOM)
+    are spread over the whole range. DICOM goes through its modality LUT, then through its first window with a
+    width, or its VOI LUT. Without these, and in the other formats, the lowest value (DICOM padding aside)
+    becomes 0 and the highest 1. MONOCHROME1 is inverted, so that air is dark, and so are TIFF files whose
+    zero is white. What is transparent is black. A file in a colour format whose channels agree is grey.
+    What a file is, its content says and not its name.
 
     Geometry: bilinear with antialiasing. For "crop" the shorter side becomes ``image_size`` and the middle
     square is cut out. For "pad" the longer side does and the rest is made black. Nothing is mirrored.
@@ -61,22 +63,17 @@ def read_radiograph(
         uint8 ``(1, image_size, image_size)``, air dark.
 
     Raises:
-        ImageFileError: If the file is missing, empty, truncated, no image, in colour, of several frames, or
-            blank.
+        ImageFileError: If the file is missing, empty, truncated, no image, in colour, of several frames, with
+            values that are no numbers, with pixels that are not square, or blank once it is displayed.
     """
     return square(read_grey(Path(path), colour), image_size, fit)
 
 
 def read_grey(path: Path, colour: Colour = "refuse") -> npt.NDArray[np.float32]:
     """Read a radiograph in its own size, see `read_radiograph`: ``(height, width)`` in [0, 1], air dark."""
-    if not path.is_file():
-        raise ImageFileError(
-            f"{path}: no such file; correct the image folder or the name in the table.", "missing file"
-        )
-    if path.stat().st_size == 0:
-        raise ImageFileError(f"{path}: the file is empty (0 bytes); fetch it again.", "empty file")
+    _check_there(path)
     return _checked(
-        lambda: _from_dicom(path, colour) if _is_dicom(path) else _from_picture(path, path, colour), path
+        lambda: dicom_pixels(path, colour) if _is_dicom(path) else picture_pixels(path, path, colour), path
     )
 
 
@@ -91,7 +88,7 @@ def read_picture(file: BinaryIO, name: str, colour: Colour = "refuse") -> npt.ND
     Raises:
         ImageFileError: If it cannot be used.
     """
-    return _checked(lambda: _from_picture(file, name, colour), name)
+    return _checked(lambda: picture_pixels(file, name, colour), name)
 
 
 def square(grey: npt.NDArray[np.float32], image_size: int, fit: Fit) -> Tensor:
@@ -129,101 +126,54 @@ def framing(shape: tuple[int, ...], image_size: int, fit: Fit) -> tuple[tuple[in
     return scaled, tuple((image_size - n) // 2 for n in scaled)
 
 
-def _checked(read: Callable[[], _Pixels], name: Path | str) -> _Pixels:
-    """Read, and name what cannot be read or is blank."""
+def _checked(read: Callable[[], Pixels], name: Path | str) -> Pixels:
+    """Read, and name what cannot be read, has values that are no numbers, or is blank."""
     try:
         grey = read()
     except ImageFileError:
         raise
+    except PermissionError as error:
+        raise ImageFileError(f"{name}: cannot be opened ({error.strerror}); correct its rights.") from error
     except Exception as error:  # the decoders raise many kinds
         raise ImageFileError(
-            f"{name}: cannot be read as an image ({type(error).__name__}: {error}); it may be truncated or "
-            f"no image at all: fetch it again, or take it out of the table."
+            f"{name}: cannot be read as an image ({type(error).__name__}: {error}); it may be truncated, or "
+            f"no image at all ({', '.join(FORMATS)} and DICOM are read): fetch it again, or take it out of "
+            f"the table."
         ) from error
-    if grey.min() == grey.max():
+    check_finite(grey, name)
+    if round(float(grey.min()) * 255) == round(float(grey.max()) * 255):
         raise ImageFileError(
             f"{name}: blank, every pixel has the same value; take it out of the table.", "blank"
         )
     return grey
 
 
-def _is_dicom(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM" or path.suffix.lower() in (".dcm", ".dicom")
-
-
-def _from_picture(source: Path | BinaryIO, path: Path | str, colour: Colour) -> _Pixels:
-    from PIL import Image, ImageOps
-
-    with Image.open(source, formats=_FORMATS) as file:
-        frames = getattr(file, "n_frames", 1)
-        if frames > 1:
-            raise ImageFileError(f"{path}: holds {frames} frames; a radiograph has one.", "several frames")
-        image = ImageOps.exif_transpose(file)  # reads all pixels: a truncated file fails here
-        if image.mode in ("L", "LA", "1"):
-            return np.asarray(image.convert("L"), np.float32) / 255
-        if image.mode.startswith(("I", "F")):
-            values = np.asarray(image, np.float32)
-            return _spread(values, values.min(), values.max())
-        return _grey(image.convert("RGB"), path, colour)
-
-
-def _from_dicom(path: Path, colour: Colour) -> _Pixels:
-    import pydicom
-    from PIL import Image
-
-    dataset = pydicom.dcmread(path, force=True)
-    if "PixelData" not in dataset:
-        raise ImageFileError(
-            f"{path}: a DICOM file without pixels (or no DICOM file); take it out of the table."
-        )
-    if int(dataset.get("NumberOfFrames") or 1) > 1:
-        frames = int(dataset.NumberOfFrames)
-        raise ImageFileError(f"{path}: holds {frames} frames; a radiograph has one.", "several frames")
+def _check_there(path: Path) -> None:
+    fault = "no such file"
     try:
-        stored = dataset.pixel_array
-    except (RuntimeError, NotImplementedError) as error:
-        syntax = dataset.file_meta.TransferSyntaxUID.name
-        raise ImageFileError(
-            f"{path}: cannot decode {syntax} ({error}); install the plug-in it names, or convert the file."
-        ) from error
-    if stored.ndim == 3:
-        return _grey(Image.fromarray(stored.astype(np.uint8)), path, colour)
-    return _displayed(dataset, stored)
+        if path.is_file():
+            if path.stat().st_size:
+                return
+            fault = ""
+        elif path.is_symlink():
+            fault += f", but a link to {os.readlink(path)}, which is not there"
+        elif path.exists():
+            fault += ", but a folder" if path.is_dir() else ", but a device or pipe"
+    except OSError as error:  # too long a name, a folder that may not be read
+        fault += f" that can be looked at ({error.strerror})"
+    if not fault:
+        raise ImageFileError(f"{path}: the file is empty (0 bytes); fetch it again.", "empty file")
+    raise ImageFileError(
+        f"{path}: {fault}; correct the image folder or the name in the table.", "missing file"
+    )
 
 
-def _displayed(dataset: Dataset, stored: _Pixels) -> _Pixels:
-    """Follow the display pipeline of DICOM: modality LUT, window or VOI LUT, polarity."""
-    from pydicom.pixels import apply_modality_lut, apply_voi_lut
-
-    values = apply_modality_lut(stored, dataset)
-    padding = stored == dataset.get("PixelPaddingValue", np.nan)
-    if dataset.get("VOILUTSequence"):
-        values = apply_voi_lut(np.asarray(values, np.int64), dataset)
-        low, high = 0, 2 ** int(dataset.VOILUTSequence[0].LUTDescriptor[2]) - 1
-    elif "WindowWidth" in dataset and "WindowCenter" in dataset:
-        low, high = apply_voi_lut(np.array([-1e9, 1e9]), dataset)  # the values that the window's ends become
-        values = apply_voi_lut(values, dataset)
-    else:
-        shown = values[~padding]
-        low, high = (shown.min(), shown.max()) if shown.size else (0, 0)
-    grey = _spread(np.asarray(values, np.float32), low, high)
-    if dataset.get("PhotometricInterpretation") == "MONOCHROME1":
-        grey = 1 - grey
-    return np.where(padding, np.float32(0), grey)
-
-
-def _spread(values: _Pixels, low: float, high: float) -> _Pixels:
-    return np.clip((values - low) / max(float(high) - float(low), 1e-9), 0, 1).astype(np.float32)
-
-
-def _grey(image: Image, path: Path | str, colour: Colour) -> _Pixels:
-    channels = np.asarray(image, np.int16)
-    tinted = (channels.max(-1) - channels.min(-1) > _TINT).mean()
-    if tinted > _TINTED_SHARE and colour == "refuse":
-        raise ImageFileError(
-            f"{path}: in colour ({tinted:.1%} of its pixels have a tint); a radiograph is grey. Take it out "
-            f"of the table, or set colour: convert.",
-            "colour",
-        )
-    return np.asarray(image.convert("L"), np.float32) / 255
+def _is_dicom(path: Path) -> bool:
+    """Return whether a file is DICOM: by what it holds, and only where that says nothing by its name."""
+    with path.open("rb") as file:
+        start = file.read(132)
+    if start[128:] == b"DICM":
+        return True
+    if start.startswith(_PICTURE_STARTS):
+        return False
+    return path.suffix.lower() in _DICOM_SUFFIXES or start.startswith(_DICOM_STARTS)

@@ -82,7 +82,7 @@ class TableReader:
         """SHA-256 of everything that decides which rows are bad."""
         stats = [path.stat() if path else None for path in self._paths]
         content = {
-            "format": 3,  # of the list of bad rows, and of what counts as bad
+            "format": 4,  # of the list of bad rows, and of what counts as bad
             "table": frame_sha256(self.frame),
             "files": [(s.st_size, s.st_mtime_ns) if s else None for s in stats],
             "columns": asdict(self.columns),

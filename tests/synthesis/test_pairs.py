@@ -186,7 +186,10 @@ def test_notes_tell_what_was_done_to_each_drawing() -> None:
     ("images", "message"),
     [
         (torch.full((2, 1, 4, 4), float("nan")), "values from nan"),
-        (torch.full((2, 1, 4, 4), 1.5), r"values from 1.5 to 1.5; they must be in \[0, 1\]"),
+        (
+            torch.full((2, 1, 4, 4), 1.5),
+            r"values from 1.5 to 1.5 in 16 of 16 pixels of pair 0; they must be in \[0, 1\]",
+        ),
         (torch.zeros(2, 3, 4, 4), r"shape \(2, 3, 4, 4\) for 2 cases"),
     ],
 )
@@ -318,3 +321,19 @@ def test_a_report_dropped_because_the_maker_changed_the_case_has_the_pair_drawn_
     sampler = UniformCaseSampler(findings_per_case=[1.0], device_rate=0.0)  # so `Shade` empties every case
     with pytest.raises(RuntimeError, match=r": no report; no report \(notes: dropped; dropped\)\. Loosen"):
         PairSynthesizer(sampler, OnlyWhole(None), Shade(), attempts=2).make(range(3), 0, "train")
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), 1.3, -0.1])
+def test_pixels_that_are_no_grey_values_are_named_not_cast(bad: float) -> None:
+    class Broken(Shade):
+        def make(
+            self, cases: Sequence[Case], reports: Sequence[Report] | None, seeds: Sequence[int]
+        ) -> MadeImages:
+            made = super().make(cases, reports, seeds)
+            made.images = made.images.clone()
+            made.images[1, 0, 2, 3] = bad
+            return made
+
+    broken = PairSynthesizer(UniformCaseSampler(), GrammarWriter(), Broken())
+    with pytest.raises(ValueError, match=r"1 of 16 pixels of pair 8; .*float32"):
+        broken.make([7, 8], 0, "train")
