@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class BertEncoder(TextEncoder):
-    """BERT of `transformers`, from scratch or from a directory or hub id.
+    """BERT of `transformers`, from scratch or from a directory or the hub.
 
     Sizes default to what two CPU cores train in minutes; 30522, 768, 12, 12, 512 is BERT-base. With
     `pretrained`, sizes must be those of the checkpoint (an error says which they are).
@@ -28,7 +28,7 @@ class BertEncoder(TextEncoder):
         heads: Attention heads a block.
         max_length: Rows of the position table: most tokens of a text.
         dropout: Dropout rate of the blocks.
-        pretrained: Directory or hub id of a BERT model (safetensors); None trains from scratch.
+        pretrained: Directory or ``hub:owner/name`` of a BERT model; None trains from scratch.
         pooling: ``mean`` of the tokens that are not padding, or the ``cls`` token.
         projection_dim: Dimension of the shared space.
         projection_hidden: Hidden width of a two-layer projection; None for a linear one.

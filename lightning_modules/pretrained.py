@@ -8,12 +8,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from synthesis.model_files import has_tokenizer, model_directory, open_pretrained
+
 
 def load_tower(name: str, dropout: float, sizes: Mapping[str, tuple[str, int]]) -> Any:
     """Load a base model without its pooler, in float32.
 
     Args:
-        name: Directory or hub id. No remote code is run.
+        name: Directory or ``hub:owner/name``, see `synthesis.model_files`.
         dropout: Dropout rate of its blocks, instead of the one it was trained with.
         sizes: What the caller expects: name of our argument → (name in the model's config, value).
 
@@ -25,7 +27,8 @@ def load_tower(name: str, dropout: float, sizes: Mapping[str, tuple[str, int]]) 
     """
     from transformers import AutoConfig, AutoModel
 
-    config = AutoConfig.from_pretrained(name)
+    directory = model_directory(name)
+    config = open_pretrained(AutoConfig, directory)
     found = {argument: getattr(config, key, None) for argument, (key, _) in sizes.items()}
     wrong = [
         f"{argument}: {found[argument]}" for argument, (_, asked) in sizes.items() if found[argument] != asked
@@ -37,8 +40,8 @@ def load_tower(name: str, dropout: float, sizes: Mapping[str, tuple[str, int]]) 
             f"set {', '.join(wrong)}"
         )
     config.hidden_dropout_prob = config.attention_probs_dropout_prob = dropout
-    model, report = AutoModel.from_pretrained(
-        name, config=config, dtype=torch.float32, output_loading_info=True
+    model, report = open_pretrained(
+        AutoModel, directory, config=config, dtype=torch.float32, output_loading_info=True
     )
     missing = sorted(key for key in report["missing_keys"] if not key.startswith("pooler."))
     if missing:  # transformers would train on from random values, with a warning
@@ -94,14 +97,12 @@ def tokenizer_of(name: str) -> Any | None:
     """Load the tokenizer that lies with a checkpoint.
 
     Args:
-        name: Directory or hub id.
+        name: Directory or ``hub:owner/name``.
 
     Returns:
         The tokenizer, or None if there is none.
     """
     from transformers import AutoTokenizer
-    from transformers.utils.hub import has_file
 
-    # Without a file transformers makes up a tokenizer of five special tokens.
-    found = any(has_file(name, file) for file in ("tokenizer.json", "vocab.txt"))
-    return AutoTokenizer.from_pretrained(name) if found else None
+    directory = model_directory(name, needs=["config"])
+    return open_pretrained(AutoTokenizer, directory) if has_tokenizer(directory) else None

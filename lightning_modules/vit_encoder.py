@@ -20,7 +20,7 @@ ImagePooling = Literal["mean", "cls", "spatial"]
 
 
 class ViTEncoder(ImageEncoder):
-    """A vision transformer of `transformers`, from scratch or from a directory or hub id.
+    """A vision transformer of `transformers`, from scratch or from a directory or the hub.
 
     Sizes default to what two CPU cores train in minutes; 224, 16, 768, 12, 12 is ViT-B/16. With
     `pretrained`, sizes must be those of the checkpoint (an error says which they are), but for
@@ -34,7 +34,7 @@ class ViTEncoder(ImageEncoder):
         layers: Number of transformer blocks.
         heads: Attention heads a block.
         dropout: Dropout rate of the blocks.
-        pretrained: Directory or hub id of a ViT or DINOv2 model (safetensors); None trains from scratch.
+        pretrained: Directory or ``hub:owner/name`` of a ViT or DINOv2 model; None trains from scratch.
         stem_channels: Channels of a `ConvolutionalStem`; None embeds patches linearly. Only from scratch.
         patch_drop: Share of the patches left out in training, another choice for each image and step, in
             [0, 1): Li et al. 2023, "Scaling Language-Image Pre-training via Masking" (FLIP, arXiv

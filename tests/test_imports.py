@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ALLOWED: dict[str, tuple[str, ...]] = {
     "synthesis": ("synthesis",),
     "datamodules": ("synthesis", "datamodules"),
-    "lightning_modules": ("datamodules.batch", "lightning_modules"),
+    "lightning_modules": ("synthesis.model_files", "datamodules.batch", "lightning_modules"),
     "callbacks": ("datamodules.batch", "lightning_modules", "callbacks"),
     "scripts/command_line": (
         "synthesis",

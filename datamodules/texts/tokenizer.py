@@ -13,6 +13,7 @@ from torch import Tensor
 
 from synthesis.files import locked, replaced, write_json
 from synthesis.identity import json_sha256
+from synthesis.model_files import model_directory, open_pretrained
 
 if TYPE_CHECKING:
     from transformers import BertTokenizerFast
@@ -96,7 +97,7 @@ def tokenizer_directory(directory: Path, recipe: Mapping[str, Any], vocab_size: 
 
 
 def load_tokenizer(name: str | Path) -> BertTokenizerFast:
-    """Load a tokenizer from a directory, or from the hub if no such directory exists.
+    """Load a tokenizer from a directory, or from the hub (``hub:owner/name``).
 
     Raises:
         ValueError: If there is none of that name, or if it cannot pad.
@@ -104,12 +105,13 @@ def load_tokenizer(name: str | Path) -> BertTokenizerFast:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # worker processes are the parallelism here
     from transformers import AutoTokenizer
 
+    directory = model_directory(name, ["tokenizer"], argument="tokenizer")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=Path(name).is_dir())
-    except (OSError, ValueError) as error:
+        tokenizer = open_pretrained(AutoTokenizer, directory)
+    except Exception as error:  # the tokenizers library raises plain ones
         raise ValueError(
-            f"tokenizer={str(name)!r}: neither a directory with a tokenizer nor a hub model within reach "
-            f"({str(error).splitlines()[0]}); give a directory that save_pretrained wrote; null trains one."
+            f"tokenizer={str(name)!r} cannot be read ({str(error).strip().splitlines()[0]}); give a "
+            "directory that save_pretrained wrote; null trains one."
         ) from error
     if tokenizer.pad_token_id is None:
         raise ValueError(f"tokenizer={str(name)!r} has no padding token; give one of a BERT-like encoder.")

@@ -18,7 +18,7 @@ class TokenizerOptions:
     """Which tokenizer reads the reports: the same options for any data with reports.
 
     Attributes:
-        path: Directory (or hub name) of a tokenizer; None trains one on the training reports.
+        path: Directory (or ``hub:owner/name``) of a tokenizer; None trains one on the training reports.
         vocab_size: Entries of the trained tokenizer.
     """
 

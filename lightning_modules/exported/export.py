@@ -27,6 +27,7 @@ from lightning_modules.exported.image_tower import image_tower_config
 from lightning_modules.exported.plain_towers import is_plain_bert, is_plain_vit, plain_bert, plain_vit
 from lightning_modules.exported.text_tower import text_tower_config
 from lightning_modules.vit_encoder import ViTEncoder
+from synthesis.model_files import model_directory, open_pretrained
 
 TOLERANCE = 1e-5
 """Largest difference of a feature, a component of a unit vector, between model and directory."""
@@ -69,7 +70,7 @@ def export(model: DualEncoder, directory: str | Path) -> VisionTextDualEncoderMo
     exported = _assemble(_image_tower(image), _text_tower(text), _log_scale(model))
     exported.save_pretrained(directory)
     _processor(model, image, text).save_pretrained(directory)
-    read = VisionTextDualEncoderModel.from_pretrained(directory, local_files_only=True).eval()
+    read = open_pretrained(VisionTextDualEncoderModel, model_directory(directory)).eval()
     difference = largest_difference(model, read)
     if not difference <= TOLERANCE:
         raise RuntimeError(

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import AutoProcessor, VisionTextDualEncoderModel
 
+from synthesis.model_files import model_directory, open_pretrained
+
 Transform = Callable[[Any], Tensor]
 Tokenize = Callable[[str | Sequence[str]], Tensor]
 
@@ -58,8 +60,9 @@ def load_open_clip(directory: str | Path) -> tuple[OpenClipAdapter, Transform, T
         The model in evaluation mode; the transform of a PIL image to a tensor ``(3, height, width)``; the
         tokenizer of a text or several to token numbers, int64 ``(batch, token)``, of the same length always.
     """
-    processor = AutoProcessor.from_pretrained(directory, local_files_only=True)
-    model = VisionTextDualEncoderModel.from_pretrained(directory, local_files_only=True).eval()
+    checked = model_directory(directory, ("config", "weights", "tokenizer"), argument="directory")
+    processor = open_pretrained(AutoProcessor, checked)
+    model = open_pretrained(VisionTextDualEncoderModel, checked).eval()
 
     def transform(image: Any) -> Tensor:
         return processor.image_processor(images=image, return_tensors="pt")["pixel_values"][0]

@@ -39,7 +39,7 @@ class LatentDiffusion(Generator):
         autoencoder: Directory of an `AutoencoderKL`; None takes that of `pretrained`. It stays frozen.
         unet: Arguments of `diffusers.UNet2DConditionModel`, less sizes and channels, which follow; from
             scratch only.
-        pretrained: Directory or hub id of a Stable Diffusion pipeline whose UNet is fine-tuned.
+        pretrained: Directory or ``hub:owner/name`` of a Stable Diffusion pipeline whose UNet is fine-tuned.
         image_size: Side of the images, px, and of those that the export draws; None takes what the
             autoencoder (fine-tuning: the UNet) was made for. From scratch no other is possible.
         lora_rank: Train only low-rank updates of the attention of this rank (Hu et al. 2021, arXiv

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from lightning_modules.adaptation import merge_additions
 from lightning_modules.bert_encoder import BertEncoder
+from synthesis.model_files import check_directory, model_directory, open_pretrained
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -31,11 +32,11 @@ class ReportEncoder(nn.Module):
         layers: Transformer blocks; only from scratch.
         heads: Attention heads a block; only from scratch.
         max_length: Tokens that a prompt is padded or cut to; a pretrained model's own limit if that is less.
-        pretrained: Directory or hub id of a Stable Diffusion pipeline (its ``text_encoder`` and ``tokenizer``
-            are taken) or of a text model with its tokenizer, or checkpoint (``.ckpt``) of a dual encoder,
-            whose BERT is taken: it knows from the first step what reports claim. None trains CLIP's text
-            model from scratch, with the tokenizer of the data, or for data with labels alone one of the
-            concepts' words.
+        pretrained: Directory or ``hub:owner/name`` of a Stable Diffusion pipeline (its ``text_encoder``
+            and ``tokenizer`` are taken) or of a text model with its tokenizer, or checkpoint (``.ckpt``) of a
+            dual encoder, whose BERT is taken: it knows from the first step what reports claim. None trains
+            CLIP's text model from scratch, with the tokenizer of the data, or for data with labels alone one
+            of the concepts' words.
         frozen: Whether the weights stay as they are.
 
     Attributes:
@@ -184,13 +185,16 @@ def _pretrained(name: str) -> tuple[Any, Any]:
 
 def _text_model(name: str) -> tuple[Any, Any]:
     from transformers import AutoModel, AutoTokenizer
-    from transformers.utils.hub import has_file
 
-    parts = has_file(name, "model_index.json")
-    model = AutoModel.from_pretrained(
-        name, dtype=torch.float32, **({"subfolder": "text_encoder"} if parts else {})
+    directory = model_directory(name, ["weights"])
+    whole = not (directory / "model_index.json").is_file()
+    model, tokenizer = (directory / ("" if whole else part) for part in ("text_encoder", "tokenizer"))
+    check_directory(model)
+    check_directory(tokenizer, ["tokenizer"])
+    return (
+        open_pretrained(AutoModel, model, dtype=torch.float32),
+        open_pretrained(AutoTokenizer, tokenizer),
     )
-    return model, AutoTokenizer.from_pretrained(name, **({"subfolder": "tokenizer"} if parts else {}))
 
 
 def _text_tower(checkpoint: str) -> tuple[Any, Any]:

@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from synthesis.model_files import model_directory, open_pretrained
+
 Parts = tuple[Any, Any, Any]
 """Autoencoder, UNet and training schedule."""
 
@@ -71,7 +73,7 @@ def untrained_parts(
             f"autoencoder {autoencoder!r} holds no config.json: train one with `python main.py fit -c "
             "configs/generator/autoencoder.yaml`, and give the `export` directory of that run"
         )
-    vae = AutoencoderKL.from_pretrained(autoencoder)
+    vae = open_pretrained(AutoencoderKL, model_directory(autoencoder, argument="autoencoder"))
     trained = vae.config.sample_size
     if image_size not in (None, trained):
         raise ValueError(
@@ -96,19 +98,20 @@ def untrained_parts(
 
 
 def trained_parts(pretrained: str, autoencoder: str | None) -> Parts:
-    """Return the components of a Stable Diffusion directory or hub id, in float32.
+    """Return the components of a Stable Diffusion pipeline, in float32.
 
     Args:
-        pretrained: The pipeline; no remote code is run.
+        pretrained: The pipeline, see `synthesis.model_files`.
         autoencoder: Directory of another autoencoder to use instead of its own.
     """
     from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 
-    own: dict[str, Any] = {} if autoencoder else {"subfolder": "vae"}
+    pipeline = model_directory(pretrained, ("pipeline", "weights"))
+    vae = model_directory(autoencoder, argument="autoencoder") if autoencoder else pipeline / "vae"
     return (
-        AutoencoderKL.from_pretrained(autoencoder or pretrained, dtype=torch.float32, **own),
-        UNet2DConditionModel.from_pretrained(pretrained, subfolder="unet", dtype=torch.float32),
-        DDPMScheduler.from_pretrained(pretrained, subfolder="scheduler"),
+        open_pretrained(AutoencoderKL, vae, dtype=torch.float32),
+        open_pretrained(UNet2DConditionModel, pipeline / "unet", dtype=torch.float32),
+        open_pretrained(DDPMScheduler, pipeline / "scheduler"),
     )
 
 
@@ -137,7 +140,8 @@ def save_lora(unet: Any, pretrained: str, directory: Path) -> Any:
 
     updates = convert_state_dict_to_diffusers(get_peft_model_state_dict(unet))
     StableDiffusionPipeline.save_lora_weights(directory, unet_lora_layers=updates)
-    merged = UNet2DConditionModel.from_pretrained(pretrained, subfolder="unet", dtype=torch.float32)
+    unet_directory = model_directory(pretrained, ("pipeline", "weights")) / "unet"
+    merged = open_pretrained(UNet2DConditionModel, unet_directory, dtype=torch.float32)
     # The file's name, because offline diffusers does not look for it.
     merged.load_lora_adapter(directory, prefix="unet", weight_name="pytorch_lora_weights.safetensors")
     merged.fuse_lora()

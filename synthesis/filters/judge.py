@@ -12,6 +12,7 @@ import torch
 
 from synthesis.configuration import shipped
 from synthesis.files import file_sha256
+from synthesis.model_files import check_directory, open_pretrained
 from synthesis.pairs import Pair, Rejection
 from synthesis.strict_yaml import Entry
 
@@ -138,10 +139,14 @@ class VisionLanguageJudge:
     def _loaded(self) -> tuple[Any, Any]:
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
-        processor = AutoProcessor.from_pretrained(self.directory, local_files_only=True)
+        check_directory(self.directory, ("config", "weights", "tokenizer"), argument="directory")
+        processor = open_pretrained(AutoProcessor, self.directory)
         processor.tokenizer.padding_side = "left"  # the last position is that of the answer, in every row
-        model = AutoModelForImageTextToText.from_pretrained(
-            self.directory, local_files_only=True, use_safetensors=True, dtype=getattr(torch, self.dtype)
+        model = open_pretrained(
+            AutoModelForImageTextToText,
+            self.directory,
+            use_safetensors=True,
+            dtype=getattr(torch, self.dtype),
         )
         return model.eval().to(self.device), processor
 

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from synthesis.files import file_sha256
 from synthesis.identity import identity
+from synthesis.model_files import check_directory, open_pretrained
 from synthesis.pairs import Pair, Rejection
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp"}
@@ -152,10 +153,9 @@ class PretrainedEncoder:
     def _loaded(self) -> tuple[Any, Any]:
         from transformers import AutoImageProcessor, AutoModel
 
-        model = AutoModel.from_pretrained(self.directory, local_files_only=True, use_safetensors=True)
-        return model.eval().to(self.device), AutoImageProcessor.from_pretrained(
-            self.directory, local_files_only=True
-        )
+        check_directory(self.directory, argument="directory")
+        model = open_pretrained(AutoModel, self.directory, use_safetensors=True)
+        return model.eval().to(self.device), open_pretrained(AutoImageProcessor, self.directory)
 
 
 class FolderSimilarity:

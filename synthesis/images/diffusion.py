@@ -17,6 +17,7 @@ from synthesis.concepts import ConceptCatalog
 from synthesis.images.image_maker import MadeImages
 from synthesis.images.model_directory import ModelDirectory
 from synthesis.images.prompts import Section, prompts
+from synthesis.model_files import open_pretrained
 from synthesis.reports.report import Report
 from synthesis.seeding import generator
 
@@ -162,8 +163,11 @@ class DiffusionImageMaker:
 
             parts = json.loads((self.directory.path / _INDEX).read_text("utf-8"))
             without = {"safety_checker": None} if parts.get("safety_checker", [None])[0] else {}
-            pipeline = diffusers.DiffusionPipeline.from_pretrained(
-                self.directory.path, dtype=getattr(torch, self.dtype), local_files_only=True, **without
+            pipeline = open_pretrained(
+                diffusers.DiffusionPipeline,
+                self.directory.path,
+                dtype=getattr(torch, self.dtype),
+                **without,
             )
             kind: Any = type(pipeline.scheduler)
             if self.scheduler is not None and (kind := getattr(diffusers, self.scheduler, None)) is None:

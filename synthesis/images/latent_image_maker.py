@@ -18,6 +18,7 @@ from synthesis.concepts import ConceptCatalog
 from synthesis.images.image_maker import MadeImages
 from synthesis.images.model_directory import ModelDirectory
 from synthesis.images.prompts import Section, prompts
+from synthesis.model_files import open_pretrained
 from synthesis.reports.report import Report
 from synthesis.seeding import generator
 
@@ -115,8 +116,8 @@ class LatentImageMaker(ABC):
             path = self.directory.path
             network = Generator(**self.directory.settings["arguments"])
             network.load_state_dict(load_file(path / "generator.safetensors"))
-            text_encoder = AutoModel.from_pretrained(path / "text_encoder", dtype=torch.float32)
-            tokenizer = AutoTokenizer.from_pretrained(path / "tokenizer", local_files_only=True)
+            text_encoder = open_pretrained(AutoModel, path / "text_encoder", dtype=torch.float32)
+            tokenizer = open_pretrained(AutoTokenizer, path / "tokenizer")
             self._parts = network.eval().to(self.device), text_encoder.eval().to(self.device), tokenizer
         return self._parts
 

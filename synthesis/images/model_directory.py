@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from synthesis.files import file_sha256
+from synthesis.model_files import check_directory
 
 SETTINGS = "generator.json"
 
@@ -22,6 +23,7 @@ class ModelDirectory:
 
     Raises:
         FileNotFoundError: If it holds no such file. Nothing is ever fetched.
+        ValueError: If it holds code, or weights that are broken, see `synthesis.model_files`.
     """
 
     def __init__(self, path: str | Path, marker: str = SETTINGS) -> None:
@@ -32,6 +34,7 @@ class ModelDirectory:
                 f"image maker: {self.path} {there} {marker}; give the `export` directory of a run of "
                 "configs/generator/….yaml, or for the diffusion maker any pipeline that diffusers has saved"
             )
+        check_directory(self.path, ["weights"], argument="directory")
 
     @cached_property
     def settings(self) -> dict[str, Any]:

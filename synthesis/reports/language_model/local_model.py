@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from synthesis.model_files import open_pretrained
 from synthesis.reports.language_model.chat_model import Message, until_stop
 from synthesis.reports.language_model.seeded_sampling import SeededSampling
 from synthesis.reports.language_model.weights import Weights
@@ -30,7 +31,7 @@ class LocalModel:
 
     Args:
         weights: A directory, a GGUF file (needs the extra ``[llm]``), ``package:NAME`` for the GGUF file that
-            an installed Python distribution carries, or a hub id, which may be fetched.
+            an installed Python distribution carries, or ``hub:owner/name``, which may be fetched.
         batch_size: Conversations answered at a time.
         max_new_tokens: Longest answer; a longer one is cut off.
         temperature: Of the sampling, ≥ 0; 0 always takes the likeliest token.
@@ -123,12 +124,16 @@ class LocalModel:
             from transformers import AutoModelForCausalLM, AutoTokenizer
 
             found = Weights.find(self.weights)
-            tokenizer = AutoTokenizer.from_pretrained(found.directory, **found.arguments)
+            tokenizer = open_pretrained(AutoTokenizer, found.directory, **found.arguments)
             if tokenizer.chat_template is None:
                 raise ValueError(f"{self.weights} has no chat template; take an instruction-tuned model.")
             self._takes_system = _takes_system(tokenizer)
-            model = AutoModelForCausalLM.from_pretrained(
-                found.directory, dtype=self.dtype, device_map=self.device_map, **found.arguments
+            model = open_pretrained(
+                AutoModelForCausalLM,
+                found.directory,
+                dtype=self.dtype,
+                device_map=self.device_map,
+                **found.arguments,
             ).eval()
             if self.device_map is None:
                 model.to(self.device or ("cuda" if torch.cuda.is_available() else "cpu"))

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
 from synthesis.files import file_sha256
+from synthesis.model_files import HUB, model_directory
 
 PACKAGE = "package:"
-_HUB_ID = re.compile(r"\w[\w.-]*/[\w.-]+(@[\w./-]+)?")
 _KEPT = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.gguf")
 
 
@@ -32,37 +31,27 @@ class Weights:
 
     @classmethod
     def find(cls, name: str | Path) -> Weights:
-        """Return the weights of a name. Only a hub id may lead to a download.
+        """Return the weights of a name. Only a name of the hub may lead to a download.
 
         Args:
             name: A directory, a GGUF file, ``package:NAME`` for the GGUF file that an installed Python
-                distribution carries, or a hub id such as ``HuggingFaceTB/SmolLM2-135M-Instruct``, with
+                distribution carries, or ``hub:HuggingFaceTB/SmolLM2-135M-Instruct`` and the like, with
                 ``@revision`` after it if it is not to be the newest.
 
         Raises:
-            FileNotFoundError: If it is none of these.
+            ValueError: If it is none of these, or a directory that nothing is opened from (see
+                `synthesis.model_files`).
+            FileNotFoundError: If the distribution is not installed, or holds none or several GGUF files.
         """
         path = Path(name).expanduser()
         if str(name).startswith(PACKAGE):
             path = packaged_gguf(str(name).removeprefix(PACKAGE))
-        if path.is_dir():
-            return cls(path)
         if path.is_file() and path.suffix == ".gguf":
             return cls(path.parent, path.name)
-        if path.exists() or not _HUB_ID.fullmatch(str(name)):
-            raise FileNotFoundError(
-                f"language model {str(name)!r}: no directory and no .gguf file; give one of them, "
-                f"{PACKAGE}NAME of an installed distribution with a GGUF file, or a hub id owner/name."
-            )
-        return cls._of_hub(str(name))
-
-    @classmethod
-    def _of_hub(cls, name: str) -> Weights:
-        from huggingface_hub import snapshot_download
-
-        repository, _, revision = name.partition("@")
-        directory = Path(snapshot_download(repository, revision=revision or None, allow_patterns=list(_KEPT)))
-        return cls(directory, hub=f"{repository}@{directory.name}")
+        directory = model_directory(name, ("config", "weights", "tokenizer"), argument="weights")
+        if not str(name).startswith(HUB):
+            return cls(directory)
+        return cls(directory, hub=f"{str(name).removeprefix(HUB).partition('@')[0]}@{directory.name}")
 
     @property
     def arguments(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from synthesis.identity import identity
+from synthesis.model_files import open_pretrained
 from synthesis.reports.language_model.weights import Weights
 from synthesis.reports.reading.cues import Status
 from synthesis.reports.reading.entities import EntityExtractor, Mention
@@ -34,7 +35,7 @@ class TokenClassifier:
     The model reads a whole text at a time, in overlapping pieces if it is longer than it takes.
 
     Args:
-        weights: Directory (or hub id) of a token-classification model with its tokenizer.
+        weights: Directory (or ``hub:owner/name``) of a token-classification model with its tokenizer.
         statuses: Label (without "B-" and "I-") → "present", "absent", "uncertain", or None for a label that
             says nothing about it. None takes those of RaTE-NER.
         rules: Names the concepts; None takes the rules as shipped.
@@ -105,8 +106,8 @@ class TokenClassifier:
         from transformers import AutoModelForTokenClassification, AutoTokenizer, pipeline
 
         found = Weights.find(self.weights)
-        tokenizer = AutoTokenizer.from_pretrained(found.directory)
-        model = AutoModelForTokenClassification.from_pretrained(found.directory)
+        tokenizer = open_pretrained(AutoTokenizer, found.directory)
+        model = open_pretrained(AutoModelForTokenClassification, found.directory)
         labels = {label.removeprefix("B-").removeprefix("I-") for label in model.config.label2id} - {"O"}
         if labels - self.statuses.keys():
             raise ValueError(

@@ -98,10 +98,10 @@ def test_batches_are_padded_to_their_longest_text_in_steps_of_eight(stored: Path
 
 
 def test_what_is_no_tokenizer_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"tokenizer='.*nowhere': neither a directory"):
+    with pytest.raises(ValueError, match=r"tokenizer='.*nowhere': no such directory"):
         load_tokenizer(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match=r"tokenizer='.*empty': neither"):
+    with pytest.raises(ValueError, match=r"tokenizer='.*empty' holds no tokenizer"):
         load_tokenizer(tmp_path / "empty")
 
 

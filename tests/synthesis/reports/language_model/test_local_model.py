@@ -153,7 +153,7 @@ def test_a_template_without_a_system_turn_gets_its_text_with_the_question(
 
 @pytest.mark.parametrize("name", ["./nothing/here", "/nothing", "model.bin", "a/b/c", "../a"])
 def test_weights_that_are_not_there_are_named(name: str) -> None:
-    with pytest.raises(FileNotFoundError, match=r"no directory and no \.gguf file"):
+    with pytest.raises(ValueError, match=rf"weights='{name}': no such directory"):
         Weights.find(name)
 
 
