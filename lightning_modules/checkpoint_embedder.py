@@ -8,10 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
-from lightning.pytorch import LightningModule
 from torch import Tensor
 from torch.nn import functional as F
 
+from lightning_modules.checkpoints import load_model
 from lightning_modules.dual_encoder import DualEncoder
 
 
@@ -63,9 +63,7 @@ class CheckpointEmbedder:
 
     @cached_property
     def _model(self) -> DualEncoder:
-        model = LightningModule.load_from_checkpoint(
-            self.checkpoint, map_location=self.device, weights_only=True
-        )
+        model = load_model(self.checkpoint, self.device)
         if not isinstance(model, DualEncoder) or model.tokenizer is None:
             raise ValueError(
                 f"{self.checkpoint} holds a {type(model).__name__} "

@@ -1,17 +1,99 @@
-"""What a checkpoint holds beside weights, and what is checked before its weights are loaded."""
+"""How checkpoints are read, what they hold beside weights, and what is checked before these are loaded."""
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import torch
+from lightning.pytorch import LightningModule
 from torch import Tensor
+
+from lightning_modules.sealed_archive import check_archive, seal
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be read. The message names the file, the reason and the remedy.
+
+    Attributes:
+        reason: The reason alone.
+    """
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        self.reason = reason
+        folder = Path(path).parent
+        beside = [] if "://" in str(path) else sorted(file.name for file in folder.glob("*.ckpt"))
+        others = [name for name in beside if name != Path(path).name]
+        remedy = f"Beside it: {', '.join(others)}." if others else "Give the best.ckpt or last.ckpt of a run."
+        super().__init__(f"{path} cannot be read as a checkpoint: {reason}. {remedy}")
+
+
+def read_checkpoint(
+    path: str | Path, map_location: Callable[..., Any] | torch.device | str | None = "cpu", mmap: bool = False
+) -> dict[str, Any]:
+    """Read a checkpoint. Nothing that it holds is executed, and a damaged one is refused.
+
+    The one place where files of torch are read. Only tensors and plain values are unpickled
+    (``weights_only=True``). A checkpoint that this project wrote ends in its SHA-256, so that any byte that
+    has changed is noticed; of others the checksums of the archive are compared.
+
+    Args:
+        path: A local file. Addresses (``https://…``) are refused: download the file first.
+        map_location: Where tensors go, as in `torch.load`.
+        mmap: Leave tensors on disk until they are used.
+
+    Raises:
+        CheckpointError: If there is no such file, it is damaged, or it holds something else.
+    """
+    if "://" in str(path):
+        raise CheckpointError(path, "nothing is loaded from a network; download it and give the file")
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(path, "no such file" if not path.exists() else "not a file")
+    try:
+        check_archive(path)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(path, str(error)) from error
+    try:
+        found = torch.load(path, map_location=map_location, mmap=mmap, weights_only=True)
+    except Exception as error:  # torch raises whatever its unpickler stumbles over
+        reason = "it holds more than tensors and plain values, which is not loaded, because it could run code"
+        raise CheckpointError(path, f"{reason} ({type(error).__name__})") from error
+    if not isinstance(found, dict) or not isinstance(found.get("state_dict"), Mapping):
+        raise CheckpointError(path, "it holds no state_dict, which Lightning's checkpoints do")
+    return found
+
+
+def load_model(path: str | Path, map_location: torch.device | str = "cpu") -> LightningModule:
+    """Build the model that a checkpoint of the command line holds, with its weights.
+
+    Args:
+        path: The file, see `read_checkpoint`.
+        map_location: Where the model goes.
+
+    Raises:
+        CheckpointError: If it cannot be read, or does not say which model it holds.
+    """
+    if "_class_path" not in read_checkpoint(path, mmap=True).get("hyper_parameters", {}):
+        raise CheckpointError(path, "it does not say which model it holds, as those of `synvlp fit` do")
+    return LightningModule.load_from_checkpoint(path, map_location=map_location, weights_only=True)
+
+
+def checkpoint_bytes(checkpoint: Mapping[str, Any]) -> bytes:
+    """Return a checkpoint as the content of a file, which ends in its SHA-256.
+
+    Any program that reads files of `torch.save` reads it: the digest is the comment of the ZIP archive.
+    """
+    buffer = io.BytesIO()
+    torch.save(checkpoint, buffer)
+    return seal(buffer.getvalue())
 
 
 def tokenizer_to_text(tokenizer: PreTrainedTokenizerBase) -> str:

@@ -10,6 +10,7 @@ import lightning as L
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 
 from callbacks.base.files import written_whole
+from lightning_modules.checkpoints import CheckpointError, read_checkpoint
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,18 +47,20 @@ def save_picture(trainer: L.Trainer, figure: Figure, path: Path, key: str) -> No
 
 
 def check_checkpoint(path: str | None) -> None:
-    """Refuse a checkpoint that is not there, before a directory is made for the run.
+    """Refuse a checkpoint that cannot be read, before a directory is made for the run.
 
     Args:
-        path: Value of `--ckpt_path`: a file, a URL, or one of Lightning's words (``best``, ``last`` …).
+        path: Value of `--ckpt_path`: a local file, or one of Lightning's words (``best``, ``last``, ``hpc``).
 
     Raises:
-        SystemExit: Naming the checkpoints that lie beside it.
+        SystemExit: Naming the reason and the checkpoints that lie beside it.
     """
-    if path is None or "://" in path or not path.endswith(".ckpt") or Path(path).exists():
+    if path is None or path in ("best", "last", "hpc"):
         return
-    beside = sorted(str(file) for file in Path(path).parent.glob("*.ckpt"))
-    raise SystemExit(f"--ckpt_path={path}: no such file. Beside it: {', '.join(beside) or 'no checkpoint'}")
+    try:
+        read_checkpoint(path, mmap=True)
+    except CheckpointError as error:
+        raise SystemExit(f"--ckpt_path={error}") from error
 
 
 def free_directory(wanted: Path) -> Path:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import pickle
 from abc import abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
-import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -16,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 
 from datamodules.batch import IMAGE, Batch
-from lightning_modules.checkpoints import require_same_architecture
+from lightning_modules.checkpoints import CheckpointError, read_checkpoint, require_same_architecture
 from lightning_modules.contexts import seeded
 from lightning_modules.encoders import ImageEncoder
 from lightning_modules.evaluation_output import EvaluationOutput
@@ -172,11 +170,11 @@ def load_tower_weights(tower: nn.Module, checkpoint: str, name: str) -> None:
         ValueError: If the file cannot be read, holds no such tower, or one of another architecture.
     """
     try:
-        saved: Mapping[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
-    except (OSError, RuntimeError, KeyError, EOFError, pickle.UnpicklingError) as error:
+        saved: Mapping[str, Any] = read_checkpoint(checkpoint)["state_dict"]
+    except CheckpointError as error:
         raise ValueError(
-            f"weights={checkpoint!r} is no checkpoint that can be read ({error}): give the best.ckpt of a "
-            "run of `main.py fit`, or null to train from scratch"
+            f"weights={checkpoint!r} is no checkpoint that can be read ({error.reason}): give the "
+            "best.ckpt of a run of `main.py fit`, or null to train from scratch"
         ) from error
     prefix = f"{name}."
     state = {key.removeprefix(prefix): value for key, value in saved.items() if key.startswith(prefix)}

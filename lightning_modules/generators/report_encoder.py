@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from lightning_modules.adaptation import merge_additions
 from lightning_modules.bert_encoder import BertEncoder
+from lightning_modules.checkpoints import load_model
 from synthesis.model_files import check_directory, model_directory, open_pretrained
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ def _text_tower(checkpoint: str) -> tuple[Any, Any]:
             f"ReportEncoder: pretrained={checkpoint!r} is no file; train a dual encoder (`make fit`) and "
             "give its checkpoint"
         )
-    model = LightningModule.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True)
+    model = load_model(checkpoint)
     tower, tokenizer = getattr(model, "text_encoder", None), getattr(model, "tokenizer", None)
     if not isinstance(tower, BertEncoder) or tokenizer is None:
         raise ValueError(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_warn
 
 from callbacks.base.run_directory import check_checkpoint, free_directory
+from lightning_modules.checkpoints import read_checkpoint
 
 
 class CommandLine(LightningCLI):
@@ -39,14 +39,15 @@ class CommandLine(LightningCLI):
         configuration must win: Lightning would run `fit --model.init_args.lr=… --ckpt_path=…` with the old
         value, without a word. The method is private in Lightning; `tests/test_cli.py` pins both behaviours.
         """
-        if self.config.get("subcommand") != "fit":
+        subcommand = self.config.get("subcommand")
+        check_checkpoint(self.config[subcommand].get("ckpt_path"))
+        if subcommand != "fit":
             super()._parse_ckpt_path()
 
     def before_instantiate_classes(self) -> None:
         """Choose the run's directory and hand it to the trainer and to every logger."""
         subcommand = str(self.subcommand)
         config = self.config[subcommand]
-        check_checkpoint(config.get("ckpt_path"))
         directory = str(free_directory(Path(config.run_dir, "" if subcommand == "fit" else subcommand)))
         config.trainer.default_root_dir = directory
         loggers = config.trainer.logger
@@ -59,7 +60,7 @@ class CommandLine(LightningCLI):
         path = self.config["fit"].get("ckpt_path")
         if path is None or not Path(path).is_file():
             return
-        step = torch.load(path, map_location="cpu", mmap=True, weights_only=True)["global_step"]
+        step = read_checkpoint(path, mmap=True)["global_step"]
         if step == self.trainer.global_step:
             rank_zero_warn(
                 f"nothing was trained: --ckpt_path={path} stands at step {step}, where this configuration "

@@ -16,6 +16,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 from callbacks.run.generator_export import EXPORT, GeneratorExport, export
 from callbacks.run.summary import git_commit
+from lightning_modules.checkpoints import CheckpointError, load_model, read_checkpoint
 from main import main
 from scripts.comparison.configuration import differences, sha256
 from scripts.comparison.definition import Arm, Layers
@@ -133,9 +134,7 @@ class Run:
             line.trainer.save_checkpoint(self.last_checkpoint)
         exports = any(isinstance(callback, GeneratorExport) for callback in line.trainer.callbacks)
         if exports and not (self.directory / EXPORT).is_dir():
-            model: Any = type(line.model).load_from_checkpoint(
-                self.last_checkpoint, map_location="cpu", weights_only=True
-            )
+            model: Any = load_model(self.last_checkpoint)
             export(model, self.directory / EXPORT)
         if (tokenizer := getattr(line.datamodule, "tokenizer", None)) is not None:
             tokenizer.save_pretrained(self.directory / "tokenizer")
@@ -169,11 +168,9 @@ class Run:
             if not path.exists():
                 continue
             try:
-                steps[path] = torch.load(path, map_location="cpu", mmap=True, weights_only=True)[
-                    "global_step"
-                ]
-            except Exception as error:  # cut short by whatever ended the run: the other one may be whole
-                rank_zero_warn(f"{path} cannot be read ({error}); it is left out")
+                steps[path] = read_checkpoint(path, mmap=True)["global_step"]
+            except CheckpointError as error:  # the other one may be whole
+                rank_zero_warn(f"{error} It is left out.")
                 path.rename(path.with_suffix(".unreadable"))
         if not steps:
             for path in self.directory.iterdir():

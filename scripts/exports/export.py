@@ -10,9 +10,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-import lightning as L
-
 from lightning_modules import DualEncoder
+from lightning_modules.checkpoints import load_model
 from scripts.exports.cards import model_card
 from synthesis.files import write_atomically
 
@@ -73,7 +72,7 @@ def load(checkpoint: Path) -> DualEncoder:
     Raises:
         TypeError: If it holds another kind of model.
     """
-    model = L.LightningModule.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True)
+    model = load_model(checkpoint)
     if not isinstance(model, DualEncoder):
         raise TypeError(f"{checkpoint} holds a {type(model).__name__}; only a DualEncoder can be exported")
     return model

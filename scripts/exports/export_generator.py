@@ -8,10 +8,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from lightning.pytorch import LightningModule
-
 import lightning_modules  # noqa: F401  the checkpoint names its class
 from callbacks.run.generator_export import export
+from lightning_modules.checkpoints import load_model
 
 
 def main(args: list[str] | None = None) -> None:
@@ -20,10 +19,7 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("directory", type=Path)
     options = parser.parse_args(args)
-    export(
-        LightningModule.load_from_checkpoint(options.checkpoint, map_location="cpu", weights_only=True),
-        options.directory,
-    )
+    export(load_model(options.checkpoint), options.directory)
     print(f"exported to {options.directory}")
 
 

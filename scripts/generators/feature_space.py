@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from datamodules.batch import IMAGE
+from lightning_modules.checkpoints import load_model
 from synthesis.filters import PretrainedEncoder
 
 
@@ -66,7 +66,7 @@ class FeatureSpace(nn.Module):
 class _OwnEncoder(nn.Module):
     def __init__(self, path: Path) -> None:
         super().__init__()
-        model: Any = LightningModule.load_from_checkpoint(path, map_location="cpu", weights_only=True)
+        model: Any = load_model(path)
         self.encoder = model.image_encoder
 
     def forward(self, images: Tensor) -> Tensor:
