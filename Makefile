@@ -147,6 +147,15 @@ test: check ## Lint, types and all tests but the slow ones
 test-all: check ## Every test
 	$(PYTEST) $(ARGS)
 
+.PHONY: torture
+torture: install ## Try to break it: kills, damage, bad inputs, hostile files …, half an hour, table in results/torture
+	$(PYTHON) -m scripts.torture $(ARGS)
+
+.PHONY: audit
+audit: install ## Look up known weaknesses of all packages in .venv (needs a network)
+	@test -x build/audit/bin/pip-audit || { $(PYTHON) -m venv build/audit && build/audit/bin/pip install -q pip-audit; }
+	build/audit/bin/pip-audit --path "$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" $(ARGS)
+
 .PHONY: check
 check: install ## Lint, format and types, changing nothing
 	$(PYTHON) -m ruff check .

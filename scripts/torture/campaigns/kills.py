@@ -1,0 +1,362 @@
+"""Kills, full disks and other file systems: what is begun again ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import signal
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from scripts.torture.campaign import Campaign, Case, Outcome
+from scripts.torture.mounts import may_mount, mount, private_mounts
+from scripts.torture.process import Ended, run
+from scripts.torture.samples import (
+    LAYERS,
+    QUIET,
+    SIZE,
+    command,
+    csv_logger,
+    differing,
+    options,
+    small_fit,
+    small_values,
+    training_state,
+    tree_sha256,
+    write_layer,
+)
+from synthesis.files import write_json
+
+Words = Callable[[Path], list[str]]
+SHARED_MEMORY = Path("/dev/shm")  # another file system than that of temporary files
+TIMES = ("minutes", "date", "commit", "threads")  # facts of a run that are not the same twice
+
+
+@dataclass(frozen=True)
+class Target:
+    """Something that takes a while and can be begun again.
+
+    Attributes:
+        name: How the table names it.
+        begin: Directory → its command.
+        go_on: Directory → the command that a user gives after it was interrupted.
+        result: Directory → what has to be the same in the end.
+        attempts: How often it is interrupted, by way of interrupting it.
+    """
+
+    name: str
+    begin: Words
+    go_on: Words
+    result: Callable[[Path], Any]
+    attempts: dict[str, int]
+
+
+# ------------------------------------------------------------------------------------------------ training
+TRAINING = {
+    "trainer.max_epochs": 3,
+    "data.init_args.train_pairs": 96,
+    "data.init_args.loader.epoch_size": 96,
+    "data.init_args.loader.echo": 1,
+    "model.init_args.image_encoder.init_args.dropout": 0.1,
+}
+
+
+def fit(directory: Path) -> list[str]:
+    """Return a training of a few epochs with validation."""
+    return small_fit(directory, **TRAINING)
+
+
+def go_on_with_fit(directory: Path) -> list[str]:
+    """Return the same with the last checkpoint that it has left."""
+    return _from_last(directory, fit(directory))
+
+
+def trained(directory: Path) -> dict[str, Any]:
+    """Return weights, optimiser and figures of a finished training."""
+    run = _last_run(directory)
+    checkpoints = run / "checkpoints"
+    summary = json.loads((run / "summary.json").read_text())
+    figures = {key: value for key, value in summary.items() if key.startswith(("val/", "test/"))}
+    return {
+        "last": training_state(checkpoints / "last.ckpt"),
+        "best": training_state(checkpoints / "best.ckpt"),
+        "figures": figures,
+    }
+
+
+# ------------------------------------------------------------------------------------------- pairs on disk
+def cache(directory: Path) -> list[str]:
+    """Return a training of one step that makes its pairs first."""
+    pairs = {"train_pairs": 256, "val_pairs": 64, "cache_dir": str(directory / "cache"), "test_pairs": 16}
+    values = {f"data.init_args.{name}": value for name, value in pairs.items()}
+    limits = {"trainer.max_epochs": 1, "trainer.limit_train_batches": 1, "trainer.limit_val_batches": 1}
+    values["trainer.callbacks"] = []
+    values["trainer.logger"] = False
+    values["trainer.enable_checkpointing"] = False
+    return small_fit(directory, **{**values, **limits})
+
+
+def corpus(directory: Path) -> list[str]:
+    """Return the making of a corpus with filters, card, gallery and exports."""
+    content = yaml.safe_load(Path("configs/corpus/default.yaml").read_text())
+    content |= {"shard_pairs": 16, "export_pairs": 20, "examples": 1}
+    path = directory / "corpus.yaml"
+    path.write_text(yaml.safe_dump(content))
+    size = {"model.init_args.image_encoder.init_args.image_size": SIZE}
+    own = [f"--out={directory / 'corpus'}", f"--corpus={path}", "--pairs=96", "--workers=0"]
+    return ["scripts.corpora.make_corpus", "configs/filters/standard.yaml", *own, *options(size)]
+
+
+# ------------------------------------------------------------------------------------------------ generators
+def generator(directory: Path) -> list[str]:
+    """Return the training of a small variational autoencoder."""
+    values = {
+        **QUIET,
+        "run_dir": str(directory / "run"),
+        "trainer.max_epochs": 3,
+        "trainer.logger": False,
+        "trainer.callbacks": [
+            {"class_path": "callbacks.WeightAverage", "init_args": {"decay": 0.9}},
+            {"class_path": "callbacks.GeneratorExport"},
+            {"class_path": "lightning.pytorch.callbacks.ModelCheckpoint", "init_args": {"save_last": True}},
+        ],
+        "model.init_args.width": 8,
+        "model.init_args.latent_dim": 8,
+        "model.init_args.report_encoder.init_args.width": 16,
+        "model.init_args.report_encoder.init_args.layers": 1,
+        "data.init_args.train_pairs": 64,
+        "data.init_args.val_pairs": 16,
+        "data.init_args.loader.batch_size": 8,
+        "data.init_args.loader.num_workers": 0,
+        "data.init_args.tokenizer_reports": 100,
+        "data.init_args.cache_dir": str(directory / "cache"),
+        "data.init_args.artifacts_dir": str(directory / "artifacts"),
+    }
+    return command("fit", ("configs/generator/base.yaml", "configs/generator/variational.yaml"), values)
+
+
+def go_on_with_generator(directory: Path) -> list[str]:
+    """Return the same with the last checkpoint that it has left."""
+    return _from_last(directory, generator(directory))
+
+
+def _from_last(directory: Path, words: list[str]) -> list[str]:
+    found = sorted(directory.glob("run*/checkpoints/last.ckpt"), key=lambda path: path.stat().st_mtime)
+    words = [word for word in words if not word.startswith(("--run_dir", "--trainer.logger"))]
+    run = directory / f"run-{len(list(directory.glob('run*'))) + 1}"
+    words += [
+        f"--run_dir={run}",
+        *options({"trainer.logger": csv_logger(run) if "generator" not in str(words) else False}),
+    ]
+    return [*words, *([f"--ckpt_path={found[-1]}"] if found else [])]
+
+
+def _last_run(directory: Path) -> Path:
+    return max(directory.glob("run*"), key=lambda path: path.stat().st_mtime)
+
+
+def generated(directory: Path) -> dict[str, Any]:
+    """Return the weights of a generator and its export."""
+    return {
+        "last": training_state(_last_run(directory) / "checkpoints" / "last.ckpt"),
+        "export": tree_sha256(_last_run(directory) / "export"),
+    }
+
+
+# --------------------------------------------------------------------------------- comparisons and sweeps
+def comparison(directory: Path) -> list[str]:
+    """Return a comparison of two arms."""
+    values = small_values(directory, **TRAINING) | {"trainer.logger": False, "trainer.max_epochs": 2}
+    values["data.init_args.cache_dir"] = str(directory / "cache")
+    del values["run_dir"]
+    content = {
+        "title": "Killed",
+        "question": "Does it go on?",
+        "base": [*LAYERS, str(write_layer(directory / "layer.yaml", values))],
+        "arms": {"a": {}, "b": {"overrides": {"model.init_args.learning_rate": 0.01}}},
+        "reference": "b",
+        "scales": {"full": {}},
+        "test": {"overrides": {"trainer.enable_progress_bar": False}},
+        "metrics": {"R@10": "test/retrieval/i2t_hit@10", "AUROC": "test/zero_shot/auroc_macro"},
+        "note": "{seeds}, {steps} steps.",
+    }
+    path = directory / "killed.yaml"
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    own = [f"--out={directory / 'out'}", f"--cache={directory / 'cache'}", "--minutes=0"]
+    return ["scripts.comparison.__main__", str(path), *own]
+
+
+def compared(directory: Path) -> dict[str, Any]:
+    """Return the tables, and the record without times."""
+    lines = (directory / "out" / "runs.csv").read_text().splitlines()
+    names = lines[0].split(",")
+    kept = [k for k, name in enumerate(names) if name not in TIMES]
+    record = [",".join(line.split(",")[k] for k in kept) for line in lines]
+    return {"record": record, "table": (directory / "out" / "table.csv").read_text()}
+
+
+def sweep(directory: Path) -> list[str]:
+    """Return a sweep of two rows."""
+    values = {k: v for k, v in small_values(directory, **TRAINING).items() if k != "run_dir"}
+    values |= {"trainer.logger": False, "trainer.max_epochs": 2}
+    layers = [word for path in LAYERS for word in ("-c", path)]
+    program = ["${env}", "${interpreter}", "${program}", "fit", *layers, *options(values), "${args}"]
+    content = {
+        "program": "main.py",
+        "command": program,
+        "method": "grid",
+        "metric": {"name": "val/zero_shot/auroc_macro", "goal": "maximize"},
+        "parameters": {"model.init_args.learning_rate": {"values": [0.001, 0.01]}},
+    }
+    path = directory / "killed.yaml"
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    own = [f"--out={directory / 'out'}", f"--cache={directory / 'cache'}", "--minutes=0"]
+    return ["scripts.comparison.sweep", str(path), *own]
+
+
+TARGETS = (
+    Target(
+        "fit",
+        fit,
+        go_on_with_fit,
+        trained,
+        {"kill": 14, "other file system": 6, "full disk": 5, "terminate": 3},
+    ),
+    Target("cache", cache, cache, lambda d: tree_sha256(d / "cache"), {"kill": 8, "full disk": 3}),
+    Target("corpus", corpus, corpus, lambda d: tree_sha256(d / "corpus"), {"kill": 8, "full disk": 3}),
+    Target("generator", generator, go_on_with_generator, generated, {"kill": 6, "other file system": 2}),
+    Target("comparison", comparison, comparison, compared, {"kill": 6, "full disk": 2}),
+    Target("sweep", sweep, sweep, compared, {"kill": 4}),
+)
+SHORT = {"fit": {"kill": 1}, "cache": {"kill": 1}}
+
+
+class Kills(Campaign):
+    """See the head of this file."""
+
+    name = "kills"
+    title = "SIGKILL, SIGTERM, full disks, other file systems, then on: the same end to the bit"
+
+    def prepare(self, directory: Path, short: bool) -> None:
+        """Do everything once without interruption."""
+        for target in TARGETS:
+            if short and target.name not in SHORT:
+                continue
+            place = directory / target.name
+            place.mkdir()
+            ended = run(target.begin(place), place / "log.txt")
+            if ended.code:
+                raise RuntimeError(f"{target.name}: {ended.output[-2000:]}")
+            used = sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
+            content = {"seconds": ended.seconds, "bytes": used, "result": target.result(place)}
+            write_json(directory / f"{target.name}.json", content)
+            print(target.name, f"{ended.seconds:.1f} s, {used:,} bytes")
+
+    def cases(self, directory: Path, short: bool) -> Iterator[Case]:
+        """Yield the interruptions."""
+        for target in TARGETS:
+            for way, count in (SHORT.get(target.name, {}) if short else target.attempts).items():
+                for number in range(count):
+                    name = f"{target.name} {way}/{number}"
+                    straight = directory / f"{target.name}.json"
+                    yield Case(name, partial(WAYS[way], target, straight, random.Random(name)), seconds=400)
+
+    def sabotage(self) -> None:
+        """Write files where they are to lie, a part at a time."""
+        from synthesis import files
+
+        def write_slowly(path: Path, content: bytes | str) -> None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"")
+
+        files.write_atomically = write_slowly
+
+
+def killed(target: Target, straight: Path, rng: random.Random, directory: Path) -> Outcome:
+    """Kill it up to three times, at any moment of its run."""
+    known = json.loads(straight.read_text())
+    words = target.begin(directory)
+    for number in range(rng.choice((1, 1, 2, 3))):
+        moment = known["seconds"] * rng.uniform(0.02, 1.0)
+        ended = run(words, directory / f"log-{number}.txt", kill_after=moment)
+        if ended.code == 0:
+            return _judged(target, known, directory)
+        if ended.code != -signal.SIGKILL:
+            return Outcome("did not go on", f"killed after {moment:.1f} s: {ended.last}")
+        words = target.go_on(directory)
+    return _gone_on(target, known, words, directory)
+
+
+def terminated(target: Target, straight: Path, rng: random.Random, directory: Path) -> Outcome:
+    """Ask it to end, as a batch system does, and look at its exit code."""
+    known = json.loads(straight.read_text())
+    moment = known["seconds"] * rng.uniform(0.3, 0.9)
+    ended = run(target.begin(directory), directory / "log.txt", kill_after=moment, with_signal=signal.SIGTERM)
+    if ended.code not in (143, -signal.SIGTERM):
+        return Outcome("wrong exit code", f"{ended.code} after SIGTERM at {moment:.1f} s: {ended.last}")
+    return _gone_on(target, known, target.go_on(directory), directory)
+
+
+def elsewhere(target: Target, straight: Path, rng: random.Random, directory: Path) -> Outcome:
+    """Kill it where it writes to another file system than that of temporary files."""
+    place = Path(tempfile.mkdtemp(prefix="torture-", dir=SHARED_MEMORY))
+    try:
+        return killed(target, straight, rng, place)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def full(target: Target, straight: Path, rng: random.Random, directory: Path) -> Outcome:
+    """Let the disk be full at some time, then make room and begin again."""
+    known = json.loads(straight.read_text())
+    place = directory / "disk"
+    place.mkdir()
+    room = int(known["bytes"] * rng.uniform(0.1, 0.95))
+    if may_mount():
+        private_mounts()
+        mount(place, room)
+        ended = run(target.begin(place), directory / "log.txt")
+        mount(place, 4 * known["bytes"] + (64 << 20), again=True)
+    else:
+        ended = run(target.begin(place), directory / "log.txt", file_size=room // 4)
+    if ended.code < 0:
+        return Outcome("died", f"with {room:,} bytes: {ended.last}")
+    if ended.code == 0:
+        return _judged(target, known, place)
+    unnamed = not _names_a_file(ended, place)
+    again = _gone_on(target, known, target.go_on(place), place)
+    if again.verdict == "survived" and unnamed:
+        return Outcome("file not named", f"with {room:,} bytes: {ended.last}")
+    return again
+
+
+WAYS = {"kill": killed, "terminate": terminated, "other file system": elsewhere, "full disk": full}
+
+
+def _names_a_file(ended: Ended, place: Path) -> bool:
+    tail = [line for line in ended.output.splitlines() if line.strip()][-8:]
+    return any(str(place) in line for line in tail)
+
+
+def _gone_on(target: Target, known: dict[str, Any], words: list[str], directory: Path) -> Outcome:
+    ended = run(words, directory / "log-last.txt")
+    if ended.code:
+        return Outcome("did not go on", f"exit code {ended.code}: {ended.last}")
+    return _judged(target, known, directory)
+
+
+def _judged(target: Target, known: dict[str, Any], directory: Path) -> Outcome:
+    try:
+        found = json.loads(json.dumps(target.result(directory)))
+    except Exception as error:
+        return Outcome("result lost", repr(error))
+    if different := differing(known["result"], found):
+        return Outcome("another end", f"{len(different)} differences, first {different[0]}")
+    return Outcome("survived")
