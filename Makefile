@@ -77,6 +77,10 @@ sweep-local: install ## The same sweep file without a network, table and plot in
 export: install ## A trained model as a transformers directory in RUN/exported: RUN=runs/fit, ARGS="--checkpoint=last"
 	$(PYTHON) -m scripts.exports.export --run=$(RUN) $(ARGS)
 
+.PHONY: release
+release: install ## The same for others, in results/encoders/RECIPE, 16 bits: RUN=runs/fit, ARGS="--push=OWNER/NAME" uploads it
+	$(PYTHON) -m scripts.exports.release --run=$(RUN) --name=$(RECIPE) $(ARGS)
+
 .PHONY: cards
 cards: install ## Model card and data card of a run, from what was measured: RUN=runs/fit
 	$(PYTHON) -m scripts.exports.cards --run=$(RUN) $(ARGS)

@@ -9,7 +9,7 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-SHIPPED = ("configs", "results/supervised")  # pretrain.yaml names the latter
+SHIPPED = ("configs", "results/supervised", "results/encoders")  # pretrain.yaml names the second
 
 
 class BuildWithConfiguration(build_py):

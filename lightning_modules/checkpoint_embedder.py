@@ -22,7 +22,8 @@ class CheckpointEmbedder:
     model that was trained on earlier ones.
 
     Args:
-        checkpoint: File that the command line wrote (it holds the model's configuration and tokenizer).
+        checkpoint: File that the command line wrote (it holds the model's configuration and tokenizer), or a
+            directory that `make export` wrote.
         device: Where it runs.
         batch_size: Images or texts a pass; no result depends on it but for rounding.
 
@@ -35,8 +36,11 @@ class CheckpointEmbedder:
 
     def __init__(self, checkpoint: str | Path, device: str = "cpu", batch_size: int = 64) -> None:
         self.checkpoint = Path(checkpoint)
-        if not self.checkpoint.is_file():
-            raise ValueError(f"checkpoint={str(checkpoint)!r} is no file; give a .ckpt of `main.py fit`.")
+        if not self.checkpoint.exists():
+            raise ValueError(
+                f"checkpoint={str(checkpoint)!r} is no file; give a .ckpt of `main.py fit`, or a directory "
+                "of `make export` or results/encoders."
+            )
         self.device = device
         self.batch_size = batch_size
 
@@ -52,8 +56,10 @@ class CheckpointEmbedder:
         return self._model.encode_text(texts, self.batch_size).cpu()
 
     def describe(self) -> dict[str, Any]:
-        """Return everything the vectors depend on: the SHA-256 of the checkpoint."""
-        with self.checkpoint.open("rb") as file:
+        """Return everything the vectors depend on: the SHA-256 of the weights."""
+        whole = self.checkpoint.is_dir()
+        path = self.checkpoint / "model.safetensors" if whole else self.checkpoint
+        with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         return {"checkpoint_sha256": digest}
 
@@ -63,6 +69,10 @@ class CheckpointEmbedder:
 
     @cached_property
     def _model(self) -> DualEncoder:
+        if self.checkpoint.is_dir():
+            from lightning_modules.exported import read_directory
+
+            return read_directory(self.checkpoint, "checkpoint").to(self.device)
         model = load_model(self.checkpoint, self.device)
         if not isinstance(model, DualEncoder) or model.tokenizer is None:
             raise ValueError(

@@ -14,6 +14,7 @@ from transformers import (
 from lightning_modules.exported.export import export
 from lightning_modules.exported.image_tower import ImageTower, ImageTowerConfig
 from lightning_modules.exported.open_clip_adapter import OpenClipAdapter, load_open_clip
+from lightning_modules.exported.reading import read_directory
 from lightning_modules.exported.text_tower import TextTower, TextTowerConfig
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "TextTowerConfig",
     "export",
     "load_open_clip",
+    "read_directory",
 ]
 
 AutoModelForZeroShotImageClassification.register(

@@ -27,15 +27,18 @@ from lightning_modules.exported.image_tower import image_tower_config
 from lightning_modules.exported.plain_towers import is_plain_bert, is_plain_vit, plain_bert, plain_vit
 from lightning_modules.exported.text_tower import text_tower_config
 from lightning_modules.vit_encoder import ViTEncoder
-from synthesis.model_files import model_directory, open_pretrained
+from synthesis.model_files import CHECKSUMS, model_directory, open_pretrained
 
 TOLERANCE = 1e-5
 """Largest difference of a feature, a component of a unit vector, between model and directory."""
 
+HALF_TOLERANCE = 5e-3
+"""The same where the weights are stored in 16 bits."""
+
 _Tower = tuple[Any, dict[str, Tensor], Tensor]
 
 
-def export(model: DualEncoder, directory: str | Path) -> VisionTextDualEncoderModel:
+def export(model: DualEncoder, directory: str | Path, half: bool = False) -> VisionTextDualEncoderModel:
     """Write a `VisionTextDualEncoderModel` with its processor, read it back and compare its features.
 
     A tower that `transformers` can express becomes a plain `ViTModel` (no stem, ``pooling: cls``, fixed
@@ -46,13 +49,14 @@ def export(model: DualEncoder, directory: str | Path) -> VisionTextDualEncoderMo
     Args:
         model: A trained model with its tokenizer, as from a checkpoint.
         directory: Where it goes; created, or written over.
+        half: Whether to store the weights in 16 bits, half the size; they are read as 32 bits again.
 
     Returns:
         The model as read back.
 
     Raises:
         ValueError: If a tower is of a class that cannot be exported, or there is no tokenizer.
-        RuntimeError: If the features of what was written differ by more than `TOLERANCE`.
+        RuntimeError: If the features of what was written differ by more than `TOLERANCE` (`HALF_TOLERANCE`).
     """
     image, text = model.image_encoder, model.text_encoder
     if not isinstance(image, ViTEncoder) or not isinstance(text, BertEncoder):
@@ -68,14 +72,20 @@ def export(model: DualEncoder, directory: str | Path) -> VisionTextDualEncoderMo
     merge_additions(image)
     merge_additions(text)
     exported = _assemble(_image_tower(image), _text_tower(text), _log_scale(model))
-    exported.save_pretrained(directory)
+    Path(directory, CHECKSUMS).unlink(missing_ok=True)  # of what is written over
+    weights = exported.state_dict()
+    stored = {name: value.half() if half else value for name, value in weights.items()}
+    exported.save_pretrained(directory, state_dict=stored)
     _processor(model, image, text).save_pretrained(directory)
+    for file in Path(directory).iterdir():
+        file.chmod(0o644)  # safetensors leaves its own for the owner alone
     read = open_pretrained(VisionTextDualEncoderModel, model_directory(directory)).eval()
     difference = largest_difference(model, read)
-    if not difference <= TOLERANCE:
+    tolerance = HALF_TOLERANCE if half else TOLERANCE
+    if not difference <= tolerance:
         raise RuntimeError(
             f"{directory}: its features differ from the model's by {difference:.1e}, more than "
-            f"{TOLERANCE:.0e}; do not use it, and report this with the run's config.yaml"
+            f"{tolerance:.0e}; do not use it, and report this with the run's config.yaml"
         )
     return read
 

@@ -25,3 +25,10 @@ def last_weight(projection: nn.Module) -> Tensor:
 def hidden_width(projection: nn.Module) -> int | None:
     """Return the width between the two layers of a tower's projection; None for a linear one."""
     return last_layer(projection).in_features if isinstance(projection, nn.Sequential) else None
+
+
+def whole_projection(hidden: nn.Module, last: Tensor) -> nn.Module:
+    """Put a projection together again: the inverse of `hidden_part` and `last_weight`."""
+    layer = nn.Linear(last.shape[1], last.shape[0], bias=False)
+    layer.weight.data.copy_(last)
+    return nn.Sequential(*hidden, layer) if isinstance(hidden, nn.Sequential) else layer

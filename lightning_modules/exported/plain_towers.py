@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel, ViTConfig, ViTModel
 
 from lightning_modules.bert_encoder import BertEncoder
 from lightning_modules.exported.heads import last_weight
+from lightning_modules.pretrained import make_grey
 from lightning_modules.vit_encoder import ViTEncoder
 
 # BERT's pooler has a tanh that cannot be taken out. Of numbers this much smaller than the features it is the
@@ -57,6 +60,63 @@ def plain_bert(encoder: BertEncoder) -> tuple[BertConfig, dict[str, Tensor], Ten
     """Return configuration, weights and projection of a `BertModel` whose pooler is all but the identity."""
     weights = encoder.bert.state_dict() | _pooler(encoder.width, _SMALL)
     return BertConfig(**encoder.bert.config.to_dict()), weights, last_weight(encoder.projection) / _SMALL
+
+
+def read_plain_vit(vit: ViTModel, projection: Tensor, mean: float, std: float) -> ViTEncoder:
+    """Return the tower that `plain_vit` was made of.
+
+    Raises:
+        ValueError: If its pooler is not the one that `plain_vit` writes: another program's model.
+    """
+    _require_pooler(vit, 1.0)
+    config = vit.config
+    encoder = ViTEncoder(
+        image_size=config.image_size,
+        patch_size=config.patch_size,
+        width=config.hidden_size,
+        layers=config.num_hidden_layers,
+        heads=config.num_attention_heads,
+        pooling="cls",
+        mean=mean,
+        std=std,
+        projection_dim=len(projection),
+    )
+    make_grey(vit)
+    encoder.replace_tower(vit)
+    last_weight(encoder.projection).data.copy_(projection)
+    return encoder
+
+
+def read_plain_bert(bert: BertModel, projection: Tensor) -> BertEncoder:
+    """Return the tower that `plain_bert` was made of.
+
+    Raises:
+        ValueError: If its pooler is not the one that `plain_bert` writes: another program's model.
+    """
+    _require_pooler(bert, _SMALL)
+    config = bert.config
+    encoder = BertEncoder(
+        vocab_size=config.vocab_size,
+        width=config.hidden_size,
+        layers=config.num_hidden_layers,
+        heads=config.num_attention_heads,
+        max_length=config.max_position_embeddings,
+        pooling="cls",
+        projection_dim=len(projection),
+    )
+    encoder.replace_tower(bert)
+    last_weight(encoder.projection).data.copy_(projection * _SMALL)
+    return encoder
+
+
+def _require_pooler(tower: Any, scale: float) -> None:
+    wanted = _pooler(tower.config.hidden_size, scale)
+    state = tower.state_dict()
+    if not all(name in state and torch.equal(state[name], value) for name, value in wanted.items()):
+        raise ValueError(
+            f"this {type(tower).__name__} pools in a way of its own: it was not written by `make export`; "
+            "give its directory to the tower's `pretrained` instead"
+        )
 
 
 def _pooler(width: int, scale: float) -> dict[str, Tensor]:

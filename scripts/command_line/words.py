@@ -21,6 +21,7 @@ class Word:
 
 WORDS = {
     "export": Word("scripts.exports.export", "write a trained model as a transformers directory"),
+    "release": Word("scripts.exports.release", "build the model directory of an encoder for others"),
     "cards": Word("scripts.exports.cards", "write the model card and the data card of a run"),
     "corpus": Word("scripts.corpora.make_corpus", "make a filtered corpus of pairs from YAML"),
     "check-pairs": Word("scripts.corpora.check_pairs", "pass real pairs of your own through the filters"),

@@ -50,11 +50,12 @@ def main(args: Sequence[str] | None = None) -> None:
     print(f"{options.run}: model_card.md, data_card.md")
 
 
-def model_card(run: Path) -> str:
+def model_card(run: Path, name: str | None = None) -> str:
     """Return the model card of a run: what it is, how it was made, what was measured, where it fails.
 
     Args:
         run: Directory with ``config.yaml`` and ``summary.json``; also what ``main.py test`` left in ``test``.
+        name: Of the model; that of the run by default.
 
     Raises:
         SystemExit: If one of the two is not there.
@@ -62,7 +63,7 @@ def model_card(run: Path) -> str:
     config, summary = _yaml(run / "config.yaml"), _json(run / "summary.json")
     parts = [
         _HEAD,
-        f"# {run.name}: a dual encoder for chest radiographs and reports\n",
+        f"# {name or run.name}: a dual encoder for chest radiographs and reports\n",
         _LIMITS,
         "## Model\n",
     ]

@@ -14,6 +14,7 @@ from lightning_modules import DualEncoder
 from lightning_modules.checkpoints import load_model
 from scripts.exports.cards import model_card
 from synthesis.files import write_atomically
+from synthesis.model_files import write_checksums
 
 _PLAIN = """\
 ```python
@@ -25,6 +26,16 @@ classify("radiograph.png", candidate_labels=labels, hypothesis_template="{{}}")
 ```
 """
 _REGISTERED = "import lightning_modules.exported  # of SynVLP: registers the towers; no remote code is run\n"
+_OWN = """\
+
+```python
+from lightning_modules.exported import read_directory
+
+model = read_directory("{directory}")  # encode_image, encode_text, encode_patches
+```
+
+To train on from it: `--model.init_args.weights={directory}`.
+"""
 
 
 def main(args: Sequence[str] | None = None) -> Path:
@@ -45,22 +56,43 @@ def main(args: Sequence[str] | None = None) -> Path:
     parser.add_argument("--run", type=Path, default=Path("runs/fit"), help="directory of the training run")
     parser.add_argument("--checkpoint", default="best", help="name of the checkpoint in it: best or last")
     parser.add_argument("--to", type=Path, help="directory to write; <run>/exported by default")
+    parser.add_argument("--half", action="store_true", help="store the weights in 16 bits")
     options = parser.parse_args(args)
-    path = options.run / "checkpoints" / f"{options.checkpoint}.ckpt"
-    if not path.is_file():
-        found = sorted(file.stem for file in path.parent.glob("*.ckpt"))
-        parser.error(
-            f"{path}: no such checkpoint; there are {found}. Give --run and --checkpoint of a training run."
-        )
     directory: Path = options.to or options.run / "exported"
-    needed = write(load(path), directory)
-    card = model_card(options.run) + "\n## How to load\n\n" + usage(directory.name, needed)
-    write_atomically(directory / "README.md", card)
+    needed = export_run(options.run, options.checkpoint, directory, options.half)
     print(
         f"{directory}: written, read back, features equal"
         + (f"; needs this project for {needed}" if needed else "")
     )
     return directory
+
+
+def export_run(run: Path, checkpoint: str, directory: Path, half: bool = False) -> list[str]:
+    """Export a checkpoint of a run, with card and checksums.
+
+    Args:
+        run: Directory of the training run.
+        checkpoint: Name of the checkpoint in it.
+        directory: Where it goes.
+        half: Whether to store the weights in 16 bits.
+
+    Returns:
+        Kinds of tower for which the reader needs this project.
+
+    Raises:
+        SystemExit: If the run has no such checkpoint.
+    """
+    path = run / "checkpoints" / f"{checkpoint}.ckpt"
+    if not path.is_file():
+        found = sorted(file.stem for file in path.parent.glob("*.ckpt"))
+        raise SystemExit(
+            f"{path}: no such checkpoint; there are {found}. Give --run and --checkpoint of a training run."
+        )
+    needed = write(load(path), directory, half)
+    card = model_card(run, directory.name) + "\n## How to load\n\n" + usage(directory.name, needed)
+    write_atomically(directory / "README.md", card)
+    write_checksums(directory)
+    return needed
 
 
 def load(checkpoint: Path) -> DualEncoder:
@@ -78,7 +110,7 @@ def load(checkpoint: Path) -> DualEncoder:
     return model
 
 
-def write(model: DualEncoder, directory: Path) -> list[str]:
+def write(model: DualEncoder, directory: Path, half: bool = False) -> list[str]:
     """Export a model; see `lightning_modules.exported.export`.
 
     Returns:
@@ -86,7 +118,7 @@ def write(model: DualEncoder, directory: Path) -> list[str]:
     """
     from lightning_modules.exported.export import export, needs_this_package
 
-    return needs_this_package(export(model, directory))
+    return needs_this_package(export(model, directory, half))
 
 
 def usage(name: str, needed: Sequence[str]) -> str:
@@ -97,7 +129,8 @@ def usage(name: str, needed: Sequence[str]) -> str:
         needed: Kinds of tower for which the reader needs this project.
     """
     code = _PLAIN.format(directory=name)
-    return code.replace("```python\n", f"```python\n{_REGISTERED}") if needed else code
+    loading = code.replace("```python\n", f"```python\n{_REGISTERED}") if needed else code
+    return loading + _OWN.format(directory=name)
 
 
 if __name__ == "__main__":

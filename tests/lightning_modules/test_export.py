@@ -109,6 +109,50 @@ def test_features_are_those_of_the_model(case: str, exported: Any) -> None:
     assert tokens["input_ids"].shape[1] == 24, "longer texts are cut to what the tower takes"
 
 
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("case", CASES)
+def test_what_was_written_is_read_back_as_a_dual_encoder(
+    case: str, half: bool, tokenizer: Any, tmp_path: Path
+) -> None:
+    from lightning_modules.exported import export, read_directory
+    from synthesis.model_files import ModelFilesError, write_checksums
+
+    model = dual(tokenizer, *CASES[case])
+    export(model, tmp_path, half=half)
+    write_checksums(tmp_path)
+    read = read_directory(tmp_path)
+    images, exact = torch.cat([pixels(picture(i)) for i in range(3)]), 5e-3 if half else 1e-5
+    for ours, theirs in (
+        (model.encode_image(images), read.encode_image(images)),
+        (model.encode_patches(images), read.encode_patches(images)),
+        (model.encode_text(TEXTS), read.encode_text(TEXTS)),
+    ):
+        torch.testing.assert_close(theirs, ours, atol=exact, rtol=exact)
+    if half:
+        return
+    assert {k: v.shape for k, v in read.state_dict().items()} == {
+        k: v.shape for k, v in model.state_dict().items()
+    }
+    content = bytearray((tmp_path / "model.safetensors").read_bytes())
+    content[-3] ^= 1
+    (tmp_path / "model.safetensors").write_bytes(content)
+    with pytest.raises(ModelFilesError, match=r"model\.safetensors is not what was written"):
+        read_directory(tmp_path)
+
+
+def test_a_directory_of_another_program_is_not_read_as_ours(exported: Any, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    from lightning_modules.exported import read_directory
+
+    _, directory = exported(*CASES["plain"])
+    state = load_file(directory / "model.safetensors")
+    state["text_model.pooler.dense.weight"] += 0.1
+    save_file(state, directory / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ValueError, match="BertModel pools in a way of its own"):
+        read_directory(directory)
+
+
 def test_plain_towers_load_and_classify_without_this_project(exported: Any, tmp_path: Path) -> None:
     model, directory = exported(*CASES["plain"])
     picture(7, (40, SIZE)).save(tmp_path / "image.png")
