@@ -107,8 +107,8 @@ def test_free_directory(tmp_path: Path) -> None:
     ("args", "words"),
     [
         (["--trainer.bogus=1"], ["--trainer.bogus"]),
-        (["--data.init_args.batchsize=8"], ["batchsize", "not accepted"]),
-        (["--model.init_args.objective.init_args.temprature=8"], ["temprature", "not accepted"]),
+        (["--data.init_args.batchsize=8"], ["batchsize", "no option"]),
+        (["--model.init_args.objective.init_args.temprature=8"], ["temprature", "no option"]),
         (["--model.init_args.objective.class_path=lightning_modules.InfoNCEE"], ["InfoNCEE"]),
         (["--data.init_args.loader.batch_size=many"], ["batch_size", "many"]),
     ],

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import sys
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
 
 from jsonargparse import set_parsing_settings
 from lightning.pytorch.cli import LightningArgumentParser
+from omegaconf.errors import OmegaConfBaseException
 
 import callbacks  # noqa: F401  imported so that YAML and `--model.help` find the classes by name
 import datamodules  # noqa: F401
 import lightning_modules  # noqa: F401
+from scripts.command_line.errors import debugging
+from scripts.command_line.layers import GIVEN, LayerError, check_layer, layers
+from scripts.command_line.refusal import refusal, unresolved
 from synthesis.configuration import located_layers, located_values
 
 # Lets `${data.init_args.x}` be written from the top of the file although a subcommand is the parser's root.
-set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
+# Given even where it adds nothing, the list of modules that no value may name (os, subprocess …) is obeyed.
+set_parsing_settings(omegaconf_absolute_to_relative_paths=True, import_path_denylist=[])
 
 
 class Parser(LightningArgumentParser):
@@ -29,6 +38,7 @@ class Parser(LightningArgumentParser):
     """
 
     def __init__(self, *args: Any, listed: str = "", **options: Any) -> None:
+        options.setdefault("allow_abbrev", False)  # `--trainer.max_epoch` is a mistake, not max_epochs
         super().__init__(*args, **options)
         self.listed = listed
 
@@ -38,16 +48,62 @@ class Parser(LightningArgumentParser):
 
     def parse_args(self, args: Any = None, *more: Any, **options: Any) -> Any:
         """Parse arguments, the process's own by default."""
+        words: Sequence[str] = sys.argv[1:] if args is None else args
+        if not self.exit_on_error:  # the parser of one class: the words are no command line
+            return super().parse_args(words, *more, **options)
         try:
-            words = located_layers(sys.argv[1:] if args is None else args)
-        except FileNotFoundError as error:
-            self.error(str(error))
-        return super().parse_args(words, *more, **options)
+            words = located_layers(words)
+            token = GIVEN.set(tuple(words))
+            known = {option.partition(".")[0] for option in self._options()}
+            for path in _after_config(words):
+                check_layer(path, known | set(self._subcommands()))
+            for path in layers(words):
+                check_layer(path)
+        except (FileNotFoundError, LayerError) as error:
+            self.refuse(str(error))
+        try:
+            return super().parse_args(words, *more, **options)
+        except OmegaConfBaseException as error:
+            self.refuse(unresolved(error, words))
+        finally:
+            GIVEN.reset(token)
 
     def instantiate_classes(self, cfg: Any, **options: Any) -> Any:
         """Build everything that a configuration names."""
         try:
             config = located_values(cfg)
         except FileNotFoundError as error:
-            self.error(str(error))
+            self.refuse(str(error))
         return self.instantiate(config, **options)  # under the name of before jsonargparse 4.49 it warns
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Say what is wrong in a few lines and exit with code 2."""
+        if not self.exit_on_error or debugging():
+            super().error(message, ex)
+        self.refuse(refusal(message, GIVEN.get(), called(), self._options))
+
+    def refuse(self, text: str) -> NoReturn:
+        """Print an error and exit with code 2."""
+        sys.stderr.write(f"error: {text}\n")
+        self.exit(2)
+
+    def _subcommands(self) -> dict[str, LightningArgumentParser]:
+        return getattr(getattr(self, "_subcommands_action", None), "choices", None) or {}
+
+    def _options(self) -> list[str]:
+        """Return the dotted options of this parser, or of the subcommand that is called."""
+        own = self._subcommands()
+        parser = next((own[word] for word in GIVEN.get() if word in own), self)
+        return [name[2:] for name in parser._option_string_actions if re.fullmatch(r"--[a-z][\w.]*", name)]
+
+
+def called() -> str:
+    """Return how this program is called, for the hints in messages."""
+    return "synvlp" if Path(sys.argv[0]).name == "synvlp" else "python main.py"
+
+
+def _after_config(words: Sequence[str]) -> list[Path]:
+    """Return the files after `-c` and `--config`."""
+    after = [word for before, word in itertools.pairwise(words) if before in ("-c", "--config")]
+    equal = [word.partition("=")[2] for word in words if word.startswith("--config=")]
+    return [Path(word) for word in [*after, *equal] if Path(word).exists()]

@@ -1,0 +1,336 @@
+"""What the parser refuses, said in a few lines: cause, place, what may be meant, where the options are."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+import typing
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from textwrap import dedent
+
+from scripts.command_line.layers import flat_keys, place
+from scripts.command_line.suggestions import class_named, classes, near, path_of
+
+LONGEST = 160
+"""Characters of a value that are shown."""
+
+_TYPES = {
+    "int": "a whole number", "float": "a finite number", "bool": "true or false", "str": "text",
+    "NoneType": "null", "list": "a list", "Sequence": "a list", "Iterable": "a list", "tuple": "a list",
+    "dict": "a mapping", "Mapping": "a mapping", "Path": "a path", "timedelta": "a time such as 00:10:00",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """The innermost of jsonargparse's nested messages.
+
+    Attributes:
+        text: The message.
+        key: Dotted key that it is about, as YAML writes it.
+        owner: Class path whose options were being read; empty at the top.
+        outer: The one around it.
+        value: What was given, as the message prints it.
+    """
+
+    text: str
+    key: str = ""
+    owner: str = ""
+    outer: str = ""
+    value: str | None = None
+
+
+def innermost(text: str, key: str = "", owner: str = "", outer: str = "") -> Leaf:
+    """Return the message inside `Parser key …`, `Problem with given class_path …` and unions of types."""
+    first, _, rest = text.strip("\n").partition("\n")
+    first, body = first.strip(), dedent(rest)
+    if match := re.fullmatch(r'Parser key "(.+?)"(?: element \d+)?:(.*)', first):
+        return innermost(match[2] or body, f"{key}.{match[1]}".lstrip("."), owner, outer)
+    if match := re.fullmatch(r"Problem with given class_path '(.*?)':", first):
+        plain = dataclasses.is_dataclass(class_named(match[1]))  # a group of options
+        return innermost(body, key if plain else f"{key}.init_args", match[1], owner)
+    if first.startswith("Does not validate against any of the Union"):
+        return _most_telling(body, key, owner, outer)
+    if first.startswith("- Expected a path but"):
+        return innermost(dedent(re.sub(r"^(\s*)- ", r"\1", rest, count=1)), key, owner, outer)
+    return Leaf(text.strip(), key, owner, outer, _given(text))
+
+
+def _most_telling(body: str, key: str, owner: str, outer: str) -> Leaf:
+    """Return the deepest of the messages about the members of a union, or all of them as one."""
+    errors, _, given = body.partition("\nGiven value type:")
+    value = _plain_value(given.partition("Given value: ")[2].strip()) or None
+    bullets = re.split(r"^- ", dedent(errors.partition("Errors:\n")[2]), flags=re.MULTILINE)[1:]
+    leaves = [innermost(bullet.replace("\n  ", "\n"), key, owner, outer) for bullet in bullets]
+    deepest = max(len(leaf.key) for leaf in leaves)
+    if deepest > len(key):
+        return next(leaf for leaf in leaves if len(leaf.key) == deepest)
+    types = ("Expected a <class", "Expected a typing", "Expected a collections", "Not a valid subclass")
+    telling = [leaf for leaf in leaves if not leaf.text.startswith(types)]
+    if telling:
+        return telling[0] if telling[0].value is not None else dataclasses.replace(telling[0], value=value)
+    return Leaf("\n".join(leaf.text.partition("\n")[0] for leaf in leaves), key, owner, outer, value)
+
+
+def _plain_value(text: str) -> str:
+    return re.sub(r"^NestedArg\(key='.*?', val=(.*)\)$", r"\1", text, flags=re.DOTALL)
+
+
+def _given(text: str) -> str | None:
+    return text.partition("Got value: ")[2].partition("\nSubclass types expect")[0].strip() or None
+
+
+def refusal(message: str, words: Sequence[str], prog: str, options: Callable[[], list[str]]) -> str:
+    """Return a parser's message in a few lines.
+
+    Args:
+        message: As jsonargparse wrote it.
+        words: The command line.
+        prog: How this program is called.
+        options: Returns the dotted options of the subcommand.
+    """
+    leaf = innermost(message)
+    for pattern, explain in _KINDS:
+        if match := re.search(pattern, leaf.text):
+            return "\n".join(explain(match, leaf, _Asked(words, prog, options)))
+    lines = [line.strip() for line in leaf.text.splitlines() if line.strip()]
+    start = f"{_shown(leaf.key)}: " if leaf.key else ""
+    asked = _Asked(words, prog, options)
+    return "\n".join([f"{start}{_cut(' '.join(lines), 400)}", *asked.found(leaf.key), asked.help(leaf.owner)])
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What was typed, and the lines that say so."""
+
+    words: Sequence[str]
+    prog: str
+    options: Callable[[], list[str]]
+
+    def found(self, key: str) -> list[str]:
+        """Return a line with the argument, or file and line, that set a key."""
+        while key:
+            where = place(key, self.words)
+            if where:
+                return [f"  given: {where}"]
+            key = key.rpartition(".")[0]
+        return []
+
+    def meant(self, wanted: str, known: Sequence[str]) -> list[str]:
+        """Return a line with what is like a name."""
+        alike = near(wanted, known)
+        return [f"  did you mean {' or '.join(alike)}?"] if alike else []
+
+    def help(self, owner: str) -> str:
+        """Return the line that says how to see what there is."""
+        if owner:
+            return f"  its options: {self.prog} options {owner}"
+        return f"  all options: {self.prog} fit --help; of a class: {self.prog} options CLASS"
+
+
+def _shown(key: str) -> str:
+    return key.removesuffix(".init_args") or "the command line"
+
+
+def _cut(text: str, longest: int = LONGEST) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def _unknown_option(match: re.Match[str], leaf: Leaf, asked: _Asked) -> list[str]:
+    first = match["name"].split()[0]
+    if not leaf.owner and leaf.text.startswith("unrecognized") and not first.startswith("-"):
+        return [f"{first}: not expected; options begin with `--`, files follow `-c`", asked.help("")]
+    name = first.lstrip("-").partition("=")[0]
+    if match.groupdict().get("group"):
+        name = f"{match['group']}.{name}"
+    key = f"{leaf.key}.{name}".lstrip(".")
+    stem = key.rpartition(".")[0]
+    own = [f"{leaf.key}.{option}" for option in option_names(leaf.owner)] if leaf.owner else asked.options()
+    known = [option for option in (*own, *flat_keys(asked.words)) if not _same(option, key)]
+    beside = [option for option in own if option.rpartition(".")[0] == stem and option in known]
+    if leaf.owner or beside:
+        alike = near(name, beside) or near(name, known)
+    else:  # perhaps its beginning is wrong
+        tops = list(dict.fromkeys(option.partition(".")[0] for option in asked.options()))
+        alike = near(name.partition(".")[0], tops) if "." in name else near(name, tops)
+        alike = [top for top in alike if top != name.partition(".")[0]] or near(name, known)
+    hint = [f"  did you mean {' or '.join(dict.fromkeys(alike))}?"] if alike else []
+    said = (
+        f"{key}: {leaf.owner} has no option {name}" if leaf.owner else f"{first}: no option of this command"
+    )
+    return [said, *asked.found(key), *hint, asked.help(leaf.owner)]
+
+
+def _same(one: str, other: str) -> bool:
+    return one.replace(".init_args", "") == other.replace(".init_args", "")
+
+
+def _unknown_class(match: re.Match[str], leaf: Leaf, asked: _Asked) -> list[str]:
+    parts = match.groupdict()
+    inside = "name" not in parts  # inside `Problem with given class_path`
+    name = leaf.owner if inside else parts["name"] or (leaf.value or "").strip("'\"")
+    key = leaf.key.removesuffix(".init_args")
+    base = base_of(leaf.outer if inside else leaf.owner, key)
+    known = [path_of(found) for found in classes(base)]
+    kind = base.__name__ if base is not None else "class"
+    said = f"{_shown(key)}={_cut(name) or repr('')}: no {kind} of that name"
+    if "base" in parts:
+        said = f"{_shown(key)}={_cut(name)}: is no {parts['base'].rpartition('.')[2]}"
+    if name.endswith((".yaml", ".yml", ".json")):
+        said = f"{_shown(key)}={name}: no such file"
+    hint = asked.meant(name, known)
+    if not hint and base is not None and known:
+        listed = ", ".join(path.rpartition(".")[2] for path in known)
+        hint = [f"  there are: {_cut(listed, 400)}"]
+    return [said, *asked.found(key), *hint, f"  all classes: {asked.prog} options"]
+
+
+def _wrong_type(match: re.Match[str], leaf: Leaf, asked: _Asked) -> list[str]:
+    value = leaf.value or ""
+    found = re.findall(r"(?:Expected a|Not of type|Not a valid subclass of) (?:<class ')?([\w.]+)", leaf.text)
+    kinds = [
+        _TYPES.get(kind, f"a {kind}") for kind in (name.rstrip(".").rpartition(".")[2] for name in found)
+    ]
+    literals = [
+        word
+        for inside in re.findall(r"Literal\[(.*?)\]", leaf.text)
+        for word in re.findall(r"'(.*?)'", inside)
+    ]
+    kinds = [kind for kind in kinds if kind != "a Literal"]
+    expected = " or ".join(dict.fromkeys([*([f"one of {', '.join(literals)}"] if literals else []), *kinds]))
+    hint = asked.meant(value, literals) if literals else []
+    if "a whole number" in kinds and re.fullmatch(r"-?\d+\.0+|-?\d+(\.\d+)?[eE]\d+", value):
+        hint = [f"  did you mean {round(float(value))}?"]
+    shown = value if value[:1] in ("'", '"', "[", "{") else repr(value)
+    return [
+        f"{_shown(leaf.key)}: {_cut(shown)} is not {expected}",
+        *asked.found(leaf.key),
+        *hint,
+        asked.help(leaf.owner),
+    ]
+
+
+def _no_mapping(match: re.Match[str], leaf: Leaf, asked: _Asked) -> list[str]:
+    return [
+        f"{_shown(leaf.key)}: {match['kind']} given; write a mapping {{name: value}} or a class path",
+        *asked.found(leaf.key),
+        asked.help(leaf.owner),
+    ]
+
+
+def _required(match: re.Match[str], leaf: Leaf, asked: _Asked) -> list[str]:
+    names = [name.strip() for name in match["name"].split(",")]
+    if not leaf.owner:
+        keys = ", ".join(name.partition(".")[2] or name for name in names)
+        return [
+            f"{keys}: not given; begin with a whole configuration: -c configs/pretrain.yaml",
+            asked.help(""),
+        ]
+    keys = ", ".join(f"{leaf.key}.{name}" for name in names)
+    return [
+        f"{keys}: not given ({leaf.owner} needs {'it' if len(names) == 1 else 'them'})",
+        *asked.found(leaf.key),
+        f"  give it in a layer or as --{leaf.key}.{names[0]}=…",
+        asked.help(leaf.owner),
+    ]
+
+
+def _group(match: re.Match[str], leaf: Leaf, asked: _Asked) -> list[str]:
+    return [
+        f"{_shown(leaf.key)}: {_cut(match['name'])!r} is neither a file nor a mapping of its options",
+        *asked.found(leaf.key),
+        f"  give its options one by one, --{leaf.key}.…=…, or as a mapping {{name: value}}",
+        asked.help(leaf.owner),
+    ]
+
+
+_Explain = Callable[[re.Match[str], Leaf, _Asked], list[str]]
+_KINDS: tuple[tuple[str, _Explain], ...] = (
+    (r"Group '(?P<group>.+?)' does not accept option '(?P<name>.+?)'", _unknown_option),
+    (r"does not accept option '(?P<name>.+?)'", _unknown_option),
+    (r"Option '(?P<name>.+?)' is not accepted", _unknown_option),
+    (r"unrecognized arguments: (?P<name>.+)", _unknown_option),
+    (r"Import path (?P<name>\S*?) ?does not correspond to a subclass of (?P<base>\S+)", _unknown_class),
+    (r"Expected a dot import path string: ?(?P<name>.*)", _unknown_class),
+    (r"Unexpected import path format: ?(?P<name>.*)", _unknown_class),
+    (r"module '[\w.]+' has no attribute '\w+'|No module named '[\w.]+'", _unknown_class),
+    (r"Importing '\S+' is not allowed", _unknown_class),
+    (r"'(?P<kind>\w+)' object has no attribute 'keys'", _no_mapping),
+    (r"argument of type '(?P<kind>\w+)' is not iterable", _no_mapping),
+    (r"arguments? (?:are|is) required: (?P<name>.+)", _required),
+    (r'Key "(?P<name>\S+)" is required', _required),
+    (r"Unable to load config '(?P<name>.*?)'", _group),
+    (r"Expected a |Not a valid subclass of|Not of type", _wrong_type),
+)
+
+
+def unresolved(error: Exception, words: Sequence[str]) -> str:
+    """Return what is wrong with a `${…}`, in a few lines.
+
+    Args:
+        error: OmegaConf's.
+        words: The command line.
+    """
+    text = str(error)
+    key = re.search(r"full_key: (\S+)", text)
+    where = re.sub(r"\[\d+\]", "", key[1].partition(".")[2]) if key else ""
+    first = text.partition("\n")[0]
+    lines = [f"{where or 'the configuration'}: {first}; correct the ${{…}}"]
+    value = text.partition("input '")[2].partition("'")[0]
+    if type(error).__name__ == "GrammarParseError":
+        lines = [f"{where}: {value or 'its value'} is no reference; write ${{run_dir}} or another key"]
+    elif found := re.search(r"Environment variable '(\w+)' not found", first):
+        lines = [
+            f"{where}: no environment variable {found[1]}; set it, or write ${{oc.env:{found[1]},default}}"
+        ]
+    elif found := re.search(r"resolved to '(?:\w+\.)(.+?)'\)", first):
+        wanted = found[1]
+        alike = near(
+            wanted, [key for key in flat_keys(words) if not _same(key, where) and not _same(key, wanted)]
+        )
+        lines = [
+            f"{where}: follows ${{{wanted}}}, which is not in the configuration",
+            *([f"  did you mean {' or '.join(alike)}?"] if alike else []),
+            f"  or give it a value of its own: --{where}=…",
+        ]
+    given = place(where, words) if where else None
+    return "\n".join([lines[0], *([f"  given: {given}"] if given else []), *lines[1:]])
+
+
+def option_names(owner: str) -> list[str]:
+    """Return the dotted options of a class, those of its groups of options too."""
+    from scripts.command_line.options import parser_of
+
+    found = class_named(owner)
+    return [] if found is None else [key for key in parser_of(found).get_defaults().keys()]
+
+
+def base_of(owner: str, key: str) -> type | None:
+    """Return the class or protocol that an option of a class asks for."""
+    if not owner:
+        from lightning.pytorch import Callback, LightningDataModule, LightningModule
+        from lightning.pytorch.loggers import Logger
+
+        bases: dict[str, type] = {
+            "model": LightningModule, "data": LightningDataModule, "trainer.callbacks": Callback,
+            "trainer.logger": Logger,
+        }  # fmt: skip
+        return bases.get(key.removesuffix(".init_args"))
+    found = class_named(owner)
+    name = key.removesuffix(".init_args").rpartition(".")[2]
+    if found is None:
+        return None
+    try:
+        hint = typing.get_type_hints(found.__init__).get(name)  # type: ignore[misc]
+    except (NameError, TypeError):
+        return None
+    for part in (hint, *typing.get_args(hint)):
+        if inspect.isclass(part) and part.__module__.partition(".")[0] not in (
+            "builtins",
+            "collections",
+            "pathlib",
+        ):
+            return part
+    return None
