@@ -100,17 +100,18 @@ def training_state(checkpoint: Path) -> dict[str, Any]:
     """Return what has to be the same in the checkpoints of two trainings that are the same."""
     content = torch.load(checkpoint, map_location="cpu", weights_only=True)
     names = ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "epoch")
-    return {name: _hashed(content[name]) for name in names}
+    return {name: hashed(content[name]) for name in names}
 
 
-def _hashed(value: Any) -> Any:
+def hashed(value: Any) -> Any:
+    """Return nested values with every tensor as its shape and SHA-256."""
     if isinstance(value, Tensor):
         content = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
         return f"{list(value.shape)} {hashlib.sha256(content.numpy().tobytes()).hexdigest()}"
     if isinstance(value, Mapping):
-        return {str(key): _hashed(inner) for key, inner in value.items()}
+        return {str(key): hashed(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_hashed(inner) for inner in value]
+        return [hashed(inner) for inner in value]
     return value
 
 
