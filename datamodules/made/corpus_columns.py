@@ -20,7 +20,7 @@ class CorpusColumns:
         absent: Concepts that the case says are absent.
         concepts: Names of the concepts present; labels of pairs without a case. None: labels are unknown.
         unmentioned: What it means that a concept is not among ``concepts``.
-        view: Projection: "PA", "AP", or anything else for unknown.
+        view: Projection: "PA", "AP" and words with these ("AP supine"), or anything else for unknown.
         patient: Patient; without it every pair is of another one.
     """
 

@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from datamodules.batch import UNKNOWN_VIEW, VIEWS
+from datamodules.batch import UNKNOWN_VIEW
 from datamodules.loading.sample import Sample
 from datamodules.made.corpus_columns import CorpusColumns
 from datamodules.made.corpus_error import CorpusError
 from datamodules.tables.image_file import Fit, ImageFileError, read_picture, square
+from datamodules.tables.view_positions import view_code
 from synthesis.cases import Case, Finding
 from synthesis.concepts import ConceptCatalog, UnknownConceptError
+from synthesis.reports.blank import said
 from synthesis.reports.report import Report
 from synthesis.reports.sections import cut
 
@@ -60,7 +62,7 @@ class RowReader:
             image=self._image(row, where),
             labels=self._labels(row, case, where),
             group=self._group(row, place),
-            view=VIEWS.index(view) if view in VIEWS else UNKNOWN_VIEW,
+            view=view_code(view) if isinstance(view, str) else UNKNOWN_VIEW,
             report=self.report(row, where),
             case=case,
         )
@@ -78,18 +80,19 @@ class RowReader:
         """
         columns = self.columns
         findings, impression = (
-            str(row.get(column or "") or "").strip() for column in (columns.findings, columns.impression)
+            said(str(row.get(column or "") or "")) for column in (columns.findings, columns.impression)
         )
         if findings or impression:
             return Report(findings, impression)
-        text = str(row.get(columns.text or "") or "").strip()
-        if not text:
+        text = said(str(row.get(columns.text or "") or ""))
+        findings, impression = map(said, cut(text))
+        if not (findings or impression):
             read = [c for c in (columns.findings, columns.impression, columns.text) if c]
             raise CorpusError(
                 f"{where}: no text in any of the columns {read}; it has {sorted(row)}. Fill it in, or "
                 "correct data.init_args.columns."
             )
-        return Report(*cut(text))
+        return Report(findings, impression)
 
     def _image(self, row: Row, where: str) -> torch.Tensor:
         value = row.get(self.columns.image)

@@ -5,9 +5,24 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from datamodules.tables.table import MissingFileError
+
+_SUFFIXES = frozenset(
+    ".png .jpg .jpeg .jp2 .j2k .tif .tiff .bmp .dcm .dicom .dic .ima .gif .webp .npy .npz .nii .gz".split()
+)
+
+
+def with_image_suffix(name: str, suffix: str) -> str:
+    """Return the name of an image with another suffix; one that has none, but dots (``1.2.840``), gets it.
+
+    Args:
+        name: The name, in folders or not.
+        suffix: The suffix, with its dot.
+    """
+    path = PurePosixPath(name)
+    return str(path.with_suffix(suffix) if path.suffix.lower() in _SUFFIXES else f"{name}{suffix}")
 
 
 def find_images(root: Path, folders: Sequence[str], names: Sequence[str]) -> list[Path | None]:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from datamodules.tables.table import BadRow, TableError
-from synthesis.concepts import ConceptCatalog
+from synthesis.concepts import NO_FINDING, ConceptCatalog
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,7 +99,8 @@ def read_labels(
         table: The file, for messages.
 
     Returns:
-        float32 ``(row, concept)``: 1 present, 0 absent, NaN unknown; and the rows that could not be read.
+        float32 ``(row, concept)``: 1 present, 0 absent, NaN unknown; and the rows that could not be read, and
+        those that contradict themselves, which are kept: a finding outweighs "No Finding".
 
     Raises:
         TableError: If the catalogue does not know the vocabulary, or a label of it.
@@ -111,6 +112,7 @@ def read_labels(
         reader.read_list(matrix, [catalog.index(name) for name in known])
     else:
         reader.read_columns(matrix)
+    reader.settle_normality(matrix)
     return matrix, reader.bad
 
 
@@ -157,14 +159,34 @@ class _Reader:
                         "is none of 1, 0, -1, ? and (unless `blank` is refuse) nothing; correct it.",
                     )
 
+    def settle_normality(self, matrix: _Labels) -> None:
+        """Take back that nothing was found where something was (devices apart), and note the row."""
+        if NO_FINDING not in self.catalog.names:
+            return
+        normal = self.catalog.index(NO_FINDING)
+        findings = [i for i, c in enumerate(self.catalog) if i != normal and not c.is_device]
+        contradicted = (matrix[:, normal] == 1) & (matrix[:, findings] == 1).any(axis=1)
+        for i in np.flatnonzero(contradicted).tolist():
+            present = [self.catalog.names[k] for k in findings if matrix[i, k] == 1]
+            matrix[i, normal] = 0
+            cells: Any = self.frame.iloc[i]
+            row, image = int(self.frame.index[i]), cells[self.image]
+            column = self.labels.names[0]
+            reason = f"says that nothing was found, beside {', '.join(present)}; it counts as not normal."
+            value = "|".join(dict.fromkeys(str(cells[name]) for name in self.labels.names))[:80]
+            kind = "No Finding beside a finding"
+            self.bad.append(BadRow(row, image, column, value, kind, reason, kept=True))
+
     def _split(self, i: int, cell: str) -> list[str] | None:
         labels: Any = cell.split(self.labels.separator)
         if cell.startswith("["):
             try:
                 labels = ast.literal_eval(cell)
-            except (ValueError, SyntaxError):
+            except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
                 return None
-        return [label.strip() for label in labels if str(label).strip()]
+            if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+                return None
+        return [label.strip() for label in labels if label.strip()]
 
     def _positions(self, counts: Counter[str]) -> dict[str, int]:
         """Return label → position of its concept; what the catalogue does not know is refused or left out."""

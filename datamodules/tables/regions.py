@@ -9,6 +9,7 @@ from left to right.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from datamodules.tables.grey_values import MOST_PIXELS
+from datamodules.tables.image_check import SeenImage
 from datamodules.tables.image_file import Fit, framing, square
 from datamodules.tables.table import BadRow
 
@@ -24,12 +27,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _Mask = npt.NDArray[np.bool_]
+_EDGE = 1  # pixels by which boxes are beyond the edge where they were rounded
 
 
 def bad_regions(
     cells: pd.Series[str], images: pd.Series[str], known: Callable[[str], bool] | None
 ) -> list[BadRow]:
-    """Return the rows whose regions cannot be read.
+    """Return the rows whose regions cannot be read, or are none.
 
     Args:
         cells: The column; an empty cell has no regions.
@@ -43,6 +47,43 @@ def bad_regions(
         for row, reason in reasons.items()
         if reason
     ]
+
+
+def misplaced_regions(
+    cells: pd.Series[str], images: pd.Series[str], seen: Mapping[int, SeenImage]
+) -> list[BadRow]:
+    """Return the rows that have regions beyond their image.
+
+    A row is bad where a region lies outside entirely, or is drawn for another size; where a box sticks out,
+    it is kept, and the box cut at the edge.
+
+    Args:
+        cells: The column; each can be read.
+        images: Image of each row.
+        seen: Row → what its image has shown.
+    """
+    found = []
+    for row, image in seen.items():
+        for region in json.loads(cells[row] or "[]"):
+            reason, kept = _misplaced(region, *image.shape)
+            if reason:
+                kind = "region beyond the edge" if kept else "bad regions"
+                found.append(BadRow(row, images[row], str(cells.name), str(region)[:80], kind, reason, kept))
+                break
+    return found
+
+
+def _misplaced(region: Mapping[str, Any], height: int, width: int) -> tuple[str, bool]:
+    """Return what is wrong with the place of a region, or "", and whether it can be used all the same."""
+    size = f"the image has {width} × {height} pixels (width × height)"
+    if "box" not in region:
+        fits = list(region["size"]) == [height, width]
+        return "" if fits else f"has runs for a size (height, width) of {region['size']}; {size}.", False
+    x, y, w, h = region["box"]
+    if min(x + w, width) <= max(x, 0) or min(y + h, height) <= max(y, 0):
+        return f"has the box {region['box']} outside its image; {size}: correct it.", False
+    beyond = x < -_EDGE or y < -_EDGE or x + w > width + _EDGE or y + h > height + _EDGE
+    return (f"has the box {region['box']} beyond the edge; {size}: it is cut there." if beyond else ""), True
 
 
 def region_masks(
@@ -132,6 +173,8 @@ def _runs(region: Mapping[str, Any], shape: tuple[int, int]) -> _Mask:
     if (height, width) != shape:
         raise ValueError(f"runs are for {height} × {width} pixels, the image has {shape[0]} × {shape[1]}.")
     numbers = np.array(region["runs"].split(), np.int64)
+    if (numbers < 0).any():
+        raise ValueError("runs hold negative numbers.")
     starts = np.cumsum(numbers)[::2]
     lengths = numbers[1::2]
     if len(starts) != len(lengths) or (starts + lengths > height * width).any():
@@ -145,16 +188,22 @@ def _runs(region: Mapping[str, Any], shape: tuple[int, int]) -> _Mask:
 def _fault(cell: str, known: Callable[[str], bool] | None) -> str:
     """Return what is wrong with a cell, or ""."""
     try:
-        for region in json.loads(cell):
+        regions = json.loads(cell)
+        if not isinstance(regions, list):
+            return f"is {type(regions).__name__} and no list of regions: see datamodules.tables.regions."
+        for region in regions:
             if known is not None and not known(region["label"]):
                 return f"has a region {region['label']!r}, which the vocabulary does not know; add it."
             if "box" in region:
-                _, _, width, height = map(float, region["box"])
-                if not (width > 0 and height > 0):
-                    return f"has a box without extent, {region['box']}; correct it."
+                box = region["box"]
+                if len(box) != 4 or any(type(n) not in (int, float) or not math.isfinite(n) for n in box):
+                    return f"has a box that is no four finite numbers, {box}; correct it."
+                if not (box[2] > 0 and box[3] > 0):
+                    return f"has a box without extent, {box} (x, y, width, height: no corners); correct it."
             else:
                 height, width = map(int, region["size"])
-                _runs(region, (height, width))
-    except (ValueError, KeyError, TypeError) as error:
+                if not (0 < height * width <= MOST_PIXELS and _runs(region, (height, width)).any()):
+                    return f"has runs that set no pixel of a size {region['size']}; correct it."
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return f"holds no regions as JSON ({type(error).__name__}: {error}): see datamodules.tables.regions."
     return ""

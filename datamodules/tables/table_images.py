@@ -27,6 +27,7 @@ from datamodules.tables.table import (
     Columns,
     TableError,
     describe_bad_rows,
+    describe_kept_rows,
     read_bad_rows,
     write_bad_rows,
 )
@@ -52,7 +53,8 @@ class TableImages(BatchDataModule):
         image_size: Height and width of the images, in pixels.
         labels: Where the labels stand; None for none (all are unknown then).
         image_folders: Patterns of folders under ``image_root`` that image names are relative to.
-        image_suffix: Takes the place of the suffix of the names, e.g. ".png"; None keeps them.
+        image_suffix: Takes the place of the suffix of the names, e.g. ".png", or follows names that have
+            none; None keeps them.
         where: Column → values whose rows are kept, e.g. ``{View Position: [PA, AP]}``; None keeps all.
         splits: "train", "val" and "test" → expected share of the patients.
         split_salt: Other salts, other splits.
@@ -97,6 +99,8 @@ class TableImages(BatchDataModule):
         loader: LoaderOptions = LoaderOptions(),
         views: Views = Views(),
     ) -> None:
+        if image_suffix is not None and not image_suffix.startswith("."):
+            raise ValueError(f"image_suffix={image_suffix!r}: begins with no dot; give e.g. '.png'.")
         concepts = ConceptCatalog.load(catalog)
         super().__init__(concepts, loader, views)
         shares = splits or {"train": 0.7, "val": 0.1, "test": 0.2}
@@ -150,7 +154,10 @@ class TableImages(BatchDataModule):
             bad = self.reader.bad_rows(self.loader.num_workers)
             self.artifacts_dir.mkdir(parents=True, exist_ok=True)
             write_bad_rows(listed, bad)
-        bad = read_bad_rows(listed)
+        found = read_bad_rows(listed)
+        bad, kept = [row for row in found if not row.kept], [row for row in found if row.kept]
+        if kept:
+            log.warning("%s", describe_kept_rows(self.table, kept, listed))
         if bad and self.on_bad == "refuse":
             text = describe_bad_rows(self.table, bad, listed)
             raise TableError(f"{text}\nCorrect them, or set on_bad: set_aside to go on without these rows.")
@@ -160,7 +167,7 @@ class TableImages(BatchDataModule):
     @property
     def bad_rows(self) -> list[BadRow]:
         """The rows that cannot be used, and why; known after `prepare_data`."""
-        return read_bad_rows(self._bad_rows_file)
+        return [row for row in read_bad_rows(self._bad_rows_file) if not row.kept]
 
     @property
     def image_size(self) -> int:
@@ -226,7 +233,7 @@ class TableImages(BatchDataModule):
         listed = self._bad_rows_file
         if not listed.exists():
             raise RuntimeError(f"{listed} is not there: call prepare_data before the data is used.")
-        left_out = {row.row for row in read_bad_rows(listed)}
+        left_out = {row.row for row in self.bad_rows}
         patients, own = self.reader.patients(left_out), self.reader.own_splits(left_out)
         if own is None:
             split = [split_of(patient, self.splits, self.split_salt) for patient in patients]

@@ -3,40 +3,45 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from datamodules.batch import UNKNOWN_VIEW, VIEWS
-from datamodules.tables.image_check import bad_images
+from datamodules.tables.image_check import look_at_images, same_files, same_pictures
 from datamodules.tables.image_file import Colour
-from datamodules.tables.image_folders import find_images
+from datamodules.tables.image_folders import find_images, with_image_suffix
 from datamodules.tables.labels import LabelColumns, read_labels
 from datamodules.tables.manifests import Manifest
 from datamodules.tables.origin import Origin
 from datamodules.tables.packed import PackedStrings
-from datamodules.tables.regions import bad_regions
+from datamodules.tables.regions import bad_regions, misplaced_regions
 from datamodules.tables.table import (
     BadRow,
     Columns,
     MissingFileError,
     bad_cells,
     choose_rows,
+    empty_reports,
     frame_sha256,
     select,
 )
-from datamodules.tables.table_source import TableRows, packed_reports
+from datamodules.tables.table_source import TableRows, reports_of
+from datamodules.tables.view_positions import unknown_views, view_code
 from synthesis.concepts import ConceptCatalog
 from synthesis.identity import json_sha256
 
 if TYPE_CHECKING:
     import pandas as pd
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -74,13 +79,15 @@ class TableReader:
         """
         names = [*self.columns.names, *(self.labels.names if self.labels else ())]
         with self._origin_named():
-            frame = select(self.manifest.frame(self.image_root), self.table, [*names, *self.where])
+            listing = self.labels.columns if self.labels and isinstance(self.labels.columns, str) else None
+            frame = self.manifest.frame(self.image_root)
+            frame = select(frame, self.table, [*names, *self.where], listing)
         return choose_rows(frame, self.table, self.where)
 
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of everything that decides which rows are bad."""
-        stats = [path.stat() if path else None for path in self._paths]
+        stats = [path.stat() if path and path.exists() else None for path in self._paths]
         content = {
             "format": 4,  # of the list of bad rows, and of what counts as bad
             "table": frame_sha256(self.frame),
@@ -100,14 +107,27 @@ class TableReader:
 
         Args:
             workers: Processes that read images; 0 reads them here.
+
+        Returns:
+            The rows that cannot be used, and those that are kept but should be looked at.
         """
-        images = self.frame[self.columns.image]
-        bad = bad_cells(self.frame, self.columns, self.reports) + self._label_matrix[1]
-        if self.masks and self.columns.regions and self.labels:
+        frame, columns = self.frame, self.columns
+        images = frame[columns.image]
+        found = bad_cells(frame, columns) + same_files(images, self._paths) + self._label_matrix[1]
+        if self.reports and self._reports is not None:
+            silent = [
+                not (findings or impression) for findings, impression in zip(*self._reports, strict=True)
+            ]
+            found += empty_reports(frame, columns, silent)
+        regions = frame[columns.regions] if self.masks and columns.regions and self.labels else None
+        if regions is not None and self.labels is not None:
             ignored = self.labels.unmapped == "ignore"
             knows = partial(self.labels.knows, catalog=self.catalog) if not ignored else None
-            bad += bad_regions(self.frame[self.columns.regions], images, knows)
-        return bad + bad_images(images, self._paths, {row.row for row in bad}, self.colour, workers)
+            found += bad_regions(regions, images, knows)
+        known = {row.row for row in found if not row.kept}
+        unread, seen = look_at_images(images, self._paths, known, self.colour, workers)
+        found += unread + same_pictures(images, frame[columns.patient] if columns.patient else None, seen)
+        return found + (misplaced_regions(regions, images, seen) if regions is not None else [])
 
     def patients(self, left_out: Collection[int]) -> list[str]:
         """Return the patient of each row that is not left out; the image where patients are not known."""
@@ -129,7 +149,8 @@ class TableReader:
         """
         keep = ~self.frame.index.isin(list(left_out))
         frame = self.frame[keep]
-        views = frame[self.columns.view].str.upper() if self.columns.view else [""] * len(frame)
+        views = list(frame[self.columns.view]) if self.columns.view else [""] * len(frame)
+        self._warn_of_views(views)
         regions = frame[self.columns.regions] if self.masks and self.columns.regions else None
         rows = TableRows(
             table=self.table,
@@ -138,15 +159,40 @@ class TableReader:
             paths=PackedStrings(str(path) for path, kept in zip(self._paths, keep, strict=True) if kept),
             labels=self._label_matrix[0][keep],
             group=np.unique(np.array(self.patients(left_out), str), return_inverse=True)[1],
-            view=np.array([VIEWS.index(view) if view in VIEWS else UNKNOWN_VIEW for view in views]),
+            view=np.array([view_code(view) for view in views], np.int64),
             split=np.array(split),
-            reports=packed_reports(frame, self.columns),
+            reports=self._packed_reports(keep),
             regions=None if regions is None else PackedStrings(regions),
             region_concepts={} if regions is None else self._region_concepts(regions),
         )
-        for unpacked in ("frame", "_label_matrix", "_paths"):
+        for unpacked in ("frame", "_label_matrix", "_paths", "_reports"):
             self.__dict__.pop(unpacked, None)
         return rows
+
+    @cached_property
+    def _reports(self) -> tuple[list[str], list[str]] | None:
+        """FINDINGS and IMPRESSION of each row; None where there are no report columns."""
+        return reports_of(self.frame, self.columns)
+
+    def _packed_reports(self, keep: npt.NDArray[np.bool_]) -> tuple[PackedStrings, PackedStrings] | None:
+        if self._reports is None:
+            return None
+        findings, impressions = (PackedStrings(compress(texts, keep)) for texts in self._reports)
+        return findings, impressions
+
+    def _warn_of_views(self, views: Sequence[str]) -> None:
+        if unknown := unknown_views(views):
+            named = ", ".join(f"{view!r} ({count:,})" for view, count in unknown.most_common(8))
+            log.warning(
+                "%s, column %r: %s of %s images are of neither view PA nor AP, and count as of unknown view: "
+                "%s%s. Leave lateral ones out with `where`.",
+                self.table,
+                self.columns.view,
+                f"{unknown.total():,}",
+                f"{len(views):,}",
+                named,
+                " …" if len(unknown) > 8 else "",
+            )
 
     def _region_concepts(self, cells: pd.Series[str]) -> dict[str, int]:
         assert self.labels is not None
@@ -164,7 +210,7 @@ class TableReader:
     def _paths(self) -> list[Path | None]:
         names = list(self.frame[self.columns.image])
         if self.image_suffix is not None:
-            names = [str(Path(name).with_suffix(self.image_suffix)) if name else name for name in names]
+            names = [with_image_suffix(name, self.image_suffix) if name else name for name in names]
         with self._origin_named():
             return find_images(self.image_root, self.image_folders, names)
 

@@ -16,6 +16,7 @@ from datamodules.tables.image_file import Colour, Fit, ImageFileError, read_grey
 from datamodules.tables.packed import PackedStrings
 from datamodules.tables.regions import region_boxes, region_masks
 from datamodules.tables.table import Columns, TableError
+from synthesis.reports.blank import said
 from synthesis.reports.report import Report
 from synthesis.reports.sections import cut
 
@@ -129,19 +130,22 @@ class TableSource:
         return sample
 
 
-def packed_reports(frame: pd.DataFrame, columns: Columns) -> tuple[PackedStrings, PackedStrings] | None:
-    """Return FINDINGS and IMPRESSION of each row of a table, or None if it has no report columns."""
+def reports_of(frame: pd.DataFrame, columns: Columns) -> tuple[list[str], list[str]] | None:
+    """Return FINDINGS and IMPRESSION of each row of a table, or None if it has no report columns.
+
+    A section that says nothing ("nan", "___") is empty.
+    """
     if not columns.texts:
         return None
     cells = [
-        frame[column] if column else [""] * len(frame)
+        [said(text) for text in frame[column]] if column else [""] * len(frame)
         for column in (columns.findings, columns.impression, columns.report)
     ]
     reports = [
         Report(findings, impression) if findings or impression else sectioned(whole)
         for findings, impression, whole in zip(*cells, strict=True)
     ]
-    return PackedStrings(r.findings for r in reports), PackedStrings(r.impression for r in reports)
+    return [said(r.findings) for r in reports], [said(r.impression) for r in reports]
 
 
 def sectioned(text: str) -> Report:

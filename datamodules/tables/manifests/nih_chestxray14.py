@@ -34,7 +34,7 @@ class NihChestXray14(Manifest):
         frame = read_frame(table)
         images = select(frame, table, [_IMAGE])[_IMAGE]
         listed = {
-            split: images.isin(read_frame(root / name, header=None, names=[_IMAGE])[_IMAGE])
+            split: images.isin(read_frame(root / name, names=[_IMAGE])[_IMAGE])
             for split, name in _LISTS.items()
         }
         wrong = listed["train_val"] == listed["test"]

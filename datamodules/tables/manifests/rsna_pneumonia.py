@@ -44,19 +44,23 @@ class RsnaPneumonia(Manifest):
         if classes["patientId"].duplicated().any():
             image = classes["patientId"][classes["patientId"].duplicated()].iloc[0]
             raise TableError(f"{path}: {image!r} has several classes; fetch the file again.")
-        regions = {
-            str(image): json.dumps(
-                [{"label": "Lung Opacity", "box": [float(b) for b in box]} for box in rows.to_numpy()]
-            )
-            for image, rows in boxes[boxes["Target"] == "1"].groupby("patientId")[_BOX]
-        }
+        regions: dict[str, list[dict[str, object]]] = {}
+        for row, image, *box, _ in boxes[boxes["Target"] == "1"].itertuples():
+            try:
+                corner = [float(b) for b in box]
+            except ValueError:
+                raise TableError(
+                    f"{root / _BOXES}, row {row} ({image}), columns {_BOX}, values {box}: are no box, though "
+                    f"Target is 1; fetch the file again."
+                ) from None
+            regions.setdefault(image, []).append({"label": "Lung Opacity", "box": corner})
         images = classes["patientId"]
         frame = pd.DataFrame(
             {
                 "image": images + ".dcm",
                 "patient": images.map(_patients(root / self.mapping)) if self.mapping else images,
                 "class": classes["class"],
-                "regions": images.map(regions),
+                "regions": images.map({image: json.dumps(found) for image, found in regions.items()}),
             }
         ).fillna("")
         frame.index = pd.RangeIndex(1, len(frame) + 1)

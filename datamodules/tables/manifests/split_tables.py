@@ -67,8 +67,7 @@ class SplitTables(Manifest):
         return joined
 
     def _read(self, split: str, path: Path) -> pd.DataFrame:
-        options = {"sep": self.separator} | ({"names": self.header, "header": None} if self.header else {})
-        frame = read_frame(path, **options)
+        frame = read_frame(path, self.separator, self.header)
         for column, source in self.derived.items():
             cells = select(frame, path, [source.column])[source.column]
             found = cells.str.extract(source.pattern, expand=False)
