@@ -23,6 +23,7 @@ from datamodules.batch import (
     TEXT_LABELS,
     TWINS,
     Batch,
+    DataFacts,
     data_facts,
 )
 from lightning_modules.checkpoints import require_same_architecture, restore_tokenizer, tokenizer_to_text
@@ -30,9 +31,15 @@ from lightning_modules.contexts import evaluating, seeded
 from lightning_modules.encoders import EncoderOutput, ImageEncoder, TextEncoder
 from lightning_modules.evaluation_output import EvaluationOutput
 from lightning_modules.objectives import Gather, Objective
-from lightning_modules.optimization import parameter_groups, total_steps, warmup_cosine
+from lightning_modules.optimization import (
+    layer_wise_groups,
+    parameter_groups,
+    total_steps,
+    warmup_cosine,
+)
 from lightning_modules.timed_cosine import spent_share
 from lightning_modules.views import encode_views, with_twins
+from lightning_modules.warm_start import TrainedWeights, frozen_modules, take_weights
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -61,13 +68,21 @@ class DualEncoder(LightningModule):
         text_agreement: Weight of the objective between the first two texts of each report, where the data
             gives several (``views.texts``): the text contrastive loss of CXR-CLIP (You et al. 2023, arXiv
             2310.13292). Reports teach each other what they mean long before images can.
+        weights: Where training begins from: a checkpoint, a directory that `make export` wrote or that is
+            shipped (``results/encoders/short``), or ``hub:owner/name``. Its tokenizer comes along: the data
+            read reports with it. Optimiser, schedule and epochs start anew, unlike with ``--ckpt_path``,
+            which goes on with a run and takes precedence. What does not fit is logged. None begins at random.
+        frozen: Parts that keep their weights and evaluate (no dropout): ``text_encoder``,
+            ``image_encoder.stem`` and the like.
+        layer_decay: Learning rate of a block over that of the next one (see `layer_wise_groups`), in (0, 1];
+            1 gives all the same rate.
 
     Attributes:
         tokenizer: What turns reports into `text_encoder`'s numbers. Taken from the datamodule, kept in
             checkpoints, so that a model can encode prompts where the data has no text.
 
     Raises:
-        ValueError: If the towers project into different dimensions.
+        ValueError: If the towers project into different dimensions, or `frozen` names no part.
     """
 
     def __init__(
@@ -81,6 +96,9 @@ class DualEncoder(LightningModule):
         warmup: int | float = 0.1,
         seed: int = 0,
         text_agreement: float = 0.0,
+        weights: str | None = None,
+        frozen: Sequence[str] = (),
+        layer_decay: float = 1.0,
     ) -> None:
         super().__init__()
         if image_encoder.projection_dim != text_encoder.projection_dim:
@@ -100,6 +118,14 @@ class DualEncoder(LightningModule):
         self.warmup = warmup
         self.seed = seed
         self.text_agreement = text_agreement
+        self.weights = weights
+        self._unread: ValueError | None = None
+        if not 0 < layer_decay <= 1:
+            raise ValueError(f"DualEncoder: layer_decay is {layer_decay}: give a factor in (0, 1]")
+        self.layer_decay = layer_decay
+        self.frozen = tuple(frozen)
+        for part in frozen_modules(self, self.frozen):
+            part.requires_grad_(False)
         self.tokenizer: PreTrainedTokenizerBase | None = None
 
     def forward(self, batch: Batch) -> tuple[EncoderOutput, EncoderOutput | None]:
@@ -169,19 +195,51 @@ class DualEncoder(LightningModule):
         agreeing = {OTHER_TEXTS} if self.text_agreement else set()
         return self.objective.needs | {INPUT_IDS, *agreeing}
 
+    def train(self, mode: bool = True) -> DualEncoder:
+        """Set the mode; frozen parts stay in evaluation."""
+        super().train(mode)
+        for part in frozen_modules(self, self.frozen):
+            part.eval()
+        return self
+
     def setup(self, stage: str) -> None:
-        """Take the tokenizer from the datamodule.
+        """Take the tokenizer from the datamodule, or begin from trained weights and theirs.
 
         Args:
             stage: ``fit``, ``validate``, ``test`` or ``predict``.
 
         Raises:
-            ValueError: If the text encoder does not understand it.
+            ValueError: If the text encoder does not understand it, or too few of the weights fit.
         """
-        tokenizer = data_facts(self.trainer).tokenizer
+        facts = data_facts(self.trainer)
+        if self.weights is not None:
+            self._begin_from(self.weights, facts)
+        tokenizer = facts.tokenizer
         if tokenizer is not None:
             self.text_encoder.check_tokenizer(tokenizer)
             self.tokenizer = tokenizer
+
+    def _begin_from(self, name: str, facts: DataFacts) -> None:
+        try:
+            weights = TrainedWeights.read(name)
+        except ValueError as error:
+            self._unread = error  # where a checkpoint is loaded next, they are not needed any more
+            return
+        take_weights(self, weights, ("image_encoder", "text_encoder"))
+        self.tokenizer = weights.tokenizer
+        if facts.tokenizer is not None and weights.tokenizer is not None:
+            facts.tokenizer = weights.tokenizer
+
+    def on_fit_start(self) -> None:
+        """Refuse to run where neither weights nor a checkpoint were read.
+
+        Raises:
+            ValueError: If the weights asked for could not be read.
+        """
+        if self._unread is not None:
+            raise self._unread
+
+    on_validation_start = on_test_start = on_predict_start = on_fit_start
 
     def on_train_epoch_start(self) -> None:
         """Refuse gradient accumulation, which a callback may switch on at any epoch.
@@ -243,8 +301,11 @@ class DualEncoder(LightningModule):
         trainer = self.trainer
         # Lightning does not let a fused optimiser clip gradients under mixed precision.
         clips_mixed = bool(trainer.gradient_clip_val) and isinstance(trainer.precision_plugin, MixedPrecision)
+        groups = parameter_groups(self, self.weight_decay)
+        if self.layer_decay < 1:
+            groups = layer_wise_groups(self, self.learning_rate, self.weight_decay, self.layer_decay)
         optimizer = AdamW(
-            parameter_groups(self, self.weight_decay),
+            groups,
             lr=self.learning_rate,
             betas=self.betas,
             fused=self.device.type in ("cpu", "cuda", "xpu", "mps") and not clips_mixed,
@@ -289,16 +350,19 @@ class DualEncoder(LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse another architecture; take the tokenizer.
 
-        Outside training the data take it too: a model reads the reports of any data with its own words.
+        Outside training the data take it too: a model reads the reports of any data with its own words. So
+        they do in training that began from other weights, whose tokenizer it had.
 
         Raises:
             ValueError: If the checkpoint does not fit this model, or in training the data's tokenizer.
         """
+        self._unread = None
         if "state_dict" in checkpoint:
             require_same_architecture(self.state_dict(), checkpoint["state_dict"])
         stored = checkpoint.get("tokenizer")
         trainer: Any = self._trainer
-        judged = stored is not None and trainer is not None and trainer.state.fn != "fit"
+        judged = stored is not None and trainer is not None
+        judged = judged and (trainer.state.fn != "fit" or self.weights is not None)
         self.tokenizer = restore_tokenizer(stored, None if judged else self.tokenizer)
         if judged and (facts := data_facts(trainer)).tokenizer is not None:
             facts.tokenizer = self.tokenizer

@@ -51,7 +51,8 @@ def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, A
 TOWERS = ("image_encoder.", "text_encoder.")
 """How the names of pre-trained parameters begin."""
 
-_BLOCK = re.compile(r"(?:^|\.)layers?\.(\d+)\.")
+_BLOCKS = (re.compile(r"\.stages\.(\d+)\."), re.compile(r"(?:^|\.)layers?\.(\d+)\."))
+"""Blocks of a convolutional tower are its stages, each of several layers."""
 
 
 def layer_wise_groups(
@@ -65,7 +66,8 @@ def layer_wise_groups(
     2020, ELECTRA, arXiv 2003.10555; used for ViT by Bao et al. 2022, BEiT, arXiv 2106.08254).
 
     Args:
-        module: A model whose `TOWERS` have blocks named ``layers.<n>`` or ``layer.<n>``.
+        module: A model whose `TOWERS` have blocks named ``stages.<n>``, ``layers.<n>`` or ``layer.<n>``.
+            The last blocks of all towers have the same rate.
         learning_rate: Peak rate of what comes after the blocks.
         weight_decay: Of kernels, see `parameter_groups`.
         layer_decay: Factor from a block to the one before it, in (0, 1]; 1 gives all the same rate.
@@ -73,7 +75,7 @@ def layer_wise_groups(
     Returns:
         Groups for a torch optimiser with ``name`` and ``lr``, the deepest last.
     """
-    depth = {parameter: _depth(name) for name, parameter in module.named_parameters()}
+    depth = _depths(module)
     top = 1 + max((d for d in depth.values() if d is not None), default=0)
     groups: dict[int, list[dict[str, Any]]] = {}
     for group in parameter_groups(module, weight_decay):
@@ -91,13 +93,28 @@ def layer_wise_groups(
     return found
 
 
+def _depths(module: nn.Module) -> dict[nn.Parameter, int | None]:
+    """Return the depth of each parameter, so that the last blocks of all towers are equally deep.
+
+    None for what comes after the blocks, and for what is no part of a tower.
+    """
+    depth: dict[nn.Parameter, int | None] = {}
+    found = {
+        prefix: {p: _depth(n) for n, p in module.named_parameters() if n.startswith(prefix)}
+        for prefix in TOWERS
+    }
+    tops = {prefix: max((d for d in of.values() if d is not None), default=0) for prefix, of in found.items()}
+    for prefix, of in found.items():
+        shift = max(tops.values()) - tops[prefix]
+        depth |= {p: None if d is None else d + shift for p, d in of.items()}
+    return {parameter: depth.get(parameter) for parameter in module.parameters()}
+
+
 def _depth(name: str) -> int | None:
     """0 for a tower's embeddings, from 1 for its blocks, None for what comes after them."""
-    if not name.startswith(TOWERS):
-        return None
-    if ".embeddings." in f".{name}":
+    if ".embeddings." in f".{name}" or ".embedder." in name:
         return 0
-    block = _BLOCK.search(name)
+    block = next((found for pattern in _BLOCKS if (found := pattern.search(name))), None)
     return None if block is None else int(block.group(1)) + 1
 
 

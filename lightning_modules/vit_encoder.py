@@ -108,6 +108,12 @@ class ViTEncoder(ImageEncoder):
         if adaptation is not None:
             adaptation.apply(self.vit, pretrained)
 
+    @property
+    def stem(self) -> nn.Module:
+        """What turns the image into tokens."""
+        stem: nn.Module = self.vit.embeddings.patch_embeddings
+        return stem
+
     def replace_tower(self, vit: Any) -> None:
         """Take another transformer of the same sizes, without its pooler; a convolutional stem stays.
 

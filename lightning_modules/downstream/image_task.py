@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -14,12 +13,13 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 
 from datamodules.batch import IMAGE, Batch
-from lightning_modules.checkpoints import CheckpointError, read_checkpoint, require_same_architecture
+from lightning_modules.checkpoints import require_same_architecture
 from lightning_modules.contexts import seeded
 from lightning_modules.encoders import ImageEncoder
 from lightning_modules.evaluation_output import EvaluationOutput
 from lightning_modules.optimization import layer_wise_groups, total_steps, warmup_cosine
 from lightning_modules.timed_cosine import spent_share
+from lightning_modules.warm_start import Fit, TrainedWeights
 
 
 class ImageTask(LightningModule):
@@ -32,8 +32,9 @@ class ImageTask(LightningModule):
 
     Args:
         image_encoder: The tower.
-        weights: Checkpoint of a pre-training run whose image tower is loaded when training begins; None
-            trains from scratch, the floor that pre-training has to beat.
+        weights: Checkpoint of a pre-training run, exported directory (``results/encoders/short``) or
+            ``hub:owner/name`` whose towers are loaded when training begins; None trains from scratch, the
+            floor that pre-training has to beat.
         frozen: Whether the tower keeps its weights (and evaluates: no dropout).
         learning_rate: Peak learning rate of what comes after the tower's blocks.
         weight_decay: Decay of kernels.
@@ -158,29 +159,18 @@ class ImageTask(LightningModule):
             require_same_architecture(self.state_dict(), checkpoint["state_dict"])
 
 
-def load_tower_weights(tower: nn.Module, checkpoint: str, name: str) -> None:
-    """Load a tower of a pre-training run.
+def load_tower_weights(tower: nn.Module, weights: str, name: str) -> None:
+    """Load a tower of a pre-training run, for images of any size.
 
     Args:
         tower: A tower of the same architecture.
-        checkpoint: The run's ``.ckpt`` file.
+        weights: See `TrainedWeights.read`.
         name: The tower's name in it, ``image_encoder`` or ``text_encoder``.
 
     Raises:
-        ValueError: If the file cannot be read, holds no such tower, or one of another architecture.
+        ValueError: If they cannot be read, hold no such tower, or one of another architecture.
     """
-    try:
-        saved: Mapping[str, Any] = read_checkpoint(checkpoint)["state_dict"]
-    except CheckpointError as error:
-        raise ValueError(
-            f"weights={checkpoint!r} is no checkpoint that can be read ({error.reason}): give the "
-            "best.ckpt of a run of `main.py fit`, or null to train from scratch"
-        ) from error
-    prefix = f"{name}."
-    state = {key.removeprefix(prefix): value for key, value in saved.items() if key.startswith(prefix)}
-    if not state:
-        raise ValueError(
-            f"weights={checkpoint!r} holds no {prefix}* tensors: give a checkpoint of DualEncoder"
-        )
-    require_same_architecture(tower.state_dict(), state)
-    tower.load_state_dict(state)
+    saved, own = TrainedWeights.read(weights).part(name), tower.state_dict()
+    fit = Fit.of(own, saved)
+    require_same_architecture(own, saved | fit.taken)  # a tower that is half random would judge nothing
+    tower.load_state_dict(fit.taken)
