@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
+import json
 import re
 import sys
 from collections.abc import Sequence
@@ -50,7 +52,7 @@ class Parser(LightningArgumentParser):
         """Parse arguments, the process's own by default."""
         words: Sequence[str] = sys.argv[1:] if args is None else args
         if not self.exit_on_error:  # the parser of one class: the words are no command line
-            return super().parse_args(words, *more, **options)
+            return super().parse_args([_as_yaml(word) for word in words], *more, **options)
         try:
             words = located_layers(words)
             token = GIVEN.set(tuple(words))
@@ -100,6 +102,20 @@ class Parser(LightningArgumentParser):
 def called() -> str:
     """Return how this program is called, for the hints in messages."""
     return "synvlp" if Path(sys.argv[0]).name == "synvlp" else "python main.py"
+
+
+def _as_yaml(word: str) -> str:
+    """Return `--key=value` with the value in YAML, where jsonargparse has put it into Python's notation.
+
+    It parses the value of `--model.init_args.encoder.init_args.path=null`, and writes `--path=None` for the
+    parser of the inner class, which reads a text.
+    """
+    key, equal, value = word.partition("=")
+    try:
+        parsed = ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return word
+    return f"{key}{equal}{json.dumps(parsed)}" if isinstance(parsed, dict | list | None) else word
 
 
 def _after_config(words: Sequence[str]) -> list[Path]:
