@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from datamodules.batch import LABELS
 from lightning_modules.objectives.gather import Gather
 from lightning_modules.objectives.info_nce import InfoNCE
+from lightning_modules.objectives.row_blocks import RowLosses
 
 
 class ConceptAwareInfoNCE(InfoNCE):
@@ -59,25 +60,30 @@ class ConceptAwareInfoNCE(InfoNCE):
         self.mode = mode
         self.softness = softness
 
-    def contrast(
-        self, to_texts: Tensor, to_images: Tensor, own: Tensor, batch: Mapping[str, Any], gather: Gather
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """See `InfoNCE.contrast`.
+    def row_losses(
+        self, own: Tensor, batch: Mapping[str, Any], gather: Gather
+    ) -> tuple[RowLosses, RowLosses]:
+        """See `InfoNCE.row_losses`.
 
         Raises:
             KeyError: If the batch has no labels.
         """
         if LABELS not in batch:
             raise KeyError(f"ConceptAwareInfoNCE needs {LABELS!r} in the batch, which has {sorted(batch)}")
-        same = same_concepts(batch[LABELS], gather(batch[LABELS])).scatter(1, own[:, None], False)
-        negatives = (~same).sum(1).float().mean() - 1
-        if self.mode == "mask":
-            losses = [F.cross_entropy(x.masked_fill(same, -torch.inf), own) for x in (to_texts, to_images)]
-        else:
-            target = (self.softness * same).scatter(1, own[:, None], 1.0)
+        labels, all_labels = batch[LABELS], gather(batch[LABELS])
+
+        def losses(similarities: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
+            partners = own[rows, None]
+            same = same_concepts(labels[rows], all_labels).scatter(1, partners, False)
+            negatives = (~same).sum(1) - 1
+            if self.mode == "mask":
+                others = similarities.masked_fill(same, -torch.inf)
+                return F.cross_entropy(others, own[rows], reduction="none"), negatives
+            target = (self.softness * same).scatter(1, partners, 1.0)
             target = target / target.sum(1, keepdim=True)
-            losses = [F.cross_entropy(x, target) for x in (to_texts, to_images)]
-        return losses[0], losses[1], negatives
+            return F.cross_entropy(similarities, target, reduction="none"), negatives
+
+        return losses, losses
 
 
 def same_concepts(rows: Tensor, columns: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from datamodules.batch import ASSERTED, DENIED, LABELS
 from lightning_modules.objectives.gather import Gather
 from lightning_modules.objectives.info_nce import InfoNCE
+from lightning_modules.objectives.row_blocks import RowLosses
 
 
 class ContradictionInfoNCE(InfoNCE):
@@ -35,26 +36,34 @@ class ContradictionInfoNCE(InfoNCE):
 
     needs = frozenset({LABELS})
 
-    def contrast(
-        self, to_texts: Tensor, to_images: Tensor, own: Tensor, batch: Mapping[str, Any], gather: Gather
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """See `InfoNCE.contrast`.
+    def row_losses(
+        self, own: Tensor, batch: Mapping[str, Any], gather: Gather
+    ) -> tuple[RowLosses, RowLosses]:
+        """See `InfoNCE.row_losses`.
 
         Raises:
             KeyError: If the batch has claims but no labels to hold them against.
         """
         if ASSERTED not in batch:
-            return super().contrast(to_texts, to_images, own, batch, gather)
+            return super().row_losses(own, batch, gather)
         if LABELS not in batch:
             raise KeyError(f"ContradictionInfoNCE needs {LABELS!r} in the batch, which has {sorted(batch)}")
         labels, asserted, denied = batch[LABELS], batch[ASSERTED], batch[DENIED]
-        wrong_texts = contradicted(labels, gather(asserted), gather(denied))
-        wrong_images = contradicted(gather(labels), asserted, denied).T
-        losses = [
-            F.cross_entropy(similarities.masked_fill(~wrong.scatter(1, own[:, None], True), -torch.inf), own)
-            for similarities, wrong in ((to_texts, wrong_texts), (to_images, wrong_images))
-        ]
-        return losses[0], losses[1], wrong_texts.sum(1).float().mean()
+        all_labels, all_asserted, all_denied = gather(labels), gather(asserted), gather(denied)
+
+        def losses(similarities: Tensor, wrong: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
+            left_out = ~wrong.scatter(1, own[:, None], True)
+            found = F.cross_entropy(similarities.masked_fill(left_out, -torch.inf), own, reduction="none")
+            return found, wrong.sum(1)
+
+        def to_texts(similarities: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
+            return losses(similarities, contradicted(labels[rows], all_asserted, all_denied), own[rows])
+
+        def to_images(similarities: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
+            wrong = contradicted(all_labels, asserted[rows], denied[rows]).T
+            return losses(similarities, wrong, own[rows])
+
+        return to_texts, to_images
 
 
 def contradicted(labels: Tensor, asserted: Tensor, denied: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from lightning_modules.objectives.gather import Gather
 from lightning_modules.objectives.objective import Objective
+from lightning_modules.objectives.row_blocks import RowLosses, mean_over_rows
 
 if TYPE_CHECKING:
     from lightning_modules.encoders import EncoderOutput
@@ -66,33 +67,58 @@ class InfoNCE(Objective):
         """Compute the loss (see `Objective.forward`), τ and the mean number of negatives of a row."""
         image, text = images.projected.float(), texts.projected.float()
         scale = self.log_scale.float().exp()
-        to_texts = scale * image @ gather(text).T
-        to_images = scale * text @ gather(image).T
-        image_loss, text_loss, negatives = self.contrast(
-            to_texts, to_images, gather.own(image), batch, gather
-        )
+        image_loss, text_loss, negatives = self.between(image, text, scale, batch, gather)
         loss = self.image_weight * image_loss + (1 - self.image_weight) * text_loss
         return {"loss": loss, "temperature": 1 / scale, "negatives": negatives}
 
-    def contrast(
-        self, to_texts: Tensor, to_images: Tensor, own: Tensor, batch: Mapping[str, Any], gather: Gather
+    def between(
+        self, image: Tensor, text: Tensor, scale: Tensor, batch: Mapping[str, Any], gather: Gather
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Turn similarities into the two losses; what variants of InfoNCE override.
+        """Compare the local rows with those of all ranks, both ways.
 
         Args:
-            to_texts: Similarities over τ of the local images with all reports, ``(batch, pairs)``.
-            to_images: The same of the local reports with all images.
+            image: Unit vectors of the local images, ``(batch, dim)``.
+            text: Unit vectors of the local texts, ``(batch, dim)``.
+            scale: 1/τ.
+            batch: The batch.
+            gather: Brings the rows of the other ranks.
+
+        Returns:
+            Loss image to report, loss report to image, mean number of negatives of an image: scalars.
+        """
+        to_texts, to_images = self.row_losses(gather.own(image), batch, gather)
+        image_loss, negatives = mean_over_rows(_scaled, image, gather(text), [scale], to_texts)
+        text_loss, _ = mean_over_rows(_scaled, text, gather(image), [scale], to_images)
+        return image_loss, text_loss, negatives
+
+    def row_losses(
+        self, own: Tensor, batch: Mapping[str, Any], gather: Gather
+    ) -> tuple[RowLosses, RowLosses]:
+        """Return what turns similarities over τ into losses and numbers of negatives; variants override it.
+
+        Rows come in blocks (see `mean_over_rows`), so what a variant needs of all ranks it gathers here.
+
+        Args:
             own: Column of each row's own partner, ``(batch,)``.
             batch: The batch.
             gather: Brings the rows of the other ranks.
 
         Returns:
-            Loss image to report, loss report to image, mean number of negatives of a row: scalars.
+            One for rows of the local images against all texts, one for rows of the local texts against all
+            images.
         """
-        negatives = to_texts.new_tensor(to_texts.shape[1] - 1)
-        return F.cross_entropy(to_texts, own), F.cross_entropy(to_images, own), negatives
+
+        def losses(similarities: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
+            negatives = similarities.new_full((len(similarities),), similarities.shape[1] - 1)
+            return F.cross_entropy(similarities, own[rows], reduction="none"), negatives
+
+        return losses, losses
 
     @torch.no_grad()
     def after_step(self) -> None:
         """Clamp 1/τ."""
         self.log_scale.clamp_(max=self.max_log_scale)
+
+
+def _scaled(queries: Tensor, keys: Tensor, scale: Tensor) -> Tensor:
+    return scale * queries @ keys.T

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from datamodules.batch import ASSERTED, DENIED, LABELS, TEXT_LABELS
 from lightning_modules.objectives.gather import Gather
 from lightning_modules.objectives.info_nce import InfoNCE
+from lightning_modules.objectives.row_blocks import RowLosses
 
 if TYPE_CHECKING:
     from lightning_modules.encoders import EncoderOutput
@@ -57,10 +58,10 @@ class MedCLIP(InfoNCE):
         self.cosine = cosine
         self.needs = frozenset({LABELS, TEXT_LABELS} if unpaired else {LABELS})
 
-    def contrast(
-        self, to_texts: Tensor, to_images: Tensor, own: Tensor, batch: Mapping[str, Any], gather: Gather
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """See `InfoNCE.contrast`. Negatives are the texts that contradict an image more than they agree.
+    def row_losses(
+        self, own: Tensor, batch: Mapping[str, Any], gather: Gather
+    ) -> tuple[RowLosses, RowLosses]:
+        """See `InfoNCE.row_losses`. Negatives are the texts that contradict an image more than they agree.
 
         Raises:
             KeyError: If the batch has no labels.
@@ -73,12 +74,16 @@ class MedCLIP(InfoNCE):
         images, texts = signed(batch[LABELS]), text_labels(batch)
         if self.cosine:
             images, texts = F.normalize(images, dim=1), F.normalize(texts, dim=1)
-        agree_texts, agree_images = images @ gather(texts).T, texts @ gather(images).T
-        losses = [
-            F.cross_entropy(similar, agree.softmax(1))
-            for similar, agree in ((to_texts, agree_texts), (to_images, agree_images))
-        ]
-        return losses[0], losses[1], (agree_texts < 0).sum(1).float().mean()
+
+        def against(labels: Tensor, others: Tensor) -> RowLosses:
+            def losses(similarities: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
+                agree = labels[rows] @ others.T
+                found = F.cross_entropy(similarities, agree.softmax(1), reduction="none")
+                return found, (agree < 0).sum(1)
+
+            return losses
+
+        return against(images, gather(texts)), against(texts, gather(images))
 
     def agreement(
         self, first: EncoderOutput, second: EncoderOutput, batch: Mapping[str, Any], gather: Gather

@@ -84,6 +84,5 @@ class MultiViewInfoNCE(InfoNCE):
 
     def _between(self, first: EncoderOutput, second: EncoderOutput, gather: Gather) -> Tensor:
         one, two = first.projected.float(), second.projected.float()
-        scale, own = self.log_scale.float().exp(), gather.own(one)
-        losses = self.contrast(scale * one @ gather(two).T, scale * two @ gather(one).T, own, {}, gather)
+        losses = self.between(one, two, self.log_scale.float().exp(), {}, gather)
         return (losses[0] + losses[1]) / 2

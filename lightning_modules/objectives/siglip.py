@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from lightning_modules.objectives.gather import Gather
 from lightning_modules.objectives.objective import Objective
+from lightning_modules.objectives.row_blocks import mean_over_rows
 
 if TYPE_CHECKING:
     from lightning_modules.encoders import EncoderOutput
@@ -53,12 +54,22 @@ class SigLIP(Objective):
         """Compute the loss (see `Objective.forward`), the scale and the bias."""
         image, text = images.projected.float(), texts.projected.float()
         scale = self.log_scale.float().exp()
-        logits = scale * image @ gather(text).T + self.bias.float()
-        signs = torch.full_like(logits, -1.0).scatter(1, gather.own(image)[:, None], 1.0)
-        loss = -F.logsigmoid(signs * logits).sum(1).mean()
+        own = gather.own(image)
+
+        def losses(logits: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
+            signs = torch.full_like(logits, -1.0).scatter(1, own[rows, None], 1.0)
+            found = -F.logsigmoid(signs * logits).sum(1)
+            return found, found.detach()
+
+        parameters = [scale, self.bias.float()]
+        loss, _ = mean_over_rows(_logits, image, gather(text), parameters, losses)
         return {"loss": loss, "scale": scale, "bias": self.bias}
 
     @torch.no_grad()
     def after_step(self) -> None:
         """Clamp the scale."""
         self.log_scale.clamp_(max=self.max_log_scale)
+
+
+def _logits(queries: Tensor, keys: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
+    return scale * queries @ keys.T + bias

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import lightning as L
 import pytest
@@ -27,13 +28,25 @@ from lightning_modules import (
     Objective,
     SigLIP,
 )
+from lightning_modules.objectives import row_blocks
 
 HERE = Path(__file__).resolve()
+
+
+class InBlocks(ContradictionInfoNCE):
+    """On several ranks three rows at a time, on one process all."""
+
+    def forward(self, images: Any, texts: Any, batch: Any, gather: Any) -> dict[str, Tensor]:
+        with patch.object(row_blocks, "BLOCK", 3 * 8 if gather.world_size > 1 else 10**9):
+            return super().forward(images, texts, batch, gather)
+
+
 OBJECTIVES = {
     "plain": lambda: InfoNCE(0.2, image_weight=0.75),
     "mask": lambda: ConceptAwareInfoNCE("mask", temperature=0.2),
     "soft": lambda: ConceptAwareInfoNCE("soft", 0.5, temperature=0.2),
     "contradiction": lambda: ContradictionInfoNCE(temperature=0.2),
+    "blocks": lambda: InBlocks(temperature=0.2),
     "siglip": lambda: SigLIP(5.0, -3.0),
     "twins": lambda: CounterfactualTwins(InfoNCE(0.2), weight=2.0),
     "gloria": lambda: GLoRIA(32, 32, dim=16),
