@@ -8,6 +8,8 @@ from typing import Literal
 
 from torch import nn
 
+from synthesis.limits import above, below
+
 
 @dataclass(frozen=True)
 class Adaptation:
@@ -38,6 +40,8 @@ class Adaptation:
         frozen = self.frozen_layers == "all" or self.frozen_layers > 0
         if self.lora_rank < 0 or (self.frozen_layers != "all" and self.frozen_layers < 0):
             raise ValueError(f"{self}: frozen_layers and lora_rank must be at least 0")
+        above(self, 0, lora_alpha=self.lora_alpha)
+        below(self, 1, lora_dropout=self.lora_dropout)
         if frozen and self.lora_rank:
             raise ValueError(f"{self}: LoRA leaves all weights as they are; set frozen_layers to 0")
 

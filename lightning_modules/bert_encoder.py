@@ -10,6 +10,7 @@ from lightning_modules.adaptation import Adaptation
 from lightning_modules.attention import choose_attention
 from lightning_modules.encoders import EncoderOutput, Pooling, TextEncoder
 from lightning_modules.pretrained import load_tower, tokenizer_of
+from synthesis.limits import at_least, below
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -54,6 +55,11 @@ class BertEncoder(TextEncoder):
         gradient_checkpointing: bool = False,
         adaptation: Adaptation | None = None,
     ) -> None:
+        at_least(
+            self, 1, vocab_size=vocab_size, width=width, layers=layers, heads=heads, max_length=max_length
+        )
+        at_least(self, 1, projection_dim=projection_dim)
+        below(self, 1, dropout=dropout)
         super().__init__(width, projection_dim, projection_hidden)
         sizes = {
             "vocab_size": ("vocab_size", vocab_size),

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from lightning_modules.checkpoints import load_model
 from lightning_modules.dual_encoder import DualEncoder
+from synthesis.limits import at_least
 
 
 class CheckpointEmbedder:
@@ -35,6 +36,7 @@ class CheckpointEmbedder:
     version: int = 1  # of the results, see synthesis.identity
 
     def __init__(self, checkpoint: str | Path, device: str = "cpu", batch_size: int = 64) -> None:
+        at_least(self, 1, batch_size=batch_size)
         self.checkpoint = Path(checkpoint)
         if not self.checkpoint.exists():
             raise ValueError(

@@ -40,6 +40,7 @@ from lightning_modules.optimization import (
 from lightning_modules.timed_cosine import spent_share
 from lightning_modules.views import encode_views, with_twins
 from lightning_modules.warm_start import TrainedWeights, frozen_modules, take_weights
+from synthesis.limits import at_least, below, within
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -100,6 +101,10 @@ class DualEncoder(LightningModule):
         frozen: Sequence[str] = (),
         layer_decay: float = 1.0,
     ) -> None:
+        at_least(self, 0, learning_rate=learning_rate, weight_decay=weight_decay, warmup=warmup, seed=seed)
+        at_least(self, 0, text_agreement=text_agreement)
+        within(self, 0, 1, layer_decay=layer_decay)
+        below(self, 1, betas=betas)
         super().__init__()
         if image_encoder.projection_dim != text_encoder.projection_dim:
             raise ValueError(

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from datamodules.batch import Batch
+from synthesis.limits import at_least
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -70,6 +71,9 @@ class Encoder(nn.Module, ABC):
         return encoder
 
     def __init__(self, width: int, projection_dim: int, projection_hidden: int | None = None) -> None:
+        at_least(self, 1, width=width, projection_dim=projection_dim)
+        if projection_hidden is not None:
+            at_least(self, 1, projection_hidden=projection_hidden)
         super().__init__()
         self.width = width
         self.projection_dim = projection_dim

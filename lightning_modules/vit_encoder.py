@@ -15,6 +15,7 @@ from lightning_modules.attention import choose_attention
 from lightning_modules.convolutional_stem import ConvolutionalStem
 from lightning_modules.encoders import EncoderOutput, ImageEncoder
 from lightning_modules.pretrained import load_tower, make_grey, resize_positions
+from synthesis.limits import at_least, below
 
 ImagePooling = Literal["mean", "cls", "spatial"]
 
@@ -77,6 +78,11 @@ class ViTEncoder(ImageEncoder):
         gradient_checkpointing: bool = False,
         adaptation: Adaptation | None = None,
     ) -> None:
+        at_least(
+            self, 1, image_size=image_size, patch_size=patch_size, width=width, layers=layers, heads=heads
+        )
+        at_least(self, 1, projection_dim=projection_dim, stem_channels=stem_channels or ())
+        below(self, 1, dropout=dropout)
         super().__init__(width, projection_dim, projection_hidden)
         self.image_size = image_size
         self.patch_size = patch_size

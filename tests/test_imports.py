@@ -22,8 +22,13 @@ ROOT = Path(__file__).resolve().parents[1]
 ALLOWED: dict[str, tuple[str, ...]] = {
     "synthesis": ("synthesis",),
     "datamodules": ("synthesis", "datamodules"),
-    "lightning_modules": ("synthesis.model_files", "datamodules.batch", "lightning_modules"),
-    "callbacks": ("datamodules.batch", "lightning_modules", "callbacks"),
+    "lightning_modules": (
+        "synthesis.limits",
+        "synthesis.model_files",
+        "datamodules.batch",
+        "lightning_modules",
+    ),
+    "callbacks": ("synthesis.limits", "datamodules.batch", "lightning_modules", "callbacks"),
     "scripts/command_line": (
         "synthesis",
         "datamodules",

@@ -17,6 +17,7 @@ from callbacks.base.result import Occasion, Result, with_intervals
 from callbacks.base.run_directory import run_directory, save_picture
 from callbacks.statistics.intervals import Array, PatientBootstrap
 from datamodules.batch import DataFacts, data_facts
+from synthesis.limits import at_least
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,6 +56,7 @@ class Evaluation(L.Callback, ABC):
     needs: frozenset[str] = frozenset()
 
     def __init__(self, name: str, resamples: int = 1000, seed: int = 0) -> None:
+        at_least(self, 0, seed=seed)
         require_non_negative(resamples=resamples)
         self.name = name
         self.resamples, self.seed = resamples, seed

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from callbacks.base.features import FeatureCollector
 from datamodules.batch import IMAGE, Batch
+from synthesis.limits import at_least
 
 
 class ProbeFloors(L.Callback):
@@ -29,6 +30,7 @@ class ProbeFloors(L.Callback):
     """
 
     def __init__(self, seeds: int = 4, size: int = 48) -> None:
+        at_least(self, 1, size=size)
         if seeds < 1:
             raise ValueError(f"seeds={seeds} must be at least 1: the floor is the mean over them")
         self.seeds, self.size = seeds, size

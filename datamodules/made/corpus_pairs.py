@@ -28,6 +28,7 @@ from datamodules.texts.question_writer import QuestionWriter
 from datamodules.texts.tokenizer_options import TokenizerOptions
 from synthesis.concepts import ConceptCatalog
 from synthesis.identity import json_sha256
+from synthesis.limits import at_least
 
 
 class CorpusPairs(MadePairs):
@@ -75,6 +76,7 @@ class CorpusPairs(MadePairs):
         artifacts_dir: str | Path = "artifacts",
         questions: QuestionWriter | None = None,
     ) -> None:
+        at_least(self, 1, image_size=image_size, tokenizer_reports=tokenizer_reports)
         super().__init__(ConceptCatalog.load(catalog), loader, views, questions)
         self.paths = {} if isinstance(path, str) else dict(path)
         self.path = path if isinstance(path, str) else None

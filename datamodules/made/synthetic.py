@@ -24,6 +24,7 @@ from synthesis.cases import UniformCaseSampler
 from synthesis.counterparts import TwinKind
 from synthesis.identity import identity, json_sha256
 from synthesis.images.image_maker import RevisitingImageMaker, TwinImageMaker
+from synthesis.limits import at_least
 from synthesis.pairs import PairSynthesizer
 from synthesis.priors import PriorSynthesizer
 from synthesis.reports.report_writer import ReportWriter
@@ -71,6 +72,7 @@ class SyntheticPairs(MadePairs):
         artifacts_dir: str | Path = "artifacts",
         questions: QuestionWriter | None = None,
     ) -> None:
+        at_least(self, 1, tokenizer_reports=tokenizer_reports)
         super().__init__(synthesizer.catalog, loader, views, questions)
         self.synthesizer = synthesizer
         self.sizes = dict(zip(STAGES, (train_pairs, val_pairs, test_pairs), strict=True))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datamodules.texts.tokenizer import load_tokenizer, store_tokenizer, tokenizer_directory
+from synthesis.limits import at_least
 
 if TYPE_CHECKING:
     from transformers import BertTokenizerFast
@@ -24,6 +25,10 @@ class TokenizerOptions:
 
     path: str | None = None
     vocab_size: int = 4096
+
+    def __post_init__(self) -> None:
+        """Refuse a size that cannot be."""
+        at_least(self, 1, vocab_size=self.vocab_size)
 
     def store(self, directory: Path, recipe: Mapping[str, Any], texts: Callable[[], Iterable[str]]) -> None:
         """Train a tokenizer, if none is given and the same one was not stored before.

@@ -15,6 +15,7 @@ from lightning_modules.downstream.boxes import boxes_of, corners
 from lightning_modules.downstream.localisation_task import LocalisationTask
 from lightning_modules.evaluation_output import EvaluationOutput
 from lightning_modules.vit_encoder import ViTEncoder
+from synthesis.limits import at_least
 
 FOCAL = ("pleural_effusion", "pneumothorax", "consolidation", "mass", "nodule", "cardiomegaly")
 
@@ -61,6 +62,7 @@ class Detection(LocalisationTask):
         tokens: int = 20,
         **kwargs: Any,
     ) -> None:
+        at_least(self, 1, tokens=tokens)
         super().__init__(image_encoder, concepts, **kwargs)
         if image_encoder.patch_drop:
             raise ValueError(f"Detection: patch_drop is {image_encoder.patch_drop}: boxes need every patch")

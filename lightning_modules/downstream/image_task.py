@@ -20,6 +20,7 @@ from lightning_modules.evaluation_output import EvaluationOutput
 from lightning_modules.optimization import layer_wise_groups, total_steps, warmup_cosine
 from lightning_modules.timed_cosine import spent_share
 from lightning_modules.warm_start import Fit, TrainedWeights
+from synthesis.limits import at_least
 
 
 class ImageTask(LightningModule):
@@ -54,6 +55,7 @@ class ImageTask(LightningModule):
         warmup: int | float = 0.1,
         seed: int = 0,
     ) -> None:
+        at_least(self, 0, learning_rate=learning_rate, weight_decay=weight_decay, warmup=warmup, seed=seed)
         super().__init__()
         if not 0 < layer_decay <= 1:
             raise ValueError(f"{type(self).__name__}: layer_decay is {layer_decay}: give a factor in (0, 1]")

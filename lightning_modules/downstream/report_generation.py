@@ -12,6 +12,7 @@ from lightning_modules.checkpoints import restore_tokenizer, tokenizer_to_text
 from lightning_modules.downstream.image_task import ImageTask
 from lightning_modules.evaluation_output import EvaluationOutput
 from lightning_modules.vit_encoder import ViTEncoder
+from synthesis.limits import at_least, below
 
 _IGNORED = -100  # what transformers' losses leave out
 
@@ -59,6 +60,10 @@ class ReportGeneration(ImageTask):
         dropout: float = 0.1,
         **kwargs: Any,
     ) -> None:
+        at_least(
+            self, 1, vocab_size=vocab_size, width=width, layers=layers, heads=heads, max_length=max_length
+        )
+        below(self, 1, dropout=dropout)
         super().__init__(image_encoder, **kwargs)
         from transformers import BertConfig, BertLMHeadModel, VisionEncoderDecoderModel
 

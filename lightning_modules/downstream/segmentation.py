@@ -15,6 +15,7 @@ from lightning_modules.downstream.localisation_task import LocalisationTask
 from lightning_modules.downstream.unetr_decoder import UnetrDecoder
 from lightning_modules.evaluation_output import EvaluationOutput
 from lightning_modules.vit_encoder import ViTEncoder
+from synthesis.limits import at_least
 
 FOCAL = ("pleural_effusion", "pneumothorax", "consolidation", "atelectasis", "mass", "cardiomegaly")
 
@@ -52,6 +53,7 @@ class Segmentation(LocalisationTask):
         channels: int = 16,
         **kwargs: Any,
     ) -> None:
+        at_least(self, 1, channels=channels)
         super().__init__(image_encoder, concepts, **kwargs)
         self.decoder = UnetrDecoder(image_encoder.width, image_encoder.patch_size, len(concepts), channels)
 

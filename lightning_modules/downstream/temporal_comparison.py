@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from datamodules.batch import CHANGE, IMAGE, PRIOR, Batch, data_facts
 from lightning_modules.downstream.image_task import ImageTask
 from lightning_modules.evaluation_output import EvaluationOutput
+from synthesis.limits import at_least
 
 CLASSES = ("less", "same", "more")
 
@@ -32,6 +33,7 @@ class TemporalComparison(ImageTask):
     """
 
     def __init__(self, hidden: int = 256, **kwargs: Any) -> None:
+        at_least(self, 1, hidden=hidden)
         super().__init__(**kwargs)
         self.hidden = hidden
         self.head: nn.Sequential | None = None

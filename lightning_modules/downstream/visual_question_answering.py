@@ -12,6 +12,7 @@ from datamodules.batch import ANSWER, QUESTION, Batch, data_facts
 from lightning_modules.downstream.image_task import ImageTask
 from lightning_modules.encoders import ImageEncoder, TextEncoder
 from lightning_modules.evaluation_output import EvaluationOutput
+from synthesis.limits import at_least, below
 
 
 class VisualQuestionAnswering(ImageTask):
@@ -40,6 +41,8 @@ class VisualQuestionAnswering(ImageTask):
         dropout: float = 0.1,
         **kwargs: Any,
     ) -> None:
+        at_least(self, 1, fusion_layers=fusion_layers, fusion_heads=fusion_heads)
+        below(self, 1, dropout=dropout)
         super().__init__(image_encoder, **kwargs)
         self.text_encoder = text_encoder
         width = text_encoder.width

@@ -15,6 +15,7 @@ from lightning_modules.contexts import seeded
 from lightning_modules.generators.generator import Generator
 from lightning_modules.generators.latent_decoder import LatentDecoder, image_regressor
 from lightning_modules.generators.report_encoder import ReportEncoder
+from synthesis.limits import at_least, within
 
 
 class Discriminator(nn.Module):
@@ -90,6 +91,9 @@ class ConditionalGAN(Generator):
         mismatch: float = 0.5,
         **kwargs: Any,
     ) -> None:
+        at_least(self, 1, latent_dim=latent_dim, width=width, discriminator_width=discriminator_width)
+        at_least(self, 0, penalty=penalty)
+        within(self, 0, 1, mismatch=mismatch)
         super().__init__(report_encoder, **kwargs)
         if penalty_every < 1:
             raise ValueError(f"penalty_every is {penalty_every}: give 1 or more steps")

@@ -18,6 +18,7 @@ from datamodules.batch import LABELS, REPORT, Batch, data_facts
 from lightning_modules.checkpoints import require_same_architecture, restore_tokenizer, tokenizer_to_text
 from lightning_modules.generators.report_encoder import ReportEncoder, word_tokenizer
 from lightning_modules.optimization import parameter_groups
+from synthesis.limits import at_least, below
 
 Section = Literal["impression", "findings", "report", "concepts"]
 
@@ -53,6 +54,8 @@ class Generator(LightningModule):
         warmup: int = 200,
         seed: int = 0,
     ) -> None:
+        at_least(self, 0, learning_rate=learning_rate, weight_decay=weight_decay, warmup=warmup, seed=seed)
+        below(self, 1, betas=betas)
         super().__init__()
         # Under LightningCLI Lightning records the modules' configuration; elsewhere it would pickle them.
         self.save_hyperparameters(ignore=None if _given_hyperparameters.get() else ["report_encoder"])

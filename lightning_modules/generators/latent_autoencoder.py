@@ -15,6 +15,7 @@ from torch.optim import AdamW
 from datamodules.batch import IMAGE, Batch
 from lightning_modules.contexts import seeded
 from lightning_modules.optimization import parameter_groups
+from synthesis.limits import at_least
 
 
 class LatentAutoencoder(LightningModule):
@@ -56,6 +57,11 @@ class LatentAutoencoder(LightningModule):
         warmup: int = 200,
         seed: int = 0,
     ) -> None:
+        at_least(
+            self, 1, image_size=image_size, channels=channels, latent_channels=latent_channels, layers=layers
+        )
+        at_least(self, 0, edges=edges, kl_weight=kl_weight)
+        at_least(self, 0, learning_rate=learning_rate, warmup=warmup, seed=seed)
         super().__init__()
         from diffusers import AutoencoderKL
 

@@ -17,6 +17,7 @@ from lightning_modules.generators.latent_cache import LatentCache
 from lightning_modules.generators.latent_decoder import SETTINGS
 from lightning_modules.generators.report_encoder import ReportEncoder
 from lightning_modules.generators.stable_diffusion import add_lora, diffusion_parts, save_lora
+from synthesis.limits import above, at_least, within
 
 
 class LatentDiffusion(Generator):
@@ -70,6 +71,11 @@ class LatentDiffusion(Generator):
         gradient_checkpointing: bool = False,
         **kwargs: Any,
     ) -> None:
+        within(self, 0, 1, prompt_dropout=prompt_dropout)
+        if image_size is not None:
+            at_least(self, 1, image_size=image_size)
+        if min_snr is not None:
+            above(self, 0, min_snr=min_snr)
         super().__init__(report_encoder, **kwargs)
         if lora_rank is not None and pretrained is None:
             raise ValueError(

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from lightning_modules.adaptation import merge_additions
 from lightning_modules.bert_encoder import BertEncoder
 from lightning_modules.checkpoints import load_model
+from synthesis.limits import at_least
 from synthesis.model_files import check_directory, model_directory, open_pretrained
 
 if TYPE_CHECKING:
@@ -56,6 +57,9 @@ class ReportEncoder(nn.Module):
         pretrained: str | None = None,
         frozen: bool = False,
     ) -> None:
+        at_least(
+            self, 1, vocab_size=vocab_size, width=width, layers=layers, heads=heads, max_length=max_length
+        )
         super().__init__()
         self.tokenizer: PreTrainedTokenizerBase | None = None
         self.own_tokenizer = pretrained is not None

@@ -13,6 +13,7 @@ from lightning_modules.contexts import seeded
 from lightning_modules.generators.generator import Generator
 from lightning_modules.generators.latent_decoder import LatentDecoder, image_regressor
 from lightning_modules.generators.report_encoder import ReportEncoder
+from synthesis.limits import at_least
 
 
 class ConditionalVAE(Generator):
@@ -42,6 +43,7 @@ class ConditionalVAE(Generator):
         width: int = 16,
         **kwargs: Any,
     ) -> None:
+        at_least(self, 1, image_size=image_size, latent_dim=latent_dim, width=width)
         super().__init__(report_encoder, **kwargs)
         self.encoder = image_regressor(image_size, 16 * width, 2 * width, norm=("group", {"num_groups": 8}))
         self.posterior = nn.Linear(16 * width + report_encoder.width, 2 * latent_dim)

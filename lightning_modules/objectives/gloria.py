@@ -13,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from lightning_modules.objectives.gather import Gather
 from lightning_modules.objectives.objective import Objective
 from lightning_modules.objectives.words import words_of
+from synthesis.limits import at_least
 
 if TYPE_CHECKING:
     from lightning_modules.encoders import EncoderOutput
@@ -67,6 +68,7 @@ class GLoRIA(Objective):
         local_weight: float = 1.0,
         global_weight: float = 1.0,
     ) -> None:
+        at_least(self, 1, image_width=image_width, text_width=text_width, dim=dim)
         super().__init__()
         if min(attention, word, scale, most_words) <= 0 or min(local_weight, global_weight) < 0:
             raise ValueError(

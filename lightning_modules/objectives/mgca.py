@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from lightning_modules.objectives.gather import Gather
 from lightning_modules.objectives.objective import Objective
 from lightning_modules.objectives.words import words_of
+from synthesis.limits import at_least
 
 if TYPE_CHECKING:
     from lightning_modules.encoders import EncoderOutput
@@ -77,6 +78,9 @@ class MGCA(Objective):
         token_weight: float = 1.0,
         prototype_weight: float = 1.0,
     ) -> None:
+        at_least(
+            self, 1, image_width=image_width, text_width=text_width, projection_dim=projection_dim, dim=dim
+        )
         super().__init__()
         positive = (
             temperature,

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from synthesis.images.latent_image_maker import LatentImageMaker
+from synthesis.limits import above
 
 
 class AdversarialImageMaker(LatentImageMaker):
@@ -27,6 +28,8 @@ class AdversarialImageMaker(LatentImageMaker):
     kind = "adversarial"
 
     def __init__(self, truncation: float | None = None, **kwargs: Any) -> None:
+        if truncation is not None:
+            above(self, 0, truncation=truncation)
         super().__init__(**kwargs)
         if truncation is not None and truncation < 0.1:
             raise ValueError(f"truncation={truncation}: give 0.1 or more, or null for none")

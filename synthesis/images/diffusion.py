@@ -17,6 +17,7 @@ from synthesis.concepts import ConceptCatalog
 from synthesis.images.image_maker import MadeImages
 from synthesis.images.model_directory import ModelDirectory
 from synthesis.images.prompts import Section, prompts
+from synthesis.limits import at_least, within
 from synthesis.model_files import open_pretrained
 from synthesis.reports.report import Report
 from synthesis.seeding import generator
@@ -77,6 +78,10 @@ class DiffusionImageMaker:
         device: str = "cpu",
         dtype: Literal["float32", "float16", "bfloat16"] = "float32",
     ) -> None:
+        at_least(self, 1, image_size=image_size, steps=steps, batch_size=batch_size)
+        within(self, 0, 1, guidance_rescale=guidance_rescale)
+        if native_size is not None:
+            at_least(self, 1, native_size=native_size)
         if steps < 1 or guidance_scale < 0:
             raise ValueError(
                 f"steps={steps}, guidance_scale={guidance_scale}: give at least one step, no negative scale"

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from synthesis.images.latent_image_maker import LatentImageMaker
+from synthesis.limits import at_least
 
 
 class VariationalImageMaker(LatentImageMaker):
@@ -26,6 +27,7 @@ class VariationalImageMaker(LatentImageMaker):
     kind = "variational"
 
     def __init__(self, temperature: float = 1.0, **kwargs: Any) -> None:
+        at_least(self, 0, temperature=temperature)
         super().__init__(**kwargs)
         if temperature <= 0:
             raise ValueError(f"temperature={temperature}: a standard deviation; give a number above 0")

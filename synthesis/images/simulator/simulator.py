@@ -24,6 +24,7 @@ from synthesis.images.simulator.findings.devices import wire
 from synthesis.images.simulator.girdle import GIRDLES
 from synthesis.images.simulator.overlay import Overlay, draw_overlay
 from synthesis.images.simulator.patient import draw_patient
+from synthesis.limits import at_least
 from synthesis.reports.report import Report
 from synthesis.seeding import generator
 
@@ -72,6 +73,9 @@ class Simulator:
         chunk: int = 1,
         device: str = "cpu",
     ) -> None:
+        at_least(self, 0, visible_contrast=visible_contrast, visible_change=visible_change)
+        at_least(self, 0, visible_area=visible_area, clutter_rate=clutter_rate)
+        at_least(self, 1, strengthen=strengthen, chunk=chunk)
         if image_size < 64:
             raise ValueError(
                 f"image_size={image_size}: the simulator draws 64 px or more; findings vanish below"

@@ -13,6 +13,7 @@ from typing import Any
 from synthesis.cases import Case
 from synthesis.concepts import NO_FINDING, ConceptCatalog
 from synthesis.identity import identity
+from synthesis.limits import at_least
 from synthesis.reports.grammar.vocabulary import Vocabulary
 from synthesis.reports.language_model.chat_model import ChatModel
 from synthesis.reports.language_model.outcome import ACCEPTED, Outcome
@@ -87,6 +88,8 @@ class LanguageModelWriter:
         catalog: str | Path | None = None,
         reader: EntityReader | None = None,
     ) -> None:
+        if examples is not None:
+            at_least(self, 0, examples=examples)
         if attempts < 1:
             raise ValueError(f"attempts={attempts}: a section has to be asked for at least once; give ≥ 1.")
         self.model = model

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch.utils.data import get_worker_info
 
+from synthesis.limits import at_least, within
 from synthesis.reports.language_model.chat_model import Message, until_stop
 from synthesis.reports.language_model.rate_limit import RateLimit
 
@@ -62,6 +63,9 @@ class ServedModel:
         retries: int = 5,
         timeout: float = 120.0,
     ) -> None:
+        at_least(self, 1, max_tokens=max_tokens)
+        at_least(self, 0, temperature=temperature)
+        within(self, 0, 1, top_p=top_p)
         if concurrency < 1 or retries < 0 or timeout <= 0:
             raise ValueError(
                 f"concurrency={concurrency}, retries={retries}, timeout={timeout}: give at least 1, 0 and "
