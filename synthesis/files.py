@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
@@ -16,6 +17,8 @@ from typing import Any
 TEMPORARY = ".tmp"
 """How the name ends of what is still being written, or was left by a process that was killed."""
 
+_FULL = os.strerror(errno.ENOSPC)
+
 log = logging.getLogger(__name__)
 
 
@@ -28,6 +31,9 @@ def replaced(path: Path) -> Iterator[Path]:
 
     Args:
         path: The file, or a directory that does not exist yet.
+
+    Raises:
+        OSError: If it cannot be written, with its name also where the system gives none (a full disk).
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{socket.gethostname()}-{os.getpid()}{TEMPORARY}")
@@ -38,8 +44,12 @@ def replaced(path: Path) -> Iterator[Path]:
             if file.is_file():
                 _to_disk(file)
         os.replace(temporary, path)
-    except Exception:
+    except Exception as error:
         _delete(temporary)
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            raise OSError(error.errno, error.strerror, str(path)) from error  # of a full disk, say
+        if not isinstance(error, OSError) and _FULL in str(error):  # of a library that writes files itself
+            raise OSError(errno.ENOSPC, _FULL, str(path)) from error
         raise
     _to_disk(path.parent)  # the new name itself has to reach the disk too
 
@@ -81,10 +91,18 @@ def locked(directory: Path, name: str = ".lock", wait: bool = True) -> Iterator[
 
     Raises:
         BlockingIOError: If another process holds it and this one does not wait.
+        OSError: If the directory cannot be written to; the message says what for.
     """
     import fcntl
 
-    with (directory / name).open("w") as file:
+    try:
+        opened = (directory / name).open("w")
+    except OSError as error:
+        what = (
+            f"{error.strerror}: nothing can be made in {directory}; give a directory that can be written to"
+        )
+        raise OSError(error.errno, what, str(directory / name)) from error
+    with opened as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import glob
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +17,13 @@ from datamodules.made.corpus_error import CorpusError
 from datamodules.made.row_reader import Row
 from synthesis.files import file_sha256
 from synthesis.identity import json_sha256
+from synthesis.store import StoreError
+from synthesis.store.checksums import check_listed
+from synthesis.store.export import check_export
 
 Indices = npt.NDArray[np.int64]
 
+_END = 1024  # zero bytes at the end of every tar
 _PICTURES = ("png", "jpg", "jpeg", "tif", "tiff", "bmp", "jp2")
 
 
@@ -73,6 +78,8 @@ def corpus_files(path: str) -> tuple[str, list[Path]]:
     files = sorted(directory.iterdir()) if directory.is_dir() else found
     for suffix in ("tar", "parquet"):
         if named := [file for file in files if file.suffix == f".{suffix}"]:
+            if directory.is_dir():
+                _or_corpus_error(check_export, directory, len(named))
             return suffix, named
     if not files:
         raise CorpusError(f"path={path!r}: nothing is there; give the directory of a corpus, or a pattern.")
@@ -91,6 +98,8 @@ def tar_rows(file: Path) -> Iterator[Row]:
     """
     import webdataset
 
+    _check_end(file)
+    rows = 0
     try:
         for sample in webdataset.WebDataset([str(file)], shardshuffle=False, empty_check=False):
             fields = json.loads(sample["json"]) if "json" in sample else {}
@@ -102,11 +111,63 @@ def tar_rows(file: Path) -> Iterator[Row]:
                     f"{file}, key {sample['__key__']}: no picture among {sorted(sample)}; a key needs one of "
                     f"{', '.join(_PICTURES)}."
                 )
+            rows += 1
             yield {**fields, "key": sample["__key__"], "image": picture}
     except CorpusError:
         raise
     except Exception as error:  # webdataset hands on whatever tarfile, json and the file system raise
         raise CorpusError(f"{file}: cannot be read as a tar ({error}); make or fetch it again.") from error
+    stated = _stated_rows(file)
+    if stated not in (None, rows):
+        raise CorpusError(
+            f"{file}: holds {rows:,} pairs, {_stats(file).name} says {stated:,}; it may be truncated: make "
+            f"or fetch it again."
+        )
+
+
+def check_file(file: Path) -> None:
+    """Raise a CorpusError if a file of an export is not what was written."""
+    _or_corpus_error(check_listed, file)
+
+
+def _or_corpus_error(check: Callable[..., None], *arguments: Any) -> None:
+    try:
+        check(*arguments)
+    except StoreError as error:
+        raise CorpusError(str(error)) from error
+
+
+def _check_end(file: Path) -> None:
+    """Refuse a tar without its end mark: one that was cut between two members would just be shorter."""
+    if not file.is_file():
+        raise CorpusError(f"{file}: is a folder, or a link to what is not there; make or fetch it again.")
+    size = file.stat().st_size
+    with file.open("rb") as content:
+        content.seek(max(0, size - _END))
+        end = content.read()
+    if len(end) < _END or any(end):
+        raise CorpusError(
+            f"{file}: cannot be read as a tar ({size:,} bytes, without the mark at its end): it is empty or "
+            f"truncated; make or fetch it again."
+        )
+
+
+def _stats(file: Path) -> Path:
+    return file.with_name(f"{file.stem}_stats.json")  # as img2dataset leaves it
+
+
+def _stated_rows(file: Path) -> int | None:
+    """Return how many pairs are said to be in a tar; None where nothing says so."""
+    path = _stats(file)
+    if not path.is_file():
+        return None
+    check_file(path)
+    try:
+        return int(json.loads(path.read_bytes())["successes"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorpusError(
+            f"{path}: says no number of pairs as `successes` ({error!r}); fetch or delete it."
+        ) from error
 
 
 def parquet_rows(file: Path) -> Iterator[Row]:
@@ -129,11 +190,14 @@ def count_rows(kind: str, file: Path) -> int:
     if kind == "parquet":
         import pyarrow.parquet
 
-        return int(pyarrow.parquet.ParquetFile(file).metadata.num_rows)
-    stated = file.with_name(f"{file.stem}_stats.json")  # as img2dataset leaves it
-    if stated.is_file():
-        return int(json.loads(stated.read_bytes())["successes"])
-    return sum(1 for _ in tar_rows(file))
+        try:
+            return int(pyarrow.parquet.ParquetFile(file).metadata.num_rows)
+        except (OSError, ValueError) as error:
+            raise CorpusError(
+                f"{file}: cannot be read as Parquet ({error}); make or fetch it again."
+            ) from error
+    stated = _stated_rows(file)
+    return sum(1 for _ in tar_rows(file)) if stated is None else stated
 
 
 def files_sha256(files: Sequence[Path]) -> str:

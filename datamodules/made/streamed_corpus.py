@@ -10,7 +10,7 @@ import numpy as np
 
 from datamodules.loading.sample import Sample, SampleSource
 from datamodules.loading.samplers import MIXED_RUNS
-from datamodules.made.corpus import Corpus, Indices, count_rows, files_sha256
+from datamodules.made.corpus import Corpus, Indices, check_file, count_rows, files_sha256
 from datamodules.made.row_reader import Row, RowReader
 from datamodules.made.table_corpus import ROWS
 from datamodules.texts.text_view import full_text
@@ -69,6 +69,7 @@ class StreamedCorpus(Corpus):
     def _row(self, place: int) -> tuple[Row, str]:
         number = int(np.searchsorted(self.ends, place, "right"))
         if number not in self._open:
+            check_file(self.files[number])
             self._open[number] = list(ROWS[self.kind](self.files[number]))
             if len(self._open) > MIXED_RUNS + 1:
                 self._open.popitem(last=False)

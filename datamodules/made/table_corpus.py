@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from datamodules.loading.sample import Sample, SampleSource
-from datamodules.made.corpus import Corpus, Indices, files_sha256, parquet_rows, tar_rows
+from datamodules.made.corpus import Corpus, Indices, check_file, files_sha256, parquet_rows, tar_rows
 from datamodules.made.corpus_error import CorpusError
 from datamodules.made.row_reader import Row, RowReader
 from datamodules.texts.text_view import full_text
@@ -114,6 +114,7 @@ class _RowSource:
 def _flat_rows(kind: str, image: str, files: Sequence[tuple[str, int, int]]) -> Iterator[dict[str, Any]]:
     """Yield rows as bytes and JSON: fields of any type, which need not be the same in every row."""
     for name, _, _ in files:
+        check_file(Path(name))
         for number, row in enumerate(ROWS[kind](Path(name))):
             value = row.get(image)
             content = value.get("bytes") if isinstance(value, dict) else value

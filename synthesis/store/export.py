@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from synthesis.files import TEMPORARY, write_json
+from synthesis.files import TEMPORARY
 from synthesis.pairs import Pair
+from synthesis.store.checksums import check_complete, check_listed, checksums, write_listed
+from synthesis.store.errors import DamagedStoreError
 from synthesis.store.pair_store import PairStore
 
 FORMAT = 2  # of the columns
@@ -46,6 +48,13 @@ def facts(store: PairStore) -> dict[str, Any]:
     }
 
 
+def _described(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError:
+        return None  # damaged: all is written again
+
+
 def open_export(out: Path, store: PairStore, pairs: int) -> None:
     """Make the directory ready: files of another corpus, and what a killed process left, are deleted.
 
@@ -62,8 +71,31 @@ def open_export(out: Path, store: PairStore, pairs: int) -> None:
     if out.exists() and not path.exists() and any(out.iterdir()):
         raise FileExistsError(f"{out} holds something else than an export; give an empty directory.")
     out.mkdir(parents=True, exist_ok=True)
-    same = path.exists() and json.loads(path.read_bytes()) == source
+    same = path.exists() and _described(path) == source
     for file in out.iterdir():
         if file != path and (not same or file.name.endswith(TEMPORARY)):
             file.unlink()
-    write_json(path, source)
+    write_listed(path, (json.dumps(source, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def check_export(directory: Path, files: int) -> None:
+    """Refuse an export that is not there as a whole; what is none passes.
+
+    Args:
+        directory: The directory.
+        files: Files with pairs that it holds.
+
+    Raises:
+        DamagedStoreError: If files are missing, or the description has changed.
+    """
+    path = directory / SOURCE
+    check_complete(directory)
+    if not path.is_file() or path.name not in checksums(directory):
+        return
+    check_listed(path)
+    source = json.loads(path.read_bytes())
+    expected = len(cut(source["pairs"], source["file_pairs"]))
+    if files < expected:
+        raise DamagedStoreError(
+            f"{directory} holds {files} of the {expected} files of its export: run the export to its end."
+        )

@@ -14,12 +14,15 @@ import numpy.typing as npt
 
 from synthesis.files import write_atomically, write_json
 from synthesis.filters import CorpusFilter
+from synthesis.identity import json_sha256
 from synthesis.pairs import Pair, Rejection
 from synthesis.store.errors import DamagedStoreError, check_sha256
 from synthesis.store.shard import encode
 
 SUFFIX = ".ledger.json"
 _SIGNATURES = ".signatures.safetensors"
+_CHECKSUM = "ledger_sha256"
+_REMEDY = "Delete it and run again: only its pairs are made again."
 
 
 @dataclass(frozen=True)
@@ -90,11 +93,13 @@ class Ledger:
         """
         try:
             content = json.loads(path.read_bytes())
-            return cls(**{**content, "refused": tuple(Refused(**entry) for entry in content["refused"])})
+            written = content.pop(_CHECKSUM, None)  # None: of an earlier version
+            ledger = cls(**{**content, "refused": tuple(Refused(**entry) for entry in content["refused"])})
         except (ValueError, TypeError, KeyError) as error:
-            raise DamagedStoreError(
-                f"{path} cannot be read: {error!r}. Delete it and run again: only its pairs are made again."
-            ) from error
+            raise DamagedStoreError(f"{path} cannot be read: {error!r}. {_REMEDY}") from error
+        if written not in (None, json_sha256(asdict(ledger))):
+            raise DamagedStoreError(f"{path} was changed after it was written. {_REMEDY}")
+        return ledger
 
     def files(self) -> Iterator[tuple[str, str]]:
         """Yield name and checksum of the files beside it."""
@@ -170,7 +175,9 @@ def write_range(
         signatures=f"{stem}{_SIGNATURES}" if filters else None,
         signatures_sha256=hashlib.sha256(signed).hexdigest(),
     )
-    write_json(Ledger.path(directory, indices.start, indices.stop), asdict(ledger))
+    entry = asdict(ledger)
+    entry[_CHECKSUM] = json_sha256(entry)
+    write_json(Ledger.path(directory, indices.start, indices.stop), entry)
 
 
 def _refused(pair: Pair, missing: bool) -> list[Refused]:

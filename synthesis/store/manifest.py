@@ -77,6 +77,24 @@ class Manifest:
         """SHA-256 of the whole description: equal ones, equal pairs in the same files."""
         return json_sha256(asdict(self))
 
+    def fault(self) -> str:
+        """Return what is wrong with ranges and numbers, whoever wrote them; empty if nothing."""
+        stop = held = 0
+        for entry in self.shards:
+            if entry.start != stop or entry.stop <= entry.start:
+                return f"a shard begins at {entry.start}, where {stop} is due"
+            stop = entry.stop
+            name = f"{entry.start:09}-{entry.stop:09}-{entry.sha256[:16]}.safetensors"
+            if entry.file not in (None, name):
+                return f"the shard of {entry.start} to {entry.stop} is called {entry.file!r}, not {name!r}"
+            places = set(entry.left_out)
+            if entry.pairs > stop - entry.start or not places <= set(range(entry.pairs)):
+                return f"the shard of {entry.start} to {entry.stop} holds {entry.pairs} pairs"
+            held += entry.pairs - len(places)
+        if (stop, held) != (self.made, self.pairs):
+            return f"its shards hold {held} pairs of {stop} indices, not {self.pairs} of {self.made}"
+        return ""
+
     def write(self, directory: Path) -> None:
         """Write ``manifest.json``, with its own checksum."""
         write_json(directory / MANIFEST, {**asdict(self), "sha256": self.sha256})
@@ -112,6 +130,8 @@ class Manifest:
             ) from error
         if manifest.sha256 != written or manifest.fingerprint != json_sha256(manifest.recipe):
             raise DamagedStoreError(f"{path} was changed after it was written. {_REMEDY}")
+        if fault := manifest.fault():
+            raise DamagedStoreError(f"{path} contradicts itself: {fault}. {_REMEDY}")
         if recipe is not None and manifest.fingerprint != json_sha256(recipe):
             raise StaleStoreError(
                 f"{directory} was made by another configuration (fingerprint {manifest.fingerprint[:16]}, "

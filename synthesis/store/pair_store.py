@@ -11,7 +11,7 @@ from typing import Any
 
 from synthesis.concepts import ConceptCatalog
 from synthesis.pairs import Pair
-from synthesis.store.errors import StoreError, check_sha256, check_size
+from synthesis.store.errors import REMEDY, DamagedStoreError, StoreError, check_sha256, check_size
 from synthesis.store.ledger import Ledger, Refused
 from synthesis.store.manifest import Manifest, ShardEntry
 from synthesis.store.shard import Shard
@@ -117,7 +117,10 @@ class PairStore:
         assert entry.file is not None
         path = self.directory / entry.file
         check_sha256(path, entry.sha256)
-        return Shard(path)
+        shard = Shard(path)
+        if len(shard) != entry.pairs:
+            raise DamagedStoreError(f"{path} holds {len(shard)} pairs, not {entry.pairs}. {REMEDY}")
+        return shard
 
 
 def _positions(entry: ShardEntry) -> Sequence[int]:

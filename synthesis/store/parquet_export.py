@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthesis.concepts import ConceptCatalog
-from synthesis.files import write_atomically
+from synthesis.store.checksums import is_whole, write_listed
 from synthesis.store.export import cut, facts, open_export, read
 from synthesis.store.pair_store import PairStore
 from synthesis.store.rows import png, row
@@ -47,11 +47,11 @@ def export_parquet(
     for number, places in enumerate(ranges):
         path = out / f"{store.manifest.split}-{number:05}-of-{len(ranges):05}.parquet"
         files.append(path)
-        if not path.exists():
+        if not is_whole(path):
             rows = [_with_image(row(pair, catalog), png(pair)) for pair in read(store, places)]
             content = io.BytesIO()
             pq.write_table(pa.Table.from_pylist(rows, schema), content, row_group_size=100)
-            write_atomically(path, content.getvalue())
+            write_listed(path, content.getvalue())
     return files
 
 

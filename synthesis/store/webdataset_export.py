@@ -8,7 +8,7 @@ import tarfile
 from pathlib import Path
 
 from synthesis.concepts import ConceptCatalog
-from synthesis.files import write_atomically
+from synthesis.store.checksums import is_whole, write_listed
 from synthesis.store.export import cut, open_export, read
 from synthesis.store.pair_store import PairStore
 from synthesis.store.rows import png, row
@@ -22,7 +22,7 @@ def export_webdataset(
     The key is the number of the shard (5 digits) and of the pair in it (4), as img2dataset counts; the text
     is the report with its headings; the JSON holds what `rows.row` returns. Beside each shard lies its
     ``00000_stats.json`` with the number of pairs. Masks stay behind. The same store gives the same bytes,
-    and shards that are there already are not written again.
+    and shards that are there already, and whole, are not written again.
 
     Args:
         store: The pairs.
@@ -42,7 +42,8 @@ def export_webdataset(
     for number, places in enumerate(cut(len(store), pairs)):
         path = out / f"{number:05}.tar"
         shards.append(path)
-        if path.exists():
+        counted = out / f"{number:05}_stats.json"
+        if is_whole(path) and is_whole(counted):
             continue
         content = io.BytesIO()
         with tarfile.open(fileobj=content, mode="w", format=tarfile.USTAR_FORMAT) as tar:
@@ -52,8 +53,8 @@ def export_webdataset(
                 _add(tar, f"{key}.txt", values["text"].encode())
                 _add(tar, f"{key}.json", json.dumps({"key": key, **values}, ensure_ascii=False).encode())
         stats = {"count": len(places), "successes": len(places), "status": "success"}
-        write_atomically(out / f"{number:05}_stats.json", json.dumps(stats).encode())
-        write_atomically(path, content.getvalue())
+        write_listed(counted, json.dumps(stats).encode())
+        write_listed(path, content.getvalue())
     return shards
 
 

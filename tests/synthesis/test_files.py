@@ -79,3 +79,30 @@ def test_a_lock_keeps_another_process_out_until_it_is_free(tmp_path: Path) -> No
             waiting.wait(1.5)
     assert waiting.wait(60) == 0
     assert waiting.stdout is not None and waiting.stdout.read() == "in\n"
+
+
+def test_a_full_disk_names_the_file(tmp_path: Path) -> None:
+    import errno
+
+    for error in (
+        OSError(errno.ENOSPC, "No space left on device"),
+        RuntimeError("io: No space left on device (28)"),
+    ):
+        with pytest.raises(OSError, match="No space left") as caught, replaced(tmp_path / "weights.bin"):
+            raise error
+        assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path / "weights.bin"))
+    assert names(tmp_path) == []
+
+
+def test_a_directory_that_cannot_be_written_to_says_what_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, *args: object, **kwargs: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with (
+        pytest.raises(PermissionError, match=r"nothing can be made in .*; give a directory"),
+        locked(tmp_path),
+    ):
+        pass

@@ -195,3 +195,43 @@ def test_bad_corpora_are_named(corpus: Path, tmp_path: Path) -> None:
     pq.write_table(pa.table({"image": ["a path"], "text": ["Clear."]}), tmp_path / "p.parquet")
     with pytest.raises(CorpusError, match="row 0, column 'image': holds no bytes of an image but str"):
         opened(tmp_path / "p.parquet", tmp_path / "b", columns=CorpusColumns(case=None)).source("train")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("kind", ["webdataset", "parquet"])
+def test_a_flipped_bit_of_an_export_is_named(corpus: Path, tmp_path: Path, kind: str, stream: bool) -> None:
+    shutil.copytree(corpus / kind, tmp_path / kind)
+    files = sorted(p for p in (tmp_path / kind).iterdir() if p.suffix in (".tar", ".parquet"))
+    content = bytearray(files[1].read_bytes())
+    content[len(content) // 2] ^= 4  # within a picture or a text: either would be read
+    files[1].write_bytes(content)
+    with pytest.raises(CorpusError, match=rf"{files[1].name} is damaged: its SHA-256 is"):
+        opened(tmp_path / kind, tmp_path / "a", splits={"train": 1.0}, stream=stream).source("train").samples(
+            range(60)
+        )
+    files[1].unlink()
+    with pytest.raises(CorpusError, match=rf"{files[1].name} is listed in checksums\.json, but missing"):
+        opened(tmp_path / kind, tmp_path / "b", splits={"train": 1.0}, stream=stream).source("train")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_tars_that_end_too_early_are_named(tmp_path: Path, stream: bool) -> None:
+    foreign_tar(tmp_path / "0.tar")
+    whole = (tmp_path / "0.tar").read_bytes()
+    columns = CorpusColumns(case=None, concepts="names")
+
+    def read() -> None:
+        data = opened(tmp_path, tmp_path / "a", columns=columns, splits={"train": 1.0}, stream=stream)
+        data.source("train").samples(range(6))
+
+    for content in (b"", whole[:512], whole[:5120], whole.rstrip(b"\0")):
+        (tmp_path / "0.tar").write_bytes(content)
+        with pytest.raises(CorpusError, match=r"0\.tar: cannot be read as a tar"):
+            read()
+    (tmp_path / "0.tar").write_bytes(whole)
+    (tmp_path / "0_stats.json").write_text('{"successes": 9}')
+    with pytest.raises((CorpusError, IndexError), match=r"0_stats\.json says 9|out of"):
+        read()
+    (tmp_path / "0_stats.json").write_text('{"count": 6}')
+    with pytest.raises(CorpusError, match="says no number of pairs as `successes`"):
+        read()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -26,6 +28,7 @@ from synthesis.store import (
     StorePlan,
     fill,
 )
+from synthesis.store.ledger import Ledger
 from tests.small_corpus import PAIRS, SHARD, small_plan
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -214,3 +217,43 @@ def test_launchers_say_the_part(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_manifest_says_what_it_was_made_by(corpus: PairStore, plan: StorePlan) -> None:
     assert corpus.manifest.recipe == json.loads(json.dumps(plan.recipe()))
     assert json.loads((corpus.directory / "recipe.json").read_bytes()) == corpus.manifest.recipe
+
+
+def test_no_flipped_bit_of_a_store_goes_unnoticed(corpus: PairStore, plan: StorePlan, root: Path) -> None:
+    """Of every kind of file that is written, when it is read; a bit of JSON's white space makes no JSON."""
+    shutil.copytree(corpus.directory, root)
+    rng = np.random.default_rng(0)
+    for kind in (
+        "*.ledger.json",
+        "*.signatures.safetensors",
+        "manifest.json",
+        "*-????????????????.safetensors",
+    ):
+        for path in sorted(root.glob(kind))[:2]:
+            whole = path.read_bytes()
+            for _ in range(25):
+                content = bytearray(whole)
+                content[rng.integers(len(content))] ^= 1 << int(rng.integers(8))
+                path.write_bytes(content)
+                with pytest.raises(DamagedStoreError, match=path.name):
+                    read_all(root)
+            path.write_bytes(whole)
+    read_all(root)
+
+
+def read_all(directory: Path) -> None:
+    """Read everything, as training, the card and a filling that goes on do."""
+    store = PairStore(directory)
+    store.refused()
+    for path in directory.glob("*.ledger.json"):
+        Ledger.read(path).is_whole(directory)
+    store.pairs(range(len(store)))
+
+
+def test_ledgers_of_earlier_versions_are_read(corpus: PairStore, root: Path) -> None:
+    shutil.copytree(corpus.directory, root)
+    path = next(root.glob("*.ledger.json"))
+    content = json.loads(path.read_bytes())
+    del content["ledger_sha256"]
+    path.write_text(json.dumps(content))
+    assert Ledger.read(path).files()

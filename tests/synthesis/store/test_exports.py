@@ -15,6 +15,8 @@ from synthesis.cases import Case, Finding
 from synthesis.concepts import ConceptCatalog
 from synthesis.reports.report import Report
 from synthesis.store import PairStore, StoreError, export_parquet, export_webdataset
+from synthesis.store.checksums import check_complete, check_listed
+from synthesis.store.export import check_export
 
 os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
 
@@ -141,3 +143,31 @@ def test_an_export_by_another_catalogue_is_refused(corpus: PairStore, tmp_path: 
         with pytest.raises(StoreError, match="another concept catalogue"):
             export(corpus, tmp_path / "out", other)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("export", [export_webdataset, export_parquet])
+def test_damage_to_an_export_is_noticed_and_mended(
+    export: Any, corpus: PairStore, catalog: ConceptCatalog, tmp_path: Path
+) -> None:
+    files = export(corpus, tmp_path, catalog, pairs=10)
+    whole = contents(tmp_path)
+    rng = np.random.default_rng(0)
+    for path in sorted(tmp_path.iterdir()):
+        if path.name == "checksums.json":
+            continue
+        content = bytearray(whole[path.name])
+        content[rng.integers(len(content))] ^= 1 << int(rng.integers(8))
+        path.write_bytes(content)
+        with pytest.raises(StoreError, match=f"{path.name} is damaged: its SHA-256 is"):
+            check_listed(path)
+    export(corpus, tmp_path, catalog, pairs=10)
+    assert contents(tmp_path) == whole
+    check_export(tmp_path, len(files))
+    with pytest.raises(StoreError, match=f"holds {len(files) - 1} of the {len(files)} files"):
+        check_export(tmp_path, len(files) - 1)
+    files[1].unlink()
+    with pytest.raises(StoreError, match=f"{files[1].name} is listed in checksums.json, but missing"):
+        check_complete(tmp_path)
+    (tmp_path / "checksums.json").write_text("{")
+    with pytest.raises(StoreError, match=r"checksums\.json cannot be read"):
+        check_complete(tmp_path)

@@ -34,7 +34,7 @@ from synthesis.store import (
     fill,
     fill_cache,
 )
-from synthesis.store.manifest import differences
+from synthesis.store.manifest import Manifest, differences
 from synthesis.twins import TwinSynthesizer
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -388,6 +388,27 @@ def test_shards_that_changed_places_in_the_manifest_are_noticed(copy: Path) -> N
             PairStore(copy)
     path.write_text(json.dumps(manifest))
     assert len(PairStore(copy)) == PAIRS
+
+
+def test_a_manifest_that_contradicts_itself_is_noticed_whoever_wrote_it(copy: Path) -> None:
+    manifest = Manifest.read(copy, None)
+    first, second, *rest = manifest.shards
+    swapped = (
+        replace(first, file=second.file, sha256=second.sha256, bytes=second.bytes),
+        replace(second, file=first.file, sha256=first.sha256, bytes=first.bytes),
+    )
+    for change, message in [
+        ({"shards": (second, first, *rest)}, "begins at"),
+        ({"shards": (*swapped, *rest)}, "is called"),
+        ({"shards": (first, *rest)}, "begins at"),
+        ({"shards": manifest.shards[:-1]}, "its shards hold"),
+        ({"pairs": PAIRS - 1}, "its shards hold"),
+        ({"made": PAIRS + 1}, "its shards hold"),
+        ({"shards": (replace(first, pairs=first.pairs + 1), second, *rest)}, "holds"),
+    ]:
+        replace(manifest, **change).write(copy)  # type: ignore[arg-type]
+        with pytest.raises(DamagedStoreError, match=f"contradicts itself: .*{message}"):
+            PairStore(copy)
 
 
 def test_a_finished_store_is_only_read(synthesizer: PairSynthesizer, copy: Path) -> None:
