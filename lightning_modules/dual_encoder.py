@@ -27,6 +27,7 @@ from datamodules.batch import (
     data_facts,
 )
 from lightning_modules.checkpoints import require_same_architecture, restore_tokenizer, tokenizer_to_text
+from lightning_modules.chunks import Encode, in_chunks
 from lightning_modules.contexts import evaluating, seeded
 from lightning_modules.encoders import EncoderOutput, ImageEncoder, TextEncoder
 from lightning_modules.evaluation_output import EvaluationOutput
@@ -77,6 +78,8 @@ class DualEncoder(LightningModule):
             ``image_encoder.stem`` and the like.
         layer_decay: Learning rate of a block over that of the next one (see `layer_wise_groups`), in (0, 1];
             1 gives all the same rate.
+        encoded_at_once: Samples whose activations memory holds in a training step (see `in_chunks`), for
+            batches that do not fit: all of them are still compared. None: the whole batch.
 
     Attributes:
         tokenizer: What turns reports into `text_encoder`'s numbers. Taken from the datamodule, kept in
@@ -100,6 +103,7 @@ class DualEncoder(LightningModule):
         weights: str | None = None,
         frozen: Sequence[str] = (),
         layer_decay: float = 1.0,
+        encoded_at_once: int | None = None,
     ) -> None:
         at_least(self, 0, learning_rate=learning_rate, weight_decay=weight_decay, warmup=warmup, seed=seed)
         at_least(self, 0, text_agreement=text_agreement)
@@ -128,6 +132,9 @@ class DualEncoder(LightningModule):
         if not 0 < layer_decay <= 1:
             raise ValueError(f"DualEncoder: layer_decay is {layer_decay}: give a factor in (0, 1]")
         self.layer_decay = layer_decay
+        if encoded_at_once is not None and encoded_at_once < 1:
+            raise ValueError(f"DualEncoder: encoded_at_once is {encoded_at_once}: give 1 or more, or null")
+        self.encoded_at_once = encoded_at_once
         self.frozen = tuple(frozen)
         for part in frozen_modules(self, self.frozen):
             part.requires_grad_(False)
@@ -257,7 +264,8 @@ class DualEncoder(LightningModule):
             raise ValueError(
                 f"trainer.accumulate_grad_batches is {count}, but {name} compares the pairs of a batch: "
                 "accumulating adds up small batches and makes no large one. Set it to 1, and raise "
-                "data.init_args.loader.batch_size (patch_drop and bf16-mixed save memory) or add devices"
+                "data.init_args.loader.batch_size (model.init_args.encoded_at_once bounds the memory) or "
+                "add devices"
             )
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -288,7 +296,7 @@ class DualEncoder(LightningModule):
 
     def _losses(self, batch: Mapping[str, Any], gather: Gather) -> dict[str, Tensor]:
         """Encode every image and text of a training batch and compare them."""
-        images, texts, batches = encode_views(self.image_encoder, self.text_encoder, batch)
+        images, texts, batches = encode_views(*self._towers(), batch)
         with torch.autocast(self.device.type, enabled=False):  # softmax over many pairs wants float32
             scalars = self.objective.over_views(images, texts, batches, gather)
             if self.text_agreement and len(texts) > 1:
@@ -299,7 +307,11 @@ class DualEncoder(LightningModule):
     def _with_twins(self, batch: Batch) -> Mapping[str, Any]:
         if TWINS not in self.objective.needs:
             return batch
-        return with_twins(self.image_encoder, self.text_encoder, batch)
+        return with_twins(*self._towers(), batch)
+
+    def _towers(self) -> tuple[Encode, Encode]:
+        size = self.encoded_at_once
+        return in_chunks(self.image_encoder, size), in_chunks(self.text_encoder, size)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW over two groups, fused where that is possible, and a schedule stepped with it."""

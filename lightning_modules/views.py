@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from datamodules.batch import IMAGE, LEFT_OUT, OTHER_IMAGES, OTHER_TEXTS, TWINS, Batch
-from lightning_modules.encoders import EncodedTwins, EncoderOutput, ImageEncoder, TextEncoder
+from lightning_modules.chunks import Encode
+from lightning_modules.encoders import EncodedTwins, EncoderOutput
 
 
 def encode_views(
-    image_encoder: ImageEncoder, text_encoder: TextEncoder, batch: Mapping[str, Any]
+    image_encoder: Encode, text_encoder: Encode, batch: Mapping[str, Any]
 ) -> tuple[list[EncoderOutput], list[EncoderOutput], list[Mapping[str, Any]]]:
     """Encode every image view and every text view of a batch.
 
@@ -29,7 +30,7 @@ def encode_views(
     return images, [text_encoder(view) for view in batches], batches
 
 
-def with_twins(image_encoder: ImageEncoder, text_encoder: TextEncoder, batch: Batch) -> Mapping[str, Any]:
+def with_twins(image_encoder: Encode, text_encoder: Encode, batch: Batch) -> Mapping[str, Any]:
     """Return the batch with its twins encoded (`EncodedTwins`), or as it is if it has none.
 
     Args:

@@ -47,6 +47,7 @@ OBJECTIVES = {
     "soft": lambda: ConceptAwareInfoNCE("soft", 0.5, temperature=0.2),
     "contradiction": lambda: ContradictionInfoNCE(temperature=0.2),
     "blocks": lambda: InBlocks(temperature=0.2),
+    "chunks": lambda: InfoNCE(0.2),
     "siglip": lambda: SigLIP(5.0, -3.0),
     "twins": lambda: CounterfactualTwins(InfoNCE(0.2), weight=2.0),
     "gloria": lambda: GLoRIA(32, 32, dim=16),
@@ -112,7 +113,8 @@ def train(name: str, rank: int, ranks: int, directory: Path, joined: bool = True
         mine = [{k: v[:6] if k in keys else v for k, v in pair.items()} for pair in mine]
     held_out = pairs[rank:5:ranks]
     text = {"projection_hidden": 24, **TEXT_ENCODER.get(name, {})}
-    keep, dual = Keep(), tiny.make_model(objective, text=text)
+    at_once = 3 if name == "chunks" and ranks > 1 else None
+    keep, dual = Keep(), tiny.make_model(objective, text=text, encoded_at_once=at_once)
     fit = tiny.make_trainer(
         directory,
         devices=ranks if joined else 1,
