@@ -18,6 +18,7 @@ from callbacks.evaluations.retrieval import Retrieval
 from callbacks.evaluations.segmentation_dice import SegmentationDice
 from callbacks.evaluations.twin_ranking import TwinRanking
 from callbacks.evaluations.zero_shot import ZeroShot
+from callbacks.prediction.prediction_writer import PredictionWriter
 from callbacks.run.gallery import PairGallery
 from callbacks.run.generator_export import GeneratorExport
 from callbacks.run.run_checkpoint import RunCheckpoint
@@ -39,6 +40,7 @@ __all__ = [
     "Occasion",
     "PairGallery",
     "PhraseGrounding",
+    "PredictionWriter",
     "ProbeFloors",
     "QuestionAnswering",
     "ReportScores",

@@ -12,7 +12,9 @@ from datamodules.tables.labelled import LabelledImages
 from datamodules.tables.labels import LabelColumns
 from datamodules.tables.origin import Origin
 from datamodules.tables.table import Columns
+from datamodules.tables.unlabelled import UnlabelledImages
 from datamodules.texts.question_writer import QuestionWriter
+from datamodules.texts.report_bank import ReportBank
 from datamodules.texts.text_view import TextView
 from datamodules.texts.tokenizer_options import TokenizerOptions
 
@@ -28,8 +30,10 @@ __all__ = [
     "MixedPairs",
     "Origin",
     "QuestionWriter",
+    "ReportBank",
     "SyntheticPairs",
     "TextView",
     "TokenizerOptions",
+    "UnlabelledImages",
     "Views",
 ]

@@ -52,6 +52,7 @@ ANSWER: Final = "answer"
 SOURCE: Final = "source"
 PRIOR: Final = "prior"
 CHANGE: Final = "change"
+FAULTS: Final = "faults"
 
 VIEWS = ("PA", "AP")
 """Views in the order of their codes: ``VIEW`` holds the position in this tuple."""
@@ -136,6 +137,8 @@ class Batch(TypedDict, total=False):
         change: float32 ``(batch, concept)``: of each graded finding of ``image``, whether it is less severe
             than in ``prior`` (0), as severe (1) or more so (2); NaN for all else.
         source: int64 ``(batch,)``: of mixed data, the position of each sample's source among the sources.
+        faults: In prediction on files that nobody has looked at: for each sample None, or kind and reason of
+            what is wrong with its file. Its image is black then, and means nothing.
     """
 
     image: Tensor
@@ -162,6 +165,7 @@ class Batch(TypedDict, total=False):
     prior: Tensor
     change: Tensor
     source: Tensor
+    faults: list[tuple[str, str] | None]
 
 
 @runtime_checkable
@@ -228,6 +232,34 @@ class DataFacts(Protocol):
 
     def evaluation_sources(self, split: str) -> tuple[str, ...]:
         """Return the names of the loaders of "val" or "test", in order; ``("",)`` for one unnamed."""
+        ...
+
+
+@runtime_checkable
+class NamedImages(Protocol):
+    """What a data module says of images that are predicted on: each by its number, ``index`` in batches."""
+
+    def image_count(self) -> int:
+        """Return how many images there are, of all processes."""
+        ...
+
+    def image_name(self, index: int) -> str:
+        """Return the name that predictions of an image stand under."""
+        ...
+
+    def picture(self, index: int, side: int) -> Tensor | None:
+        """Return an image to be looked at, framed as the model sees it: uint8 ``(1, side, side)``.
+
+        None where there is nothing finer than what is in the batch.
+        """
+        ...
+
+    def candidate_reports(self) -> Sequence[str]:
+        """Return the reports among which those nearest to an image are looked for; none if not asked for."""
+        ...
+
+    def images_sha256(self) -> str:
+        """Return the SHA-256 of the names in their order: processes must agree on it."""
         ...
 
 

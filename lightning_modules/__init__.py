@@ -32,6 +32,7 @@ from lightning_modules.objectives import (
     Objective,
     SigLIP,
 )
+from lightning_modules.trained_encoder import TrainedEncoder
 from lightning_modules.vit_encoder import ViTEncoder
 
 __all__ = [
@@ -65,6 +66,7 @@ __all__ = [
     "SigLIP",
     "TemporalComparison",
     "TextEncoder",
+    "TrainedEncoder",
     "ViTEncoder",
     "VisualQuestionAnswering",
 ]

@@ -144,6 +144,15 @@ class DualEncoder(LightningModule):
         """Encode the images of a batch and, if it has any, its reports."""
         return self.image_encoder(batch), self.text_encoder(batch) if INPUT_IDS in batch else None
 
+    @property
+    def temperature(self) -> float:
+        """What similarities are divided by where they become probabilities: τ, that the objective has learnt.
+
+        CLIP's start, 0.07, where the objective has none.
+        """
+        scale = getattr(getattr(self.objective, "objective", self.objective), "log_scale", None)
+        return 0.07 if scale is None else math.exp(-float(scale.detach()))
+
     def encode_image(self, images: Tensor) -> Tensor:
         """Encode images for comparison with texts, without dropout, patch dropping or gradient.
 

@@ -71,7 +71,7 @@ def export(model: DualEncoder, directory: str | Path, half: bool = False) -> Vis
     image, text = copy.deepcopy(image), copy.deepcopy(text)
     merge_additions(image)
     merge_additions(text)
-    exported = _assemble(_image_tower(image), _text_tower(text), _log_scale(model))
+    exported = _assemble(_image_tower(image), _text_tower(text), -math.log(model.temperature))
     Path(directory, CHECKSUMS).unlink(missing_ok=True)  # of what is written over
     weights = exported.state_dict()
     stored = {name: value.half() if half else value for name, value in weights.items()}
@@ -155,12 +155,6 @@ def _hidden_state(encoder: ViTEncoder | BertEncoder) -> dict[str, Tensor]:
     """Return the weights of an encoder under their names in a tower, without the last of its projection."""
     last = "projection.weight" if isinstance(encoder.projection, torch.nn.Linear) else "projection.2.weight"
     return {f"encoder.{name}": value for name, value in encoder.state_dict().items() if name != last}
-
-
-def _log_scale(model: DualEncoder) -> float:
-    """Return log 1/τ of the objective, that of CLIP's start where the objective has no temperature."""
-    scale = getattr(getattr(model.objective, "objective", model.objective), "log_scale", None)
-    return -math.log(0.07) if scale is None else float(scale.detach())
 
 
 def _processor(model: DualEncoder, image: ViTEncoder, text: BertEncoder) -> VisionTextDualEncoderProcessor:

@@ -1,0 +1,1 @@
+"""Predictions as files: scores, embeddings, nearest reports and similarity maps."""
