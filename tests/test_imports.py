@@ -28,7 +28,13 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "datamodules.batch",
         "lightning_modules",
     ),
-    "callbacks": ("synthesis.limits", "datamodules.batch", "lightning_modules", "callbacks"),
+    "callbacks": (
+        "synthesis.model_files",
+        "synthesis.limits",
+        "datamodules.batch",
+        "lightning_modules",
+        "callbacks",
+    ),
     "scripts/command_line": (
         "synthesis",
         "datamodules",

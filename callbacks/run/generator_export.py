@@ -9,6 +9,7 @@ from typing import Any
 import lightning as L
 
 from callbacks.base.run_directory import run_directory
+from synthesis.model_files import write_checksums
 
 EXPORT = "export"
 
@@ -45,5 +46,6 @@ def export(module: Any, directory: Path) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     module.export(partial)
+    write_checksums(partial)
     shutil.rmtree(directory, ignore_errors=True)
     partial.rename(directory)

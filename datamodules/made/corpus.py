@@ -100,8 +100,9 @@ def tar_rows(file: Path) -> Iterator[Row]:
 
     _check_end(file)
     rows = 0
+    name = str(file.absolute())  # webdataset takes one like ``pipe:…`` for a command, and runs it
     try:
-        for sample in webdataset.WebDataset([str(file)], shardshuffle=False, empty_check=False):
+        for sample in webdataset.WebDataset([name], shardshuffle=False, empty_check=False):
             fields = json.loads(sample["json"]) if "json" in sample else {}
             if "txt" in sample:
                 fields.setdefault("text", sample["txt"].decode())

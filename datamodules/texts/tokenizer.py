@@ -13,7 +13,7 @@ from torch import Tensor
 
 from synthesis.files import locked, replaced, write_json
 from synthesis.identity import json_sha256
-from synthesis.model_files import model_directory, open_pretrained
+from synthesis.model_files import model_directory, open_pretrained, write_checksums
 
 if TYPE_CHECKING:
     from transformers import BertTokenizerFast
@@ -87,6 +87,7 @@ def store_tokenizer(
             with replaced(target) as temporary:
                 train_tokenizer(texts(), vocab_size).save_pretrained(temporary)
                 write_json(temporary / _RECIPE, content)
+                write_checksums(temporary)
     return target
 
 

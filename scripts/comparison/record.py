@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +22,7 @@ Figure = tuple[float, float | None, float | None]
 """A value and the bounds of its bootstrap interval, where it has one."""
 
 FACTS = ("steps", "samples", "minutes", "threads", "precision", "commit", "date", "split_sha256")
-COLUMNS = ("arm", "seed", *FACTS, "metric", "value", "low", "high")
+COLUMNS = ("arm", "seed", *FACTS, "metric", "value", "low", "high", "check")
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,11 @@ def _entry(details: Mapping[str, Any], name: str, key: str) -> Any:
     return None
 
 
+def _check(cells: Sequence[Any]) -> str:
+    """Return the checksum of the cells of a line, in 8 hexadecimal digits."""
+    return f"{zlib.crc32(json.dumps(['' if cell is None else str(cell) for cell in cells]).encode()):08x}"
+
+
 class Record:
     """``runs.csv``, a line a run and metric, and ``draws/<arm>-<seed>.npz`` beside it.
 
@@ -126,12 +133,28 @@ class Record:
                         f"{self.path}, line {reader.line_num}: {row} ({error}). Correct the line, or take "
                         "the run out and run it again"
                     ) from error
+                self._check_line(row, reader.line_num)
                 facts.setdefault(run, {name: row[name] for name in FACTS if row.get(name)})
                 figures.setdefault(run, {})[row["metric"]] = figure
         return [
             RunRecord(arm, seed, facts[arm, seed], found, Draws.read(self._draws(arm, seed)))
             for (arm, seed), found in figures.items()
         ]
+
+    def _check_line(self, row: Mapping[str, Any], line: int) -> None:
+        """Refuse a line that is not what was written.
+
+        Those of earlier versions have no check, nor those of which somebody has emptied it.
+        """
+        stated = row.get("check", "")  # None where the line is cut short
+        if stated == "":
+            return
+        cells = [row.get(name) for name in COLUMNS[:-1]]
+        if stated != _check(cells):
+            raise ValueError(
+                f"{self.path}, line {line}: not what was written there: {row}. Take its run out and run it "
+                "again; empty the cell 'check' if you changed the line yourself"
+            )
 
     def add(self, run: RunRecord) -> None:
         """Put a run into the file, in place of an earlier one of its arm and seed."""
@@ -151,5 +174,6 @@ class Record:
         for run in sorted(runs, key=lambda run: (run.arm, run.seed)):
             facts = [run.facts.get(name, "") for name in FACTS]
             for metric, (value, low, high) in run.figures.items():
-                writer.writerow([run.arm, run.seed, *facts, metric, value, low, high])
+                cells = [run.arm, run.seed, *facts, metric, value, low, high]
+                writer.writerow([*cells, _check(cells)])
         write_atomically(self.path, text.getvalue())

@@ -20,7 +20,7 @@ from lightning_modules.checkpoints import CheckpointError, load_model, read_chec
 from main import main
 from scripts.comparison.configuration import differences, sha256
 from scripts.comparison.definition import Arm, Layers
-from scripts.comparison.files import write_json
+from scripts.comparison.files import read_sealed, write_sealed
 from scripts.resolved_config import resolved_config
 
 RESUME_MINUTES = 2.0
@@ -75,8 +75,7 @@ class Run:
         """Return what is known of a training that has finished here with this configuration, if any."""
         if not self.arm.trained:
             return {"fingerprint": self.fingerprint()}
-        path = self.directory / "fitted.json"
-        found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+        found = read_sealed(self.directory / "fitted.json")
         return found if found.get("fingerprint") == self.fingerprint() else None
 
     def train(self, minutes: float = RESUME_MINUTES) -> dict[str, Any]:
@@ -95,7 +94,7 @@ class Run:
             return done
         commit = git_commit()  # before results change the tree
         self._set_another_training_aside()
-        write_json(self.directory / "training.json", {"config": self.config()})
+        write_sealed(self.directory / "training.json", {"config": self.config()})
         checkpoint = self._checkpoint_to_go_on_from()
         going_on = [] if checkpoint is None else [f"--ckpt_path={checkpoint}"]
         resume = {
@@ -109,7 +108,7 @@ class Run:
         line = main(["fit", *self.args, *own, *going_on])
         facts = {"fingerprint": self.fingerprint(), **self._facts(line, commit)}
         self._finish(line)
-        write_json(self.directory / "fitted.json", facts)
+        write_sealed(self.directory / "fitted.json", facts)
         for name in ("resume.ckpt", _START):
             (self.directory / "checkpoints" / name).unlink(missing_ok=True)
         return facts
@@ -146,7 +145,7 @@ class Run:
                 self._move_aside("it holds no training.json of a comparison")
                 self.directory.mkdir()
             return
-        before = json.loads(path.read_text())["config"]
+        before = read_sealed(path).get("config", {})
         changed = differences(before, json.loads(json.dumps(self.config(), default=str)))
         if changed:
             shown = "; ".join(f"{key}: {old!r} → {new!r}" for key, (old, new) in list(changed.items())[:5])

@@ -67,7 +67,13 @@ def model_card(run: Path, name: str | None = None) -> str:
         _LIMITS,
         "## Model\n",
     ]
-    parts += [_model(config["model"]), "## Training\n", _training(config, summary)]
+    try:
+        parts += [_model(config["model"]), "## Training\n", _training(config, summary)]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise SystemExit(
+            f"{run / 'config.yaml'} is no whole configuration ({type(error).__name__}: {error}); take it "
+            "from where the run was made, or train again"
+        ) from error
     parts += _figures(summary, "the data of the training run")
     tested = sorted(run.glob("test*/summary.json"))
     for path in tested:

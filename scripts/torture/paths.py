@@ -94,7 +94,7 @@ def _tar(name: str, link: str = "") -> Callable[[Path], Outcome]:
                     tar.addfile(member, io.BytesIO(content))
         before = _outside(directory)
         ended = run(lambda: read_corpus(str(tars)), directory / "answer.txt")
-        if new := _outside(directory) - before - {"answer.txt"}:
+        if new := _outside(directory) - before:
             return Outcome("written outside", str(new))
         if link and "root:" in ended.output:
             return Outcome("followed", ended.last)
@@ -104,7 +104,7 @@ def _tar(name: str, link: str = "") -> Callable[[Path], Outcome]:
 
 
 def _outside(directory: Path) -> set[str]:
-    return {path.name for place in (directory, directory.parent) for path in place.iterdir()}
+    return {path.name for place in (directory, directory.parent) for path in place.glob("*escaped*")}
 
 
 def read_corpus(path: str) -> None:

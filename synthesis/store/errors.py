@@ -21,6 +21,15 @@ class DamagedStoreError(StoreError):
     """A file is not what was written."""
 
 
+def check_name(name: str | None, where: Path) -> None:
+    """Raise a DamagedStoreError unless a file that is named lies in the store itself.
+
+    A manifest or a ledger of somebody else could otherwise have any file read, or deleted.
+    """
+    if name is not None and (name in ("", ".", "..") or "/" in name or "\\" in name or "\0" in name):
+        raise DamagedStoreError(f"{where} names {name!r}, which is no file of its directory. {REMEDY}")
+
+
 def check_size(path: Path, size: int) -> None:
     """Raise a DamagedStoreError unless the file has that many bytes: cheap, so asked of all at once."""
     if not path.exists() or path.stat().st_size != size:

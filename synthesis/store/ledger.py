@@ -16,7 +16,7 @@ from synthesis.files import write_atomically, write_json
 from synthesis.filters import CorpusFilter
 from synthesis.identity import json_sha256
 from synthesis.pairs import Pair, Rejection
-from synthesis.store.errors import DamagedStoreError, check_sha256
+from synthesis.store.errors import DamagedStoreError, check_name, check_sha256
 from synthesis.store.shard import encode
 
 SUFFIX = ".ledger.json"
@@ -95,10 +95,14 @@ class Ledger:
             content = json.loads(path.read_bytes())
             written = content.pop(_CHECKSUM, None)  # None: of an earlier version
             ledger = cls(**{**content, "refused": tuple(Refused(**entry) for entry in content["refused"])})
-        except (ValueError, TypeError, KeyError) as error:
-            raise DamagedStoreError(f"{path} cannot be read: {error!r}. {_REMEDY}") from error
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise DamagedStoreError(
+                f"{path} cannot be read ({type(error).__name__}: {error}). {_REMEDY}"
+            ) from error
         if written not in (None, json_sha256(asdict(ledger))):
             raise DamagedStoreError(f"{path} was changed after it was written. {_REMEDY}")
+        for name in (ledger.file, ledger.signatures):
+            check_name(name, path)
         return ledger
 
     def files(self) -> Iterator[tuple[str, str]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from synthesis.files import write_json
 from synthesis.identity import json_sha256
-from synthesis.store.errors import DamagedStoreError, StaleStoreError, StoreError
+from synthesis.store.errors import DamagedStoreError, StaleStoreError, StoreError, check_name
 from synthesis.store.ledger import Refused
 
 MANIFEST = "manifest.json"
@@ -124,10 +124,13 @@ class Manifest:
             refused = tuple(Refused(**entry) for entry in content["refused"])
             names = tuple(content["concept_names"])
             manifest = cls(**{**content, "shards": shards, "refused": refused, "concept_names": names})
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise DamagedStoreError(
-                f"{path} cannot be read ({error!r}): it is damaged, or of an earlier version. {_REMEDY}"
+                f"{path} cannot be read ({type(error).__name__}: {error}): it is damaged, or of an earlier "
+                f"version. {_REMEDY}"
             ) from error
+        for entry in manifest.shards:
+            check_name(entry.file, path)
         if manifest.sha256 != written or manifest.fingerprint != json_sha256(manifest.recipe):
             raise DamagedStoreError(f"{path} was changed after it was written. {_REMEDY}")
         if fault := manifest.fault():

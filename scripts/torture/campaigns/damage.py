@@ -32,6 +32,7 @@ class Kind:
         reads: Copied directory → what a user gets of it.
         flips: How many files are hit in one byte.
         harmless: Why damage may go unnoticed; empty where it may not.
+        gone: Why its absence may.
     """
 
     name: str
@@ -40,14 +41,16 @@ class Kind:
     reads: Callable[[Path], Any]
     flips: int = 6
     harmless: str = ""
+    gone: str = ""
 
 
 FOR_PEOPLE = "for people to read and edit: nothing reads it back"
-DRAWN_AGAIN = "drawn again from the record: nothing reads it back"
 EDITED = "a configuration, which people edit: another value is another run, and the record says which"
 GROWN = (
     "read when a corpus grows or is gone on with, and compared with its checksum or the configuration then"
 )
+EMPTY = "without the file nothing is recorded: what was measured is measured again"
+UNPAIRED = "without its draws a run is compared unpaired, and the table of differences says so"
 EXPORTED = (
     "read when a corpus is exported again: another content is another corpus, and files are written anew"
 )
@@ -75,8 +78,8 @@ KINDS = (
     Kind("Parquet, streamed", "corpus/parquet/*.parquet", "corpus/parquet", readers.streamed, 4),
     Kind("generator", "export/**/*", "export", readers.generator, 24),
     Kind("exported encoder", "exported/*", "exported", readers.exported_encoder, 24),
-    Kind("record", "comparison/out/runs.csv", "comparison/out", readers.record, 10),
-    Kind("draws", "comparison/out/draws/*", "comparison/out", readers.record, 8),
+    Kind("record", "comparison/out/runs.csv", "comparison/out", readers.record, 10, gone=EMPTY),
+    Kind("draws", "comparison/out/draws/*", "comparison/out", readers.record, 8, gone=UNPAIRED),
     Kind("finished run", "comparison/out/runs/a-0/fitted.json", "comparison", readers.carried_out, 3),
     Kind("begun run", "comparison/out/runs/a-0/training.json", "comparison", readers.carried_out, 2),
 )
@@ -189,7 +192,8 @@ def attempt(kind: Kind, made: Path, path: Path, damage: Callable[[Path], Any], d
         return Outcome("repaired" if same else "harmless" if kind.harmless else "no effect", kind.harmless)
     if _named(there, root, ended) and "arning" in ended.output:
         return Outcome("noticed", ended.last)
-    return Outcome("harmless" if kind.harmless else "unnoticed", kind.harmless or ended.last)
+    reason = kind.harmless or (kind.gone if not there.exists() else "")
+    return Outcome("harmless" if reason else "unnoticed", reason or ended.last)
 
 
 def _named(path: Path, root: Path, ended: Ended) -> bool:
