@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from jsonargparse import set_parsing_settings
+from jsonargparse import Namespace, set_parsing_settings
 from lightning.pytorch.cli import LightningArgumentParser
 from omegaconf.errors import OmegaConfBaseException
 
@@ -89,6 +89,22 @@ class Parser(LightningArgumentParser):
         sys.stderr.write(f"error: {text}\n")
         self.exit(2)
 
+    def _apply_actions(
+        self, cfg: Any, parent_key: str = "", prev_cfg: Namespace | None = None, skip_fn: Any = None
+    ) -> Namespace:
+        """Let a list of a later layer take the place of the earlier one.
+
+        jsonargparse fills the entries of a list as long as the one before with the arguments that stood at
+        their places: another `ModelCheckpoint` would get the monitor of the first. The method is private in
+        jsonargparse; `tests/scripts/command_line/test_lists.py` pins what it is for.
+        """
+        if prev_cfg is not None and skip_fn is None:
+            prev_cfg = prev_cfg.clone()
+            for key, value in list(prev_cfg.items()):
+                if isinstance(value, list) and isinstance(_found(cfg, key), list):
+                    prev_cfg.pop(key)
+        return super()._apply_actions(cfg, parent_key=parent_key, prev_cfg=prev_cfg, skip_fn=skip_fn)
+
     def _subcommands(self) -> dict[str, LightningArgumentParser]:
         return getattr(getattr(self, "_subcommands_action", None), "choices", None) or {}
 
@@ -97,6 +113,15 @@ class Parser(LightningArgumentParser):
         own = self._subcommands()
         parser = next((own[word] for word in GIVEN.get() if word in own), self)
         return [name[2:] for name in parser._option_string_actions if re.fullmatch(r"--[a-z][\w.]*", name)]
+
+
+def _found(cfg: Any, key: str) -> Any:
+    """Return what stands under a dotted key of nested mappings, if anything does."""
+    for part in key.split("."):
+        if isinstance(cfg, Namespace):
+            cfg = vars(cfg)
+        cfg = cfg.get(part) if isinstance(cfg, dict) else None
+    return cfg
 
 
 def called() -> str:
