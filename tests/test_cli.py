@@ -14,9 +14,9 @@ import torch
 import yaml
 from lightning.pytorch.cli import LightningCLI
 
-from callbacks.base.run_directory import free_directory
+from callbacks.base.run_directory import free_directory, leave_free
 from main import main
-from scripts.command_line.command_line import CommandLine
+from scripts.command_line.command_line import CommandLine, check_trainer, judged
 from scripts.resolved_config import resolved_config
 
 BASE = ["-c", "configs/pretrain.yaml", "-c", "configs/recipes/smoke.yaml"]
@@ -80,6 +80,54 @@ def test_a_checkpoint_that_is_not_there_leaves_nothing_behind(run: Path) -> None
     with pytest.raises(SystemExit, match=r"bset\.ckpt .*no such file\. Beside it: best\.ckpt, last\.ckpt"):
         main(["test", "-c", str(run / "config.yaml"), f"--ckpt_path={wrong}"])
     assert sorted(run.iterdir()) == before
+
+
+def test_an_evaluation_without_a_checkpoint_is_refused_unless_it_is_asked_for(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(run.iterdir())
+    config = ["-c", str(run / "config.yaml")]
+    with pytest.raises(ValueError, match=r"test: no --ckpt_path.*--ckpt_path=untrained"):
+        main(["test", *config])
+    assert sorted(run.iterdir()) == before
+    capsys.readouterr()
+    main(["validate", *config, "--ckpt_path=untrained"])
+    said = "no checkpoint was loaded"
+    assert said in capsys.readouterr().out and said in (run / "validate" / "table.md").read_text()
+
+
+@pytest.mark.parametrize("subcommand", ["validate", "test", "predict"])
+def test_which_weights_are_judged_has_to_be_said(subcommand: str) -> None:
+    with pytest.raises(ValueError, match=f"{subcommand}: no --ckpt_path"):
+        judged(subcommand, None, {"init_args": {"weights": None}})
+    assert judged(subcommand, "untrained", {}) is None
+    assert judged(subcommand, None, {"init_args": {"weights": "runs/fit/checkpoints/best.ckpt"}}) is None
+    assert judged(subcommand, "best.ckpt", {}) == "best.ckpt"
+
+
+def test_a_run_that_fails_at_its_start_leaves_its_directory_to_the_next(tmp_path: Path) -> None:
+    for name in ("failed", "begun"):
+        (tmp_path / name / "checkpoints").mkdir(parents=True)
+        (tmp_path / name / "config.yaml").write_text("seed_everything: 0\n")
+        (tmp_path / name / "metrics.csv").touch()
+    (tmp_path / "begun" / "metrics.csv").write_text("step,loss\n0,1\n")
+    for name in ("failed", "begun"):
+        leave_free(tmp_path / name)
+    assert free_directory(tmp_path / "failed") == tmp_path / "failed"
+    assert free_directory(tmp_path / "begun") == tmp_path / "begun-2"
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "gradient_clip_val=-1", "log_every_n_steps=-1", "accumulate_grad_batches=0", "val_check_interval=0",
+        "check_val_every_n_epoch=0", "num_sanity_val_steps=-3",
+    ],
+)  # fmt: skip
+def test_an_option_of_the_trainer_that_cannot_be_meant_is_refused(option: str) -> None:
+    name, _, value = option.partition("=")
+    with pytest.raises(ValueError, match=rf"trainer\.{name}={value}: give "):
+        check_trainer({name: int(value)})
 
 
 def test_a_second_run_takes_the_next_directory_and_keeps_the_first(tmp_path: Path, artifacts: str) -> None:

@@ -71,3 +71,22 @@ def free_directory(wanted: Path) -> Path:
     """
     numbered = (wanted.with_name(f"{wanted.name}-{n}") for n in count(2))
     return next(path for path in chain([wanted], numbered) if not (path / "config.yaml").exists())
+
+
+def leave_free(directory: Path) -> None:
+    """Remove what a run that failed at its start has left, if nothing of it is a result.
+
+    Args:
+        directory: Of the run. Only ``config.yaml``, ``hparams.yaml``, empty files and empty folders are
+            removed, and only if there is nothing else but W&B's own folder.
+    """
+    files = [path for path in directory.rglob("*") if path.is_file() and "wandb" not in path.parts]
+    if any(path.name not in ("config.yaml", "hparams.yaml") and path.stat().st_size for path in files):
+        return
+    for path in files:
+        path.unlink()
+    for folder in sorted((path for path in directory.rglob("*") if path.is_dir()), reverse=True):
+        if not any(folder.iterdir()):
+            folder.rmdir()
+    if directory.is_dir() and not any(directory.iterdir()):
+        directory.rmdir()

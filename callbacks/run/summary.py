@@ -29,6 +29,10 @@ from datamodules.batch import IMAGE, data_facts
 _STAGES = {"fit": ("train", "val", "fit"), "validate": ("val", "validate"), "test": ("test",)}
 
 
+UNLOADED = "no checkpoint was loaded: these are the weights that the model was built with"
+"""Said in summary, table and terminal."""
+
+
 class RunSummary(L.Callback):
     """Writes summary, tables, a picture and bootstrap draws to the run directory, and prints the tables.
 
@@ -149,9 +153,11 @@ class RunSummary(L.Callback):
             **stopped_early(trainer),
         }
         seed = os.environ.get("PL_GLOBAL_SEED")
+        unloaded = trainer.state.fn != "fit" and trainer.ckpt_path is None and trainer.global_step == 0
         return {
             "seconds": round(self._elapsed(), 1) if trainer.state.fn == "fit" else self._since_start(),
             **(fitting if trainer.state.fn == "fit" else {}),
+            **({"weights": UNLOADED} if unloaded else {}),
             "seed": None if seed is None else int(seed),
             "world_size": trainer.world_size,
             "git_commit": git_commit(),

@@ -42,9 +42,11 @@ class Table:
 
 
 def notes(summary: Summary) -> list[str]:
-    """Return what readers of the tables have to know first: that time has cut the fit short."""
-    stopped = summary.get("details", {}).get("fit/run", {}).get("stopped")
-    return [stopped] if stopped else []
+    """Return what readers of the tables have to know first: time cut the fit, no checkpoint was loaded."""
+    details = summary.get("details", {})
+    said = [details.get("fit/run", {}).get("stopped")]
+    said += [details.get(f"{function}/run", {}).get("weights") for function in ("validate", "test")]
+    return [note for note in said if note]
 
 
 def concept_table(summary: Summary, stage: str) -> Table | None:

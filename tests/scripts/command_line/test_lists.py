@@ -34,9 +34,7 @@ def test_a_checkpoint_does_not_get_the_monitor_of_an_earlier_one(tmp_path: Path)
         config = resolved(
             tmp_path,
             yaml.safe_dump({"trainer": {"callbacks": [first]}}),
-            yaml.safe_dump(
-                {"trainer": {"callbacks": [{"class_path": second}]}}
-            ),
+            yaml.safe_dump({"trainer": {"callbacks": [{"class_path": second}]}}),
         )
         (callback,) = config["trainer"]["callbacks"]  # type: ignore[index]
         assert callback["init_args"]["monitor"] is None
