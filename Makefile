@@ -66,7 +66,7 @@ generators: ## COMPARISON=generators: VAE, GAN and diffusion, equally long, agai
 .PHONY: sweep
 sweep: install ## Register a sweep file (SWEEP=temperature) with Weights & Biases and run one agent (needs an account)
 	@id="$$($(PYTHON) -m wandb sweep --project synvlp configs/sweeps/$(SWEEP).yaml 2>&1 | tee /dev/stderr | awk '/wandb agent/ { print $$NF }')"; \
-	test -n "$$id" && $(PYTHON) -m wandb agent "$$id"
+	test -n "$$id" && PATH="$(CURDIR)/.venv/bin:$$PATH" $(PYTHON) -m wandb agent "$$id" # it calls `python`
 
 .PHONY: sweep-local
 sweep-local: install ## The same sweep file without a network, table and plot in results/<sweep>

@@ -29,18 +29,12 @@ HARMLESS = (
 def main(args: ArgsType = None) -> CommandLine:
     """Parse the command line and run the subcommand.
 
-    Weights & Biases records offline unless `WANDB_API_KEY` is set (or its agent started this process, or
-    `WANDB_MODE` says otherwise), so that nothing here needs a network or an account.
-
     Args:
         args: Arguments as on the command line, for tests and scripts; the process's own by default.
 
     Returns:
         The command line after the run: its `trainer`, `model`, `datamodule` and `config`.
     """
-    if not {"WANDB_API_KEY", "WANDB_SWEEP_ID"} & os.environ.keys():
-        os.environ.setdefault("WANDB_MODE", "offline")
-        os.environ.setdefault("WANDB_SILENT", "true")
     for harmless in HARMLESS:
         warnings.filterwarnings("ignore", message=harmless)
     try:

@@ -21,8 +21,10 @@ from callbacks.evaluations.zero_shot import ZeroShot
 from callbacks.prediction.prediction_writer import PredictionWriter
 from callbacks.run.gallery import PairGallery
 from callbacks.run.generator_export import GeneratorExport
+from callbacks.run.gradient_norm import GradientNorm
 from callbacks.run.run_checkpoint import RunCheckpoint
 from callbacks.run.summary import RunSummary
+from callbacks.run.wandb_run_logger import WandbRunLogger
 from callbacks.run.weight_average import WeightAverage
 
 __all__ = [
@@ -36,6 +38,7 @@ __all__ = [
     "FeatureCollector",
     "Features",
     "GeneratorExport",
+    "GradientNorm",
     "LinearProbe",
     "Occasion",
     "PairGallery",
@@ -50,6 +53,7 @@ __all__ = [
     "RunSummary",
     "SegmentationDice",
     "TwinRanking",
+    "WandbRunLogger",
     "WeightAverage",
     "ZeroShot",
 ]

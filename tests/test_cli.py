@@ -17,7 +17,9 @@ from lightning.pytorch.cli import LightningCLI
 from callbacks.base.run_directory import free_directory, leave_free
 from main import main
 from scripts.command_line.command_line import CommandLine, check_trainer, judged
+from scripts.command_line.layer_names import layer_names
 from scripts.resolved_config import resolved_config
+from tests.wandb_file import WandbFile
 
 BASE = ["-c", "configs/pretrain.yaml", "-c", "configs/recipes/smoke.yaml"]
 # What a test about something else need not pay for: pictures, figures, W&B.
@@ -69,6 +71,8 @@ def test_a_saved_configuration_and_a_checkpoint_are_enough_to_test(run: Path) ->
     line = main(["test", "-c", str(run / "config.yaml"), f"--ckpt_path={run / 'checkpoints' / 'last.ckpt'}"])
     saved = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     assert all(torch.equal(value, saved[name]) for name, value in line.model.state_dict().items())
+    again = yaml.safe_load((run / "test" / "config.yaml").read_text())["trainer"]["logger"][1]["init_args"]
+    assert (again["save_dir"], again["tags"]) == (str(run / "test"), ["pretrain", "recipes/smoke"])
     summary = json.loads((run / "test" / "summary.json").read_text())
     assert summary.keys() >= {f"test/{figure}" for figure in FIGURES}
     assert {path: path.read_bytes() for path in before} == before
@@ -229,21 +233,17 @@ def test_evaluation_takes_the_model_from_the_checkpoint_but_fit_takes_the_one_co
         assert (line.model.learning_rate == 0.125) == (subcommand == "fit")
 
 
-def test_wandb_is_offline_unless_there_is_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(CommandLine, "__init__", lambda self, *args, **kwargs: None)
+def test_layers_are_tags_and_those_of_a_saved_configuration_stay(run: Path) -> None:
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert config["trainer"]["logger"][1]["init_args"]["tags"] == ["pretrain", "recipes/smoke"]
+    recorded = WandbFile(run)
+    assert list(recorded.run.tags) == ["pretrain", "recipes/smoke"]
+    assert recorded.config["data"]["init_args"]["train_pairs"] == 64  # not the model's arguments alone
 
-    def mode(**environment: str) -> str | None:
-        for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_SWEEP_ID", "WANDB_SILENT"):
-            monkeypatch.delenv(name, raising=False)
-        for name, value in environment.items():
-            monkeypatch.setenv(name, value)
-        main([])
-        return os.environ.get("WANDB_MODE")
 
-    assert mode() == "offline"
-    assert mode(WANDB_API_KEY="0" * 40) is None
-    assert mode(WANDB_SWEEP_ID="abc") is None
-    assert mode(WANDB_MODE="disabled") == "disabled"
+def test_names_of_layers() -> None:
+    files = ["configs/pretrain.yaml", "/a/configs/data/nih.yaml", "mine/own.yaml", "runs/fit/config.yaml"]
+    assert layer_names([Path(file) for file in files]) == ["pretrain", "data/nih", "own"]
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import numpy as np
 from callbacks.base.evaluation import Evaluation, require_non_negative
 from callbacks.base.features import Features
 from callbacks.base.result import Occasion, Result
+from callbacks.drawing.curve_pictures import roc_chart
 from callbacks.statistics.concept_scores import ConceptTable, score_concepts
 from callbacks.statistics.intervals import Array
 from callbacks.statistics.strata import stratum_rows
@@ -97,6 +98,13 @@ class ConceptEvaluation(Evaluation):
             prefix.rstrip("/"): table.counts() for prefix, table in tables.items() if prefix
         }
         result.details[FINDINGS] = whole.distinct(occasion.findings)
+        return result
+
+    def with_roc(self, result: Result, scores: Array, features: Features, occasion: Occasion) -> Result:
+        """Add the chart of ROC curves to a final result, and return it."""
+        if occasion.final:
+            labels = features.labels.numpy()
+            result.charts[f"{self.name}_roc"] = roc_chart(scores, labels, occasion.concepts, result.metrics)
         return result
 
     def _require_known(self, subset: str, concepts: Sequence[str], table: ConceptTable) -> None:

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 
 from callbacks.base.features import FeatureCollector, Features
+from callbacks.base.records import save_charts, save_picture
 from callbacks.base.result import Occasion, Result, with_intervals
-from callbacks.base.run_directory import run_directory, save_picture
+from callbacks.base.run_directory import run_directory
 from callbacks.statistics.intervals import Array, PatientBootstrap
 from datamodules.batch import DataFacts, data_facts
 from synthesis.limits import at_least
@@ -173,7 +174,9 @@ class Evaluation(L.Callback, ABC):
                 for name, figure in self.pictures(features, occasion, result).items():
                     key = f"pictures/{occasion.stage}_{name}{suffix}"
                     save_picture(trainer, figure, directory / f"{key}.png", key)
-            return replace(result, draws={})  # megabytes that other ranks have no use for
+                charts = {f"charts/{occasion.stage}_{name}{suffix}": c for name, c in result.charts.items()}
+                save_charts(trainer, charts)
+            return replace(result, draws={}, charts={})  # megabytes that other ranks have no use for
         except Exception as error:  # sent on to be raised by all ranks: the others would wait for ever
             return error
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from callbacks.base.charts import Chart
 from callbacks.statistics.intervals import Array, percentile_interval
 
 
@@ -40,11 +41,13 @@ class Result:
         draws: Figures in each bootstrap resample of patients, ``(resamples,)`` by name; empty where no
             intervals are wanted. Of them `Evaluation` makes ``details["intervals"]``, and runs are compared
             by them, draw by draw.
+        charts: Charts by name, of a final evaluation, for loggers that draw themselves.
     """
 
     metrics: dict[str, float]
     details: dict[str, Any] = field(default_factory=dict)
     draws: dict[str, Array] = field(default_factory=dict)
+    charts: dict[str, Chart] = field(default_factory=dict)
 
 
 def with_intervals(result: Result) -> Result:

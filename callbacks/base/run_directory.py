@@ -1,19 +1,13 @@
-"""Where a run leaves its files, the checkpoint it starts from, and how its pictures reach the loggers."""
+"""Where a run leaves its files, and the checkpoint it starts from."""
 
 from __future__ import annotations
 
 from itertools import chain, count
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import lightning as L
-from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 
-from callbacks.base.files import written_whole
 from lightning_modules.checkpoints import CheckpointError, read_checkpoint
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 def run_directory(trainer: L.Trainer) -> Path | None:
@@ -26,24 +20,6 @@ def run_directory(trainer: L.Trainer) -> Path | None:
     if trainer.fast_dev_run:  # type: ignore[attr-defined]
         return None
     return Path(log_dir or trainer.default_root_dir)
-
-
-def save_picture(trainer: L.Trainer, figure: Figure, path: Path, key: str) -> None:
-    """Write a figure as PNG and hand it to every logger that takes images. For rank zero.
-
-    Args:
-        trainer: Its loggers are served: W&B and TensorBoard.
-        figure: What was drawn.
-        path: The file, made with its folders.
-        key: Name with the loggers.
-    """
-    with written_whole(path) as partial:
-        figure.savefig(partial, format="png", dpi=110)
-    for logger in trainer.loggers:
-        if isinstance(logger, WandbLogger):
-            logger.log_image(key=key, images=[str(path)])
-        elif isinstance(logger, TensorBoardLogger):
-            logger.experiment.add_figure(key, figure, global_step=trainer.global_step)
 
 
 def check_checkpoint(path: str | None) -> None:

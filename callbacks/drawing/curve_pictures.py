@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from callbacks.base.charts import LineChart
 from callbacks.drawing.pictures import GREY, blank_figure, tidy
 
 if TYPE_CHECKING:
@@ -53,6 +54,31 @@ def roc_and_pr(
         frameon=False,
     )
     return figure
+
+
+def roc_chart(
+    scores: np.ndarray,
+    labels: np.ndarray,
+    names: Sequence[str],
+    metrics: Mapping[str, float],
+    points: int = 200,
+) -> LineChart:
+    """Return the ROC curves of every concept that is judged, for loggers that draw themselves.
+
+    Args:
+        scores: ``(n, concept)``, higher means more likely present.
+        labels: ``(n, concept)`` of 1, 0 and NaN.
+        names: Concepts, in column order.
+        metrics: The figures of these scores, ``auroc/<concept>``.
+        points: On a curve at most, evenly over its thresholds.
+    """
+    lines = {}
+    for column, name in enumerate(names):
+        if f"auroc/{name}" in metrics:
+            false, true, _ = curves(scores[:, column], labels[:, column])
+            kept = np.unique(np.linspace(0, len(false) - 1, points).round().astype(int))
+            lines[name] = np.stack([false[kept], true[kept]], 1)
+    return LineChart("ROC", "false positive rate", "true positive rate", lines)
 
 
 def curves(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -101,7 +101,7 @@ def metric_curves(panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]
     for axes, (title, curves) in zip(grid.flat, panels.items(), strict=False):
         for name, points in curves.items():
             x, y = np.array(points, float).T
-            axes.plot(x, y, marker="o", markersize=3, linewidth=1.4, label=name)
+            axes.plot(x, y, marker="o" if len(x) <= 30 else None, markersize=3, linewidth=1.4, label=name)
         axes.set_title(title, fontsize=10, color=INK)
         axes.set_xlabel("optimiser step", fontsize=8)
         axes.legend(fontsize=7, frameon=False)

@@ -56,7 +56,10 @@ class Classification(BatchEvaluation[EvaluationOutput], ConceptEvaluation):
         """Judge the scores."""
         if not occasion.concepts:
             return Result({}, {"note": "no labels: nothing to judge scores by"})
-        return self.result(self.tables(self._scores(features), features, occasion), occasion)
+        scores = self._scores(features)
+        return self.with_roc(
+            self.result(self.tables(scores, features, occasion), occasion), scores, features, occasion
+        )
 
     def pictures(self, features: Features, occasion: Occasion, result: Result) -> dict[str, Figure]:
         """Draw ROC and precision-recall curves."""

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from callbacks.base.charts import Chart, HistogramChart
 from callbacks.base.evaluation import Evaluation
 from callbacks.base.features import Features
 from callbacks.base.result import Occasion, Result
+from callbacks.drawing.pictures import COLOURS, blank_figure, tidy
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class EmbeddingGeometry(Evaluation):
@@ -58,7 +64,45 @@ class EmbeddingGeometry(Evaluation):
             metrics["uniformity_text"] = uniformity(texts)
             metrics["effective_rank_text"] = effective_rank(texts)
             metrics["uniformity"] = (metrics["uniformity_image"] + metrics["uniformity_text"]) / 2
-        return Result({name: value for name, value in metrics.items() if math.isfinite(value)}, details)
+        finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
+        charts: dict[str, Chart] = {}
+        if occasion.final and features.text is not None:
+            charts[f"{self.name}_similarity"] = similarities(images, features.text[: self.samples].double())
+        return Result(finite, details, charts=charts)
+
+    def pictures(self, features: Features, occasion: Occasion, result: Result) -> dict[str, Figure]:
+        """Draw how similar images are to their own reports and to others."""
+        return {
+            name: histograms(chart)
+            for name, chart in result.charts.items()
+            if isinstance(chart, HistogramChart)
+        }
+
+
+def similarities(images: Tensor, texts: Tensor) -> HistogramChart:
+    """Return the cosines of images with their own reports and with all others.
+
+    Args:
+        images: ``(n, dim)``, L2-normalised.
+        texts: ``(n, dim)``, L2-normalised, row i belonging to image i.
+    """
+    cosine = images @ texts.T
+    other = ~torch.eye(len(images), dtype=torch.bool)
+    values = {"own report": cosine.diagonal().numpy(), "other reports": cosine[other].numpy()}
+    return HistogramChart("cosine similarity of images and reports", values)
+
+
+def histograms(chart: HistogramChart) -> Figure:
+    """Draw distributions over each other, each with an area of one."""
+    figure = blank_figure(6.5, 3.8, chart.title)
+    axes = figure.subplots()
+    for (name, values), colour in zip(chart.values.items(), COLOURS, strict=False):
+        label = f"{name}, n = {len(values):,}"
+        axes.hist(values, bins=60, density=True, alpha=0.6, color=colour, label=label)
+    axes.set(xlabel="cosine similarity", ylabel="density")
+    axes.legend(fontsize=8, frameon=False)
+    tidy(axes)
+    return figure
 
 
 def uniformity(x: Tensor, t: float = 2.0) -> float:

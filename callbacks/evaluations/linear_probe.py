@@ -14,7 +14,7 @@ from callbacks.base.features import Features
 from callbacks.base.result import Occasion, Result
 from callbacks.drawing.pictures import COLOURS, GREY, blank_figure, tidy
 from callbacks.statistics.concept_scores import ConceptTable, score_concepts
-from callbacks.statistics.logistic import folds_of, out_of_fold
+from callbacks.statistics.logistic import OutOfFold, folds_of, out_of_fold
 from datamodules.batch import subset_of_patients
 
 if TYPE_CHECKING:
@@ -88,14 +88,14 @@ class LinearProbe(ConceptEvaluation):
                 {}, {"note": f"all {len(features)} samples are of patients in one fold: too few to probe"}
             )
 
-        def probe(x: Tensor, components: int | None = None) -> tuple[dict[str, ConceptTable], float]:
+        def probe(x: Tensor, components: int | None = None) -> tuple[dict[str, ConceptTable], OutOfFold]:
             scored = out_of_fold(x, features.labels, fold, self.penalty, components)
-            return self.tables(scored.scores, features, occasion), scored.gradient
+            return self.tables(scored.scores, features, occasion), scored
 
-        tables, gradient = probe(features.pooled)
-        result = self.result(tables, occasion)
+        tables, scored = probe(features.pooled)
+        result = self.with_roc(self.result(tables, occasion), scored.scores, features, occasion)
         result.details.update(
-            folds=self.folds, penalty=self.penalty, dim=features.pooled.shape[1], gradient=gradient
+            folds=self.folds, penalty=self.penalty, dim=features.pooled.shape[1], gradient=scored.gradient
         )
         for name, x in features.extra.items():
             draws = x.unbind(1) if x.ndim == 3 else (x,)

@@ -68,7 +68,9 @@ class ZeroShot(ConceptEvaluation):
         """Score the images against the prompts."""
         if not occasion.concepts:
             return Result({}, {"note": "no labels: nothing to judge prompts by"})
-        result = self.result(self.tables(self._scores(features), features, occasion), occasion)
+        scores = self._scores(features)
+        result = self.result(self.tables(scores, features, occasion), occasion)
+        self.with_roc(result, scores, features, occasion)
         result.details["prompts_sha256"] = prompts_sha256(self._prompts)
         result.details["prompts"] = sum(len(both[side]) for both in self._prompts.values() for side in both)
         if self.prompts is not None:

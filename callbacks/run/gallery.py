@@ -12,9 +12,11 @@ from lightning.pytorch.utilities.types import STEP_OUTPUT
 from torch import Tensor
 
 from callbacks.base.features import FeatureCollector, Features
+from callbacks.base.records import save_picture, save_rows
 from callbacks.base.rows import gathered
-from callbacks.base.run_directory import run_directory, save_picture
+from callbacks.base.run_directory import run_directory
 from callbacks.drawing.batch_samples import Sample, picture_of, sample_of
+from callbacks.drawing.pair_rows import pair_rows, retrieved_rows
 from callbacks.drawing.pictures import PicturedPair, Retrieved, metric_curves, pair_sheet, retrieval_sheet
 from datamodules.batch import IMAGE, INDEX, Batch, data_facts
 
@@ -30,7 +32,10 @@ class PairGallery(L.Callback):
       masks;
     - ``val_retrieval_<epoch>.png``, ``test_retrieval.png``: for some of these images the reports most similar
       to them;
-    - ``curves.png`` at the end of a fit: loss, AUROC, retrieval and geometry over steps.
+    - ``curves.png`` at the end of a fit: loss, AUROC, retrieval and geometry over steps. The training loss is
+      averaged over as many steps as the trainer lets pass between two lines of its log.
+
+    Loggers that take tables get pairs and retrieved reports as tables of images and texts, too.
 
     Args:
         pairs: Pairs on a sheet.
@@ -63,7 +68,7 @@ class PairGallery(L.Callback):
         self._first_epoch = 0
         self._undrawn: int | None = None  # the epoch last validated, until it is drawn
         self._curves: dict[str, _Curve] = {}
-        self._losses: list[Tensor] = []
+        self._losses: list[Tensor] = []  # of the steps since the last point of the curve
 
     # --------------------------------------------------------------------------------------------- collecting
     def on_train_batch_end(
@@ -77,7 +82,9 @@ class PairGallery(L.Callback):
         """Draw the first batch of an epoch, or keep it, and keep the loss for the curve."""
         loss = outputs["loss"] if isinstance(outputs, Mapping) else outputs
         if isinstance(loss, Tensor):
-            self._losses.append(loss.detach())
+            self._losses.append(loss.detach().float())
+            if len(self._losses) == trainer.log_every_n_steps:  # type: ignore[attr-defined]
+                self._add_loss(trainer)
         if batch_idx == 0:
             self._first = [sample_of(batch, row) for row in range(min(self.pairs, len(batch[IMAGE])))]
             self._first_epoch = trainer.current_epoch
@@ -87,9 +94,11 @@ class PairGallery(L.Callback):
     def _draw_first(self, trainer: L.Trainer) -> None:
         directory, epoch = run_directory(trainer), self._first_epoch
         if trainer.is_global_zero and directory is not None:
-            figure = pair_sheet(self._pictured(trainer, self._first), f"training pairs, epoch {epoch}")
+            pictured = self._pictured(trainer, self._first)
             path = directory / "pictures" / f"train_pairs_{epoch:03d}.png"
+            figure = pair_sheet(pictured, f"training pairs, epoch {epoch}")
             save_picture(trainer, figure, path, "pictures/train_pairs")
+            save_rows(trainer, "tables/train_pairs", *pair_rows(pictured))
         self._first = []
 
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -164,6 +173,7 @@ class PairGallery(L.Callback):
         save_picture(
             trainer, figure, directory / "pictures" / f"{stage}_pairs.png", f"pictures/{stage}_pairs"
         )
+        save_rows(trainer, f"tables/{stage}_pairs", *pair_rows(pictured))
         if features.text is not None and features.reports is not None:
             queries = {sample["index"]: pair for sample, pair in zip(samples, pictured, strict=True)}
             strips = self._strips(features, features.reports, queries)
@@ -173,6 +183,7 @@ class PairGallery(L.Callback):
                 heading, suffix = f"{heading}, epoch {epoch}", f"_{epoch:03d}"
             path = directory / "pictures" / f"{stage}_retrieval{suffix}.png"
             save_picture(trainer, retrieval_sheet(strips, heading), path, f"pictures/{stage}_retrieval")
+            save_rows(trainer, f"tables/{stage}_retrieval", *retrieved_rows(strips))
 
     def _strips(
         self, features: Features, reports: Sequence[str], queries: Mapping[int, PicturedPair]
@@ -204,29 +215,37 @@ class PairGallery(L.Callback):
         """Add a point to every curve."""
         if trainer.sanity_checking or trainer.state.fn != "fit":
             return
-        if self._losses:
-            self._curves.setdefault("train/loss", []).append(
-                (trainer.global_step, float(torch.stack(self._losses).float().mean()))
-            )
-            self._losses = []
+        self._add_loss(trainer)
         for name, value in trainer.callback_metrics.items():
             if name.startswith("val/"):
                 self._curves.setdefault(name, []).append((trainer.global_step, float(value)))
 
+    def _add_loss(self, trainer: L.Trainer) -> None:
+        """Add the mean of the losses since the last point, if there are any."""
+        if self._losses:
+            mean = float(torch.stack(self._losses).mean())
+            self._curves.setdefault("train/loss", []).append((trainer.global_step, mean))
+            self._losses = []
+
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Draw the curves."""
+        self._add_loss(trainer)
         directory, panels = run_directory(trainer), curve_panels(self._curves)
         if trainer.is_global_zero and directory is not None and panels:
-            figure = metric_curves(panels, "training curves (train/loss: mean since the last validation)")
+            figure = metric_curves(panels, "training curves")
             save_picture(trainer, figure, directory / "pictures" / "curves.png", "pictures/curves")
 
     def state_dict(self) -> dict[str, Any]:
         """Return the curves so far, so that a resumed run draws them whole."""
-        return {"curves": {name: [list(point) for point in curve] for name, curve in self._curves.items()}}
+        return {
+            "curves": {name: [list(point) for point in curve] for name, curve in self._curves.items()},
+            "losses": [float(loss) for loss in self._losses],
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take the curves of the run that is resumed."""
         self._curves = {name: [(x, y) for x, y in curve] for name, curve in state_dict["curves"].items()}
+        self._losses = [torch.tensor(loss) for loss in state_dict.get("losses", [])]
 
 
 _PANELS = {

@@ -9,7 +9,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,17 @@ from lightning.pytorch.utilities.types import STEP_OUTPUT
 
 from callbacks.base.evaluation import Evaluation
 from callbacks.base.files import written_whole
-from callbacks.base.run_directory import run_directory, save_picture
+from callbacks.base.records import closing_lines, save_files, save_picture, save_rows
+from callbacks.base.run_directory import run_directory
 from callbacks.drawing.pictures import concept_bars
 from callbacks.run.draws_file import DRAWS, store_draws
 from callbacks.run.summary_file import merged, read_supervised
+from callbacks.run.summary_rows import concept_rows, figure_rows
 from callbacks.run.summary_table import bars, concept_table, figure_table, notes, stages_of, strata_table
 from datamodules.batch import IMAGE, data_facts
+
+FILES = ("config.yaml", "summary.json", "table.md", "model_card.md", "data_card.md")
+"""What loggers keep of a run's directory, as far as it is there when the run ends."""
 
 _STAGES = {"fit": ("train", "val", "fit"), "validate": ("val", "validate"), "test": ("test",)}
 
@@ -202,7 +207,28 @@ class RunSummary(L.Callback):
                 "AUROC by concept, 95 % intervals over patients",
             )
             save_picture(trainer, figure, directory / "concepts.png", "pictures/concepts")
+        _log(trainer, summary, directory, shown)
         console.print(f"summary, table and pictures: {directory}")
+        for line in closing_lines(trainer):
+            console.print(line, highlight=False, soft_wrap=True)
+
+
+def _log(trainer: L.Trainer, summary: Mapping[str, Any], directory: Path, stages: Sequence[str]) -> None:
+    """Hand tables, files and closing figures to the loggers."""
+    for stage in stages:
+        for name, (columns, rows) in (
+            ("concepts", concept_rows(summary, stage)),
+            ("figures", figure_rows(summary, stage)),
+        ):
+            if rows:
+                save_rows(trainer, f"tables/{stage}_{name}", columns, rows)
+    kept = [path for name in FILES if (path := directory / name).is_file()]
+    figures = {
+        key: value
+        for key, value in summary.items()
+        if key != "details" and value is not None and key.split("/")[0] in stages
+    }
+    save_files(trainer, kept, figures)
 
 
 def evaluations(trainer: L.Trainer) -> list[Evaluation]:

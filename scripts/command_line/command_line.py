@@ -11,6 +11,8 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 from callbacks.base.run_directory import check_checkpoint, free_directory, leave_free, run_directory
 from lightning_modules.checkpoints import read_checkpoint
+from scripts.command_line.layer_names import layer_names
+from scripts.command_line.parser import Parser
 
 UNTRAINED = "untrained"
 """`--ckpt_path=untrained`: judge the weights that the model is built with."""
@@ -75,10 +77,13 @@ class CommandLine(LightningCLI):
             config.ckpt_path = judged(subcommand, config.get("ckpt_path"), config.get("model"))
         directory = str(free_directory(Path(config.run_dir, "" if subcommand == "fit" else subcommand)))
         config.trainer.default_root_dir = directory
+        files = self.parser.layers if isinstance(self.parser, Parser) else []
         loggers = config.trainer.logger
         for logger in loggers if isinstance(loggers, list) else [loggers]:
             if "save_dir" in getattr(logger, "init_args", {}):
                 logger.init_args.save_dir = directory
+            if "tags" in getattr(logger, "init_args", {}):  # those of a saved configuration stay
+                logger.init_args.tags = list(dict.fromkeys([*logger.init_args.tags, *layer_names(files)]))
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Run it; if it fails before it has left anything, leave its directory free for the next try."""

@@ -43,6 +43,7 @@ class Parser(LightningArgumentParser):
         options.setdefault("allow_abbrev", False)  # `--trainer.max_epoch` is a mistake, not max_epochs
         super().__init__(*args, **options)
         self.listed = listed
+        self.layers: list[Path] = []  # the files that were named last
 
     def format_help(self, *formatter: Any) -> str:
         """Return what `--help` prints."""
@@ -59,7 +60,8 @@ class Parser(LightningArgumentParser):
             known = {option.partition(".")[0] for option in self._options()}
             for path in _after_config(words):
                 check_layer(path, known | set(self._subcommands()))
-            for path in layers(words):
+            self.layers = layers(words)
+            for path in self.layers:
                 check_layer(path)
         except (FileNotFoundError, LayerError) as error:
             self.refuse(str(error))

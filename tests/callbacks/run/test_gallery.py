@@ -4,11 +4,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from PIL import Image
 
 from callbacks import FeatureCollector, PairGallery
-from callbacks.base.run_directory import save_picture
+from callbacks.base.records import save_picture
 from callbacks.drawing.pictures import (
     ConceptBars,
     PicturedPair,
@@ -80,7 +81,11 @@ def test_curves_survive_a_resume(tiny, tmp_path) -> None:
     after = PairGallery()
     after.load_state_dict(before.state_dict())
     assert after.state_dict() == before.state_dict()
-    assert [step for step, _ in after.state_dict()["curves"]["train/loss"]] == [2, 4]
+    before._losses = [torch.tensor(2.0)]  # a checkpoint within an epoch
+    after.load_state_dict(before.state_dict())
+    assert after.state_dict()["losses"] == [2.0]
+    curves = after.state_dict()["curves"]
+    assert [step for step, _ in curves["train/loss"]] == [1, 2, 3, 4]  # each line of the log, not each epoch
 
 
 def test_panels_hold_what_was_measured() -> None:
