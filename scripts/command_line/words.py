@@ -22,6 +22,7 @@ class Word:
 WORDS = {
     "options": Word("scripts.command_line.options", "list the classes for YAML, or the options of one"),
     "predict": Word("scripts.prediction.predict", "scores, vectors and maps of a folder of radiographs"),
+    "init-data": Word("scripts.tables.init_data", "write the YAML for a folder of images and a table"),
     "export": Word("scripts.exports.export", "write a trained model as a transformers directory"),
     "release": Word("scripts.exports.release", "build the model directory of an encoder for others"),
     "cards": Word("scripts.exports.cards", "write the model card and the data card of a run"),
