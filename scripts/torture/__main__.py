@@ -51,6 +51,9 @@ def parse(args: list[str] | None, names: list[str]) -> argparse.Namespace:
         "campaigns", nargs="*", metavar="CAMPAIGN", help=f"some of {', '.join(names)}; all by default"
     )
     parser.add_argument("--short", action="store_true", help="a few attempts of each, in less than a minute")
+    parser.add_argument(
+        "--only", default="", help="attempts whose name holds this; their outcomes are kept too"
+    )
     parser.add_argument("--sabotage", action="store_true", help="break what is tried: attempts have to fail")
     parser.add_argument("--work", type=Path, default=Path("runs/torture"), help="what is written meanwhile")
     parser.add_argument("--out", type=Path, default=Path("results/torture"), help="table and outcomes")
@@ -73,7 +76,9 @@ def main(args: list[str] | None = None) -> int:
     facts = {"commit": git_commit(), "short": options.short, "sabotage": options.sabotage}
     work = options.work.absolute()
     record = Record(work, facts)
-    Schedule(campaigns, work, record, options.short, options.cores, options.sabotage).carry_out()
+    Schedule(
+        campaigns, work, record, options.short, options.cores, options.sabotage, options.only
+    ).carry_out()
     print(write_table(options.out, campaigns, record))
     print(f"{(time.monotonic() - begun) / 60:.1f} minutes")
     return int(not all(row(c, record.outcomes.get(c.name, {}))["passed"] for c in campaigns))

@@ -49,6 +49,7 @@ class Schedule:
         short: Whether a few quick attempts of each are enough.
         cores: How many processes may be busy at once.
         sabotage: Whether what is tried is broken first.
+        only: Attempts whose name holds this.
     """
 
     def __init__(
@@ -59,8 +60,10 @@ class Schedule:
         short: bool,
         cores: int,
         sabotage: bool,
+        only: str = "",
     ) -> None:
         self.work, self.record, self.short, self.cores, self.sabotage = work, record, short, cores, sabotage
+        self.only = only
         self.order = {campaign.name: number for number, campaign in enumerate(campaigns)}
         self.waiting: list[_Job] = []
         self.running: dict[int, _Job] = {}
@@ -94,6 +97,8 @@ class Schedule:
         for number, case in enumerate(campaign.cases(directory, self.short)):
             assert case.name not in known, f"{campaign.name}: two attempts are called {case.name}"
             known.add(case.name)
+            if self.only not in case.name:
+                continue
             self.total += 1
             if not self.record.has(campaign.name, case.name):
                 self.waiting.append(_Job(campaign, case, directory / "cases" / f"{number:04}"))

@@ -24,7 +24,8 @@ REMEDY = re.compile(
     r"\b(give|use|write|correct|delete|remove|set|choose|must|expected|one of|there are|did you mean|install|"
     r"ask for|make|run|add|at least|at most|between|known|wanted|needs?|has to|have to|should|only|instead|"
     r"name|take|put|lower|raise|greater|positive|available|beside it|go back|download|loosen|rename|move|"
-    r"leave|try|change|configure|train|fetch|embed|accepted|allowed|possible)\b|[≥≤]",
+    r"leave|try|change|configure|train|fetch|embed|accepted|allowed|possible|"
+    r"its options|is not an?|is no)\b|[≥≤]",
     re.IGNORECASE,
 )
 NOISE = re.compile(
