@@ -50,6 +50,12 @@ def find_images(root: Path, folders: Sequence[str], names: Sequence[str]) -> lis
         return [listed[name] / name if name in listed else None for name in names]
 
     def find(name: str) -> Path | None:
-        return next((place / name for place in places if (place / name).is_file()), None)
+        # A name that leads out of its folder is none: a table is somebody else's.
+        inside = (place / name for place in places if _is_inside(place / name, place))
+        return next((path for path in inside if path.is_file()), None)
 
     return [find(name) for name in names]
+
+
+def _is_inside(path: Path, place: Path) -> bool:
+    return Path(os.path.normpath(path)).is_relative_to(os.path.normpath(place))

@@ -102,6 +102,9 @@ LABEL_CELLS: dict[str, tuple[str, tuple[str, ...]]] = {
     "nan": ("nan", ("row 3", "nan")),
 }
 MEANT = {
+    "semicolons": "the separator is found by the header, as spreadsheets of other countries write it",
+    "tabs": "the separator is found by the header",
+    "image outside": "the name leads back into the folder of images",
     "patient nan": "a table may call a patient so; it is one patient, not an absent one",
     "view unknown word": "a view that is neither PA nor AP is unknown: laterals, obliques and other wording",
     "list": "a list as pandas writes one is a form of this column",
