@@ -3,6 +3,7 @@
 from lightning_modules.adaptation import Adaptation
 from lightning_modules.bert_encoder import BertEncoder
 from lightning_modules.checkpoint_embedder import CheckpointEmbedder
+from lightning_modules.conv_next_encoder import ConvNeXtEncoder
 from lightning_modules.downstream.detection import Detection
 from lightning_modules.downstream.fine_tune import FineTune
 from lightning_modules.downstream.report_generation import ReportGeneration
@@ -32,6 +33,7 @@ from lightning_modules.objectives import (
     Objective,
     SigLIP,
 )
+from lightning_modules.resnet_encoder import ResNetEncoder
 from lightning_modules.trained_encoder import TrainedEncoder
 from lightning_modules.vit_encoder import ViTEncoder
 
@@ -45,6 +47,7 @@ __all__ = [
     "ConditionalGAN",
     "ConditionalVAE",
     "ContradictionInfoNCE",
+    "ConvNeXtEncoder",
     "CounterfactualTwins",
     "Detection",
     "DualEncoder",
@@ -62,6 +65,7 @@ __all__ = [
     "Objective",
     "ReportEncoder",
     "ReportGeneration",
+    "ResNetEncoder",
     "Segmentation",
     "SigLIP",
     "TemporalComparison",

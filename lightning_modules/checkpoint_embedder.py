@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -48,7 +48,7 @@ class CheckpointEmbedder:
 
     def embed_images(self, images: Tensor) -> Tensor:
         """Return unit vectors ``(batch, dim)`` of images ``(batch, 1, height, width)`` in [0, 1]."""
-        size = cast(int, self._model.image_encoder.image_size)
+        size = self._model.image_encoder.image_size
         scaled = F.interpolate(images, (size, size), mode="bilinear", antialias=True).clamp(0, 1)
         parts = [self._model.encode_image(part) for part in scaled.split(self.batch_size)]
         return _joined(parts)

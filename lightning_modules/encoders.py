@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from datamodules.batch import Batch
+from datamodules.batch import IMAGE, Batch
 from synthesis.limits import at_least
 
 if TYPE_CHECKING:
@@ -123,7 +123,66 @@ class Encoder(nn.Module, ABC):
 
 
 class ImageEncoder(Encoder):
-    """A tower that reads ``batch["image"]``, float32 ``(batch, 1, height, width)`` in [0, 1]."""
+    """A tower that reads ``batch["image"]``, float32 ``(batch, 1, height, width)`` in [0, 1].
+
+    Attributes:
+        image_size: Side of the square images, px.
+        patch_size: Side of the square that a patch (a row of ``local``) stands for, px.
+        mean: Grey level to subtract from every image; None standardises each image by its own mean and
+            deviation, so that exposure and windowing matter less.
+        std: Grey-level deviation to divide by; None together with `mean`.
+    """
+
+    image_size: int
+    patch_size: int
+    mean: float | None = None
+    std: float | None = None
+
+    def check_normalisation(self) -> None:
+        """Refuse a mean without a deviation.
+
+        Raises:
+            ValueError: If only one of the two is given.
+        """
+        if (self.mean is None) != (self.std is None):
+            raise ValueError(
+                f"{type(self).__name__}: mean is {self.mean} and std {self.std}: give both, or neither to "
+                "standardise each image"
+            )
+
+    def normalised(self, batch: Batch) -> Tensor:
+        """Return the images as the network takes them, for models that run parts of it themselves.
+
+        Raises:
+            ValueError: If they have another size.
+        """
+        image: Tensor = batch[IMAGE]
+        if image.shape[1:] != (1, self.image_size, self.image_size):
+            raise ValueError(
+                f"{type(self).__name__}: images are {tuple(image.shape[1:])} (channel, height, width), the "
+                f"encoder takes (1, {self.image_size}, {self.image_size}): set its image_size or the data's"
+            )
+        if self.mean is not None and self.std is not None:
+            return (image - self.mean) / self.std
+        return F.layer_norm(image, image.shape[1:], eps=1e-6)  # a blank image becomes 0
+
+    def hidden_maps(self, batch: Batch) -> list[Tensor]:
+        """Return feature maps of several depths, for decoders: ``(batch, channel, rows, columns)`` each.
+
+        Raises:
+            ValueError: If the tower has none.
+        """
+        raise ValueError(f"{type(self).__name__} has no feature maps: choose a tower that has")
+
+    def exported_arguments(self) -> dict[str, Any]:
+        """Return the constructor's arguments that a tower like this one is built from, without weights.
+
+        Raises:
+            ValueError: If the tower cannot be exported.
+        """
+        raise ValueError(
+            f"cannot export {type(self).__name__}: give it a `tower` of transformers, and this method"
+        )
 
     def project_local(self, output: EncoderOutput) -> Tensor:
         """Bring patches into the shared space: what each adds to the projection of its image.

@@ -11,7 +11,7 @@ from torch import nn
 from synthesis.model_files import has_tokenizer, model_directory, open_pretrained
 
 
-def load_tower(name: str, dropout: float, sizes: Mapping[str, tuple[str, int]]) -> Any:
+def load_tower(name: str, dropout: float, sizes: Mapping[str, tuple[str, Any]]) -> Any:
     """Load a base model without its pooler, in float32.
 
     Args:
@@ -49,7 +49,9 @@ def load_tower(name: str, dropout: float, sizes: Mapping[str, tuple[str, int]]) 
             f"checkpoint {name!r} lacks {len(missing)} weights of a {type(model).__name__}, the first "
             f"{missing[0]!r}: is it the directory of another kind of model?"
         )
-    model.pooler = None  # ours pool otherwise, and DDP refuses parameters without gradient
+    pooler = getattr(model, "pooler", None)
+    if pooler is not None and list(pooler.parameters()):
+        model.pooler = None  # ours pool otherwise, and DDP refuses parameters without gradient
     return model
 
 

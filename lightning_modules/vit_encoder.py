@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from datamodules.batch import IMAGE, Batch
 from lightning_modules.adaptation import Adaptation
@@ -120,6 +119,27 @@ class ViTEncoder(ImageEncoder):
         stem: nn.Module = self.vit.embeddings.patch_embeddings
         return stem
 
+    @property
+    def tower(self) -> Any:
+        """The transformer."""
+        return self.vit
+
+    def exported_arguments(self) -> dict[str, Any]:
+        """See `ImageEncoder.exported_arguments`."""
+        vit = self.vit.config
+        return {
+            "image_size": self.image_size,
+            "patch_size": self.patch_size,
+            "width": self.width,
+            "layers": vit.num_hidden_layers,
+            "heads": vit.num_attention_heads,
+            "stem_channels": None if self.stem_channels is None else list(self.stem_channels),
+            "pooling": self.pooling,
+            "mean": self.mean,
+            "std": self.std,
+            "projection_dim": self.projection_dim,
+        }
+
     def replace_tower(self, vit: Any) -> None:
         """Take another transformer of the same sizes, without its pooler; a convolutional stem stays.
 
@@ -143,11 +163,7 @@ class ViTEncoder(ImageEncoder):
                 f"ViTEncoder: patch_drop {self.patch_drop} leaves holes that spatial pooling cannot have: "
                 "set patch_drop to 0 or pooling to mean"
             )
-        if (self.mean is None) != (self.std is None):
-            raise ValueError(
-                f"ViTEncoder: mean is {self.mean} and std {self.std}: give both, or neither to standardise "
-                "each image"
-            )
+        self.check_normalisation()
         for name, size, part, divisor in (
             ("image_size", self.image_size, "patch_size", self.patch_size),
             ("width", width, "heads", heads),
@@ -169,23 +185,15 @@ class ViTEncoder(ImageEncoder):
         Raises:
             ValueError: If they have another size.
         """
-        image: Tensor = batch[IMAGE]
-        if image.shape[1:] != (1, self.image_size, self.image_size):
-            raise ValueError(
-                f"ViTEncoder: images are {tuple(image.shape[1:])} (channel, height, width), the encoder "
-                f"takes (1, {self.image_size}, {self.image_size}): set its image_size or the data's"
-            )
-        choose_attention(self.vit, image.device)
-        tokens = self.vit(self._normalise(image)).last_hidden_state
+        tokens = self.vit(self.normalised(batch)).last_hidden_state
         local = tokens[:, self._special :]
         pooled = self._pool(tokens[:, 0], local)
         return self.output(pooled, local, torch.ones(local.shape[:2], dtype=torch.bool, device=local.device))
 
     def normalised(self, batch: Batch) -> Tensor:
-        """Return the images as the transformer takes them, for models that run its blocks themselves."""
-        image: Tensor = batch[IMAGE]
-        choose_attention(self.vit, image.device)
-        return self._normalise(image)
+        """See `ImageEncoder.normalised`."""
+        choose_attention(self.vit, batch[IMAGE].device)
+        return super().normalised(batch)
 
     def hidden_maps(self, batch: Batch) -> list[Tensor]:
         """Return the patches after every block as maps, for decoders that need several depths.
@@ -221,11 +229,6 @@ class ViTEncoder(ImageEncoder):
         blocks = self.mix.weight.unflatten(1, (tokens, width)).to(output.local.dtype)
         added = torch.einsum("otw,btw->bto", blocks, output.local)
         return self.projection(added * (output.pooled > 0)[:, None]).float()
-
-    def _normalise(self, image: Tensor) -> Tensor:
-        if self.mean is not None and self.std is not None:
-            return (image - self.mean) / self.std
-        return F.layer_norm(image, image.shape[1:], eps=1e-6)  # a blank image becomes 0
 
     def _drop_patches(self, module: nn.Module, inputs: tuple[Any, ...], tokens: Tensor) -> Tensor | None:
         if not self.training or self.patch_drop == 0:

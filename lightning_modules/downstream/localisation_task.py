@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from datamodules.batch import MASK_CONCEPTS, MASKS, data_facts
 from lightning_modules.downstream.image_task import ImageTask
-from lightning_modules.vit_encoder import ViTEncoder
+from lightning_modules.encoders import ImageEncoder
 
 
 class LocalisationTask(ImageTask):
-    """A downstream model of a vision transformer's patches, for some of the data's concepts.
+    """A downstream model of a tower's patches or maps, for some of the data's concepts.
 
     Args:
         image_encoder: The tower.
@@ -24,7 +24,7 @@ class LocalisationTask(ImageTask):
         ValueError: If there is no concept, or one stands twice.
     """
 
-    def __init__(self, image_encoder: ViTEncoder, concepts: Sequence[str], **kwargs: Any) -> None:
+    def __init__(self, image_encoder: ImageEncoder, concepts: Sequence[str], **kwargs: Any) -> None:
         super().__init__(image_encoder, **kwargs)
         if not concepts or len(set(concepts)) < len(concepts):
             raise ValueError(

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from datamodules.batch import IMAGE, Batch
 from lightning_modules.downstream.localisation_task import LocalisationTask
+from lightning_modules.downstream.pyramid_decoder import PyramidDecoder
 from lightning_modules.downstream.unetr_decoder import UnetrDecoder
+from lightning_modules.encoders import ImageEncoder
 from lightning_modules.evaluation_output import EvaluationOutput
-from lightning_modules.vit_encoder import ViTEncoder
+from lightning_modules.map_encoder import MapEncoder
 from synthesis.limits import at_least
 
 FOCAL = ("pleural_effusion", "pneumothorax", "consolidation", "atelectasis", "mass", "cardiomegaly")
@@ -40,7 +42,7 @@ class Segmentation(LocalisationTask):
     Evaluation steps return a `SegmentationOutput`, for `callbacks.SegmentationDice`.
 
     Args:
-        image_encoder: The tower, a vision transformer without patch dropping.
+        image_encoder: The tower: a vision transformer without patch dropping, or a convolutional one.
         concepts: What is segmented, names of concepts of the data.
         channels: Channels of the decoder at full resolution.
         **kwargs: See `LocalisationTask`.
@@ -48,14 +50,18 @@ class Segmentation(LocalisationTask):
 
     def __init__(
         self,
-        image_encoder: ViTEncoder,
+        image_encoder: ImageEncoder,
         concepts: Sequence[str] = FOCAL,
         channels: int = 16,
         **kwargs: Any,
     ) -> None:
         at_least(self, 1, channels=channels)
         super().__init__(image_encoder, concepts, **kwargs)
-        self.decoder = UnetrDecoder(image_encoder.width, image_encoder.patch_size, len(concepts), channels)
+        if isinstance(image_encoder, MapEncoder):
+            self.decoder: nn.Module = PyramidDecoder(image_encoder.widths, len(concepts), channels)
+        else:
+            width, patch = image_encoder.width, image_encoder.patch_size
+            self.decoder = UnetrDecoder(width, patch, len(concepts), channels)
 
     def loss(self, batch: Batch) -> Tensor:
         """See `ImageTask.loss`."""
@@ -88,7 +94,6 @@ class Segmentation(LocalisationTask):
     def _forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return logits, and the last map of the tower."""
         encoder = self.image_encoder
-        assert isinstance(encoder, ViTEncoder)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             maps = encoder.hidden_maps(batch)
         return self.decoder(batch[IMAGE], maps), maps[-1]

@@ -22,6 +22,7 @@ from transformers.image_utils import PILImageResampling
 from lightning_modules.adaptation import merge_additions
 from lightning_modules.bert_encoder import BertEncoder
 from lightning_modules.dual_encoder import DualEncoder
+from lightning_modules.encoders import Encoder, ImageEncoder
 from lightning_modules.exported.heads import last_weight
 from lightning_modules.exported.image_tower import image_tower_config
 from lightning_modules.exported.plain_towers import is_plain_bert, is_plain_vit, plain_bert, plain_vit
@@ -59,10 +60,11 @@ def export(model: DualEncoder, directory: str | Path, half: bool = False) -> Vis
         RuntimeError: If the features of what was written differ by more than `TOLERANCE` (`HALF_TOLERANCE`).
     """
     image, text = model.image_encoder, model.text_encoder
-    if not isinstance(image, ViTEncoder) or not isinstance(text, BertEncoder):
+    if not hasattr(image, "tower") or not isinstance(text, BertEncoder):
         raise ValueError(
-            f"cannot export {type(image).__name__} and {type(text).__name__}: a ViTEncoder and a BertEncoder "
-            "can be; write a PreTrainedModel for the other as in lightning_modules/exported/image_tower.py"
+            f"cannot export {type(image).__name__} and {type(text).__name__}: a ViTEncoder, ResNetEncoder "
+            "or ConvNeXtEncoder and a BertEncoder can be; write a PreTrainedModel for the other as in "
+            "lightning_modules/exported/image_tower.py"
         )
     if model.tokenizer is None:
         raise ValueError(
@@ -107,13 +109,14 @@ def largest_difference(model: DualEncoder, exported: VisionTextDualEncoderModel)
     Returns:
         The largest difference of any component of the unit vectors.
     """
-    assert isinstance(model.image_encoder, ViTEncoder) and model.tokenizer is not None
+    assert model.tokenizer is not None
     side, rng = model.image_encoder.image_size, torch.Generator().manual_seed(0)
     images = torch.rand(3, 1, side, side, generator=rng)
     texts = ["small left pleural effusion", "no pneumothorax", "the heart is enlarged. " * 9]
     encoder = model.image_encoder
     normalised = images
-    if is_plain_vit(encoder) and encoder.mean is not None and encoder.std is not None:
+    plain = isinstance(encoder, ViTEncoder) and is_plain_vit(encoder)
+    if plain and encoder.mean is not None and encoder.std is not None:
         normalised = (images - encoder.mean) / encoder.std
     most = min(model.tokenizer.model_max_length, model.text_encoder.max_length)
     tokens = model.tokenizer(texts, padding=True, truncation=True, max_length=most, return_tensors="pt")
@@ -139,8 +142,8 @@ def _assemble(image: _Tower, text: _Tower, log_scale: float) -> VisionTextDualEn
     return exported
 
 
-def _image_tower(encoder: ViTEncoder) -> _Tower:
-    if is_plain_vit(encoder):
+def _image_tower(encoder: ImageEncoder) -> _Tower:
+    if isinstance(encoder, ViTEncoder) and is_plain_vit(encoder):
         return plain_vit(encoder)
     return image_tower_config(encoder), _hidden_state(encoder), last_weight(encoder.projection)
 
@@ -151,15 +154,15 @@ def _text_tower(encoder: BertEncoder) -> _Tower:
     return text_tower_config(encoder), _hidden_state(encoder), last_weight(encoder.projection)
 
 
-def _hidden_state(encoder: ViTEncoder | BertEncoder) -> dict[str, Tensor]:
+def _hidden_state(encoder: Encoder) -> dict[str, Tensor]:
     """Return the weights of an encoder under their names in a tower, without the last of its projection."""
     last = "projection.weight" if isinstance(encoder.projection, torch.nn.Linear) else "projection.2.weight"
     return {f"encoder.{name}": value for name, value in encoder.state_dict().items() if name != last}
 
 
-def _processor(model: DualEncoder, image: ViTEncoder, text: BertEncoder) -> VisionTextDualEncoderProcessor:
+def _processor(model: DualEncoder, image: ImageEncoder, text: BertEncoder) -> VisionTextDualEncoderProcessor:
     """Return what turns a picture and texts into the towers' input: the geometry of the training data."""
-    plain = is_plain_vit(image)
+    plain = isinstance(image, ViTEncoder) and is_plain_vit(image)
     images = CLIPImageProcessorPil(
         do_resize=True,
         size={"shortest_edge": image.image_size},

@@ -8,18 +8,20 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
+import lightning_modules
 from datamodules.batch import IMAGE
+from lightning_modules.encoders import ImageEncoder
 from lightning_modules.exported.heads import hidden_part, hidden_width
-from lightning_modules.vit_encoder import ViTEncoder
 
 
 class ImageTowerConfig(PreTrainedConfig):
     """What an `ImageTower` is built from.
 
     Args:
-        encoder: Arguments of the `ViTEncoder`, without `pretrained`.
+        encoder: Arguments of the encoder, without `pretrained`.
         tower: Configuration of its transformer, as `to_dict` writes it.
         hidden_size: Width of the pooled output.
+        kind: Class of the encoder, one of `lightning_modules`.
         **kwargs: See `transformers.PreTrainedConfig`.
     """
 
@@ -30,19 +32,20 @@ class ImageTowerConfig(PreTrainedConfig):
         encoder: dict[str, Any] | None = None,
         tower: dict[str, Any] | None = None,
         hidden_size: int = 0,
+        kind: str = "ViTEncoder",
         **kwargs: Any,
     ) -> None:
         self.encoder = encoder or {}
         self.tower = tower or {}
         self.hidden_size = hidden_size
+        self.kind = kind
         super().__init__(**kwargs)
 
 
 class ImageTower(PreTrainedModel):
-    """A `ViTEncoder` without the last layer of its projection.
+    """An image encoder without the last layer of its projection.
 
-    Unlike a plain ViT it may have a convolutional stem, pool over places and standardise each image by
-    itself.
+    It may be convolutional, have a convolutional stem, pool over places and standardise each image by itself.
 
     Args:
         config: What it is built from.
@@ -56,7 +59,8 @@ class ImageTower(PreTrainedModel):
 
     def __init__(self, config: ImageTowerConfig) -> None:
         super().__init__(config)
-        self.encoder = ViTEncoder(**config.encoder)
+        encoder: Any = _encoder_class(config.kind)(**config.encoder)
+        self.encoder = encoder
         self.encoder.replace_tower(AutoModel.from_config(AutoConfig.for_model(**config.tower)))
         self.encoder.projection = hidden_part(self.encoder.projection)
         self.post_init()
@@ -77,24 +81,21 @@ class ImageTower(PreTrainedModel):
         return output if return_dict else output.to_tuple()
 
 
-def image_tower_config(encoder: ViTEncoder) -> ImageTowerConfig:
+def image_tower_config(encoder: ImageEncoder) -> ImageTowerConfig:
     """Return what a tower like this one is built from."""
-    vit = encoder.vit.config
-    arguments = {
-        "image_size": encoder.image_size,
-        "patch_size": encoder.patch_size,
-        "width": encoder.width,
-        "layers": vit.num_hidden_layers,
-        "heads": vit.num_attention_heads,
-        "stem_channels": None if encoder.stem_channels is None else list(encoder.stem_channels),
-        "pooling": encoder.pooling,
-        "mean": encoder.mean,
-        "std": encoder.std,
-        "projection_dim": encoder.projection_dim,
-    }
     hidden = hidden_width(encoder.projection)
-    arguments["projection_hidden"] = hidden
-    return ImageTowerConfig(arguments, vit.to_dict(), hidden or encoder.width)
+    arguments = encoder.exported_arguments() | {"projection_hidden": hidden}
+    tower: Any = encoder.tower
+    return ImageTowerConfig(
+        arguments, tower.config.to_dict(), hidden or encoder.width, kind=type(encoder).__name__
+    )
+
+
+def _encoder_class(kind: str) -> type[ImageEncoder]:
+    found = getattr(lightning_modules, kind, None)
+    if not (isinstance(found, type) and issubclass(found, ImageEncoder)):
+        raise ValueError(f"the directory holds a {kind!r}, which is no image encoder of lightning_modules")
+    return found
 
 
 AutoConfig.register(ImageTowerConfig.model_type, ImageTowerConfig, exist_ok=True)

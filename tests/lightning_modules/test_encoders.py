@@ -64,7 +64,7 @@ def test_spatial_pooling_tells_places_apart_and_refuses_dropped_patches() -> Non
 def test_quiet_start_makes_every_block_the_identity_and_still_trains() -> None:
     encoder = ViTEncoder(**IMAGE, stem_channels=[4, 8, 16], quiet_start=True)
     out = encoder({"image": images()})
-    embedded = encoder.vit.embeddings(encoder._normalise(images()))
+    embedded = encoder.vit.embeddings(encoder.normalised({"image": images()}))
     torch.testing.assert_close(out.local, encoder.vit.layernorm(embedded)[:, 1:])
     out.projected[:, 0].sum().backward()
     for layer in encoder.vit.layers:
@@ -92,7 +92,7 @@ def test_features_ignore_brightness_and_contrast_unless_told_otherwise() -> None
         encoder({"image": 0.2 + 0.5 * x}).projected, encoder({"image": x}).projected, rtol=1e-3, atol=1e-4
     )
     assert (fixed({"image": 0.2 + 0.5 * x}).projected - fixed({"image": x}).projected).abs().max() > 0.01
-    torch.testing.assert_close(fixed._normalise(x), (x - 0.5) / 0.25)
+    torch.testing.assert_close(fixed.normalised({"image": x}), (x - 0.5) / 0.25)
     assert encoder({"image": torch.full((1, 1, 32, 32), 0.3)}).projected.isfinite().all()
 
 
