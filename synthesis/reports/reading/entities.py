@@ -60,7 +60,7 @@ class EntityExtractor:
         YamlError: If a file is malformed.
     """
 
-    version: int = 2  # of the results, see synthesis.identity
+    version: int = 3  # of the results, see synthesis.identity
 
     def __init__(
         self,
@@ -142,6 +142,7 @@ class EntityExtractor:
         """Return the names in a sentence in order; of those that overlap, one."""
         lexicon = self._lexicon
         whole = lexicon.normal_unless.search(sentence) is None
+        excepted = lexicon.normal_except.search(sentence) is not None
         found = [Name(*span, "ignore") for span in lexicon.ignore.spans(sentence)]
         named = {
             span: term.concepts for term in reversed(lexicon.terms) for span in term.words.spans(sentence)
@@ -153,7 +154,9 @@ class EntityExtractor:
             if whole or concepts != (NO_FINDING,)  # "normal chest, apart from a nodule"
         ]
         found += [
-            Name(*span, "denied_only", (), denies) for span, denies in denied.items() if span not in named
+            Name(*span, "denied_only", (), denies)
+            for span, denies in denied.items()
+            if span not in named and not excepted  # "no abnormality other than an old fracture"
         ]
         found += [
             Name(*span, "denial", (), term.concepts)

@@ -64,6 +64,7 @@ class Lexicon:
         join_before, join_after: What may stand between those and the structures.
         normal_of: What may stand between "normal" and its structure ("size of the").
         normal_unless: Words with which a sentence calls nothing normal as a whole.
+        normal_except: Those of them with which it denies nothing as a whole either.
         ignore: Phrases in which the names of concepts mean something else.
         words: Concept → further words.
         sides, places: Side or place → words.
@@ -113,7 +114,9 @@ class Lexicon:
         self.join_before = Words(entry.texts("join_before"), entry, "join_before")
         self.join_after = Words(entry.texts("join_after"), entry, "join_after")
         self.normal_of = Words(entry.texts("of"), entry, "of")
-        self.normal_unless = Words(entry.texts("unless"), entry, "unless")
+        exceptions = entry.texts("except")
+        self.normal_unless = Words([*entry.texts("unless"), *exceptions], entry, "unless")
+        self.normal_except = Words(exceptions, entry, "except")
         entry.close()
 
     def _read_modifiers(self, root: Entry, catalog: ConceptCatalog) -> None:

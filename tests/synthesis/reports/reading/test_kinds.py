@@ -127,3 +127,14 @@ def test_a_mention_of_a_wrapped_sentence_says_where_it_stands():
         "mass",
         "Nodule",
     ]
+
+
+FRESH = yaml.safe_load((HERE / "fresh.yaml").read_text())
+
+
+@pytest.mark.parametrize(("part", "least"), [("natural", (0.98, 0.97)), ("written", (0.95, 0.93))])
+def test_sentences_that_were_written_before_the_rules_were_run(part, least):
+    for name in (part, f"{part}_second"):
+        found = score(extractor(), FRESH[name])
+        assert (found.precision, found.recall) >= least, "\n".join(found.wrong)
+        assert found.recall >= least[1], "\n".join(found.wrong)
