@@ -42,6 +42,9 @@ def long_form(args: Sequence[str]) -> list[str]:
     """
     parser = _parser()
     short, others = parser.parse_known_intermixed_args(list(args))
+    # argparse takes an option with a space in its value for no option.
+    others += [word for word in short.images if word.startswith("--")]
+    short.images = [word for word in short.images if not word.startswith("--")]
     meant = {
         "--data.init_args.images": json.dumps(short.images, ensure_ascii=False) if short.images else None,
         "--model.init_args.weights": short.model,

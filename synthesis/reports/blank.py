@@ -7,6 +7,7 @@ import re
 _SIGNS = re.compile(r"[\W\d_]+")
 _SAYS_NOTHING = frozenset(
     "na nan nat nil none nul null void empty blank missing unknown unavailable undefined ref value div name "
+    "findings impression findingsimpression report "
     "notavailable notapplicable nodata noreport notext noresult tbd todo".split()
 )
 

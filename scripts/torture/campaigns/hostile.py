@@ -145,7 +145,7 @@ def _embedder(evil: Path) -> None:
 def _atlas(evil: Path) -> None:
     from synthesis import Simulator
 
-    Simulator(image_size=64, atlas=str(evil))
+    Simulator(image_size=64, atlas=str(evil)).describe()
 
 
 def _draws(evil: Path) -> None:

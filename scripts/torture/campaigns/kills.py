@@ -148,14 +148,13 @@ def go_on_with_generator(directory: Path) -> list[str]:
 
 
 def _from_last(directory: Path, words: list[str]) -> list[str]:
-    found = sorted(directory.glob("run*/checkpoints/last.ckpt"), key=lambda path: path.stat().st_mtime)
-    words = [word for word in words if not word.startswith(("--run_dir", "--trainer.logger"))]
-    run = directory / f"run-{len(list(directory.glob('run*'))) + 1}"
-    words += [
-        f"--run_dir={run}",
-        *options({"trainer.logger": csv_logger(run) if "generator" not in str(words) else False}),
-    ]
-    return [*words, *([f"--ckpt_path={found[-1]}"] if found else [])]
+    """Go on with the last run if it has left a checkpoint; else begin another one."""
+    runs = sorted(directory.glob("run*"), key=lambda path: path.stat().st_mtime)
+    begun = [run for run in runs if any((run / "checkpoints").glob("*.ckpt"))]
+    run = begun[-1] if begun else directory / f"run-{len(runs) + 1}"
+    kept = [word for word in words if not word.startswith(("--run_dir", "--trainer.logger=["))]
+    logger = options({"trainer.logger": csv_logger(run)}) if len(kept) < len(words) - 1 else []
+    return [*kept, f"--run_dir={run}", *logger, *(["--resume"] if begun else [])]
 
 
 def _last_run(directory: Path) -> Path:

@@ -120,6 +120,8 @@ def test_short_words_mean_long_ones() -> None:
         "--trainer.devices=2",
     ]
     assert long_form(["-c", "configs/predict.yaml"]) == ["--config=configs/predict.yaml"]
+    spaced = '--trainer.callbacks=[{"class_path": "callbacks.Retrieval"}]'
+    assert long_form(["-c", "configs/predict.yaml", spaced])[-1] == spaced, "no image"
     with pytest.raises(SystemExit):
         long_form(["folder", "--trainer.devices", "2"])
     with pytest.raises(SystemExit):
