@@ -28,7 +28,7 @@ help: ## Show this list
 # The stamp is newer than both files only while the environment is what they ask for.
 .venv/.installed: pyproject.toml constraints.txt
 	@test -x .venv/bin/pip || "$$(command -v python3.11 || command -v python3)" -m venv --clear .venv
-	$(PYTHON) -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev,docs,corpora,atlas,llm,lora,detection]'
+	$(PYTHON) -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev,docs,corpora,atlas,demo,llm,lora,detection]'
 	@touch $@
 
 .PHONY: install
@@ -84,6 +84,10 @@ release: install ## The same for others, in results/encoders/RECIPE, 16 bits: RU
 .PHONY: cards
 cards: install ## Model card and data card of a run, from what was measured: RUN=runs/fit
 	$(PYTHON) -m scripts.exports.cards --run=$(RUN) $(ARGS)
+
+.PHONY: demo
+demo: install ## A page in the browser, of this computer alone: make pairs, ask an encoder: ARGS="--encoder=… --generator=…"
+	$(PYTHON) -m scripts.demo.serve $(ARGS)
 
 # ---------------------------------------------------------------------------------------------------- corpora
 .PHONY: corpus

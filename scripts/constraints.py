@@ -52,7 +52,7 @@ def closure(name: str, extras: set[str]) -> dict[str, Version]:
 
 def constraints() -> str:
     """Return the text of `constraints.txt` for the environment this runs in."""
-    versions = closure("synvlp", {"dev", "docs", "corpora", "atlas", "llm", "lora", "detection"})
+    versions = closure("synvlp", {"dev", "docs", "corpora", "atlas", "demo", "llm", "lora", "detection"})
     return HEADER + "".join(f"{name}=={version.public}\n" for name, version in sorted(versions.items()))
 
 

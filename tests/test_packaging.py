@@ -28,7 +28,7 @@ def constraints() -> dict[str, Version]:
 
 def test_constraints_cover_everything_that_is_needed_and_allow_what_is_declared() -> None:
     pinned = constraints()
-    needed = closure("synvlp", {"dev", "docs", "corpora", "atlas", "llm", "lora", "detection"})
+    needed = closure("synvlp", {"dev", "docs", "corpora", "atlas", "demo", "llm", "lora", "detection"})
     assert needed.keys() <= pinned.keys()
     for version in pinned.values():
         assert version.local is None  # torch==…+cpu is on no public index
@@ -50,9 +50,13 @@ def test_withdrawn_releases_of_lightning_are_excluded() -> None:
     assert "2.6.6" in lightning.specifier
 
 
-def test_atlas_and_appearance_are_package_data_and_small_enough_to_ship() -> None:
+def test_what_the_code_reads_beside_itself_is_package_data_and_small_enough_to_ship() -> None:
     packages = PYPROJECT["tool"]["setuptools"]["package-data"]
-    shipped = {"synthesis.images.simulator": "atlas*", "synthesis.filters": "appearance*"}
+    shipped = {
+        "synthesis.images.simulator": "atlas*",
+        "synthesis.filters": "appearance*",
+        "scripts.demo": "*.css",
+    }
     assert packages.keys() == shipped.keys()
     for package, name in shipped.items():
         data = [path for path in (ROOT / package.replace(".", "/")).glob(name) if path.suffix != ".py"]

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import yaml
 
-from scripts.command_line.words import WORDS
+from scripts.command_line.words import WORDS, run_word
 from scripts.prediction.predict import long_form
 from scripts.resolved_config import resolved_config
 
@@ -153,14 +153,21 @@ def command_lines() -> list[str]:
 
 
 @pytest.mark.parametrize("command", command_lines())
-def test_a_command_of_the_pages_parses(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_of_the_pages_parses(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(ROOT)
     words = shlex.split(command)
     if "predict" in words:  # has a short form
         words = ["predict", *long_form(words[words.index("predict") + 1 :])]
         assert resolved_config(*words)["data"]["init_args"]["images"]
         return
-    if words[1] in WORDS:  # programs of their own
+    word = words[2] if words[0] == "python" else words[1]
+    if word in WORDS:  # programs of their own
+        with pytest.raises(SystemExit):
+            run_word(word, ["--help"])
+        told = capsys.readouterr().out
+        assert all(option.partition("=")[0] in told for option in words if option.startswith("--"))
         return
     words = words[words.index("fit") if "fit" in words else words.index("test") :]
     # What a run leaves stands for by the recipe that makes it; checkpoints are not read by the parser.

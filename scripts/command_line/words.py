@@ -29,6 +29,7 @@ WORDS = {
     "corpus": Word("scripts.corpora.make_corpus", "make a filtered corpus of pairs from YAML"),
     "check-pairs": Word("scripts.corpora.check_pairs", "pass real pairs of your own through the filters"),
     "compare": Word("scripts.comparison.__main__", "train and judge arms side by side, over seeds"),
+    "demo": Word("scripts.demo.serve", "serve a page to this computer: make pairs, ask an encoder"),
     "sweep": Word("scripts.comparison.sweep", "carry out a sweep file without a network"),
 }
 """By what is typed. A new program is one line here; its `main` takes the arguments after the word."""
