@@ -16,6 +16,7 @@ from callbacks.base.result import Occasion, Result
 from callbacks.drawing.pictures import COLOURS, PicturedPair, blank_figure, show_pair, write_text
 from callbacks.statistics.intervals import Array, PatientBootstrap
 from datamodules.batch import IMAGE, INDEX, Batch, data_facts
+from lightning_modules.chexbert_labeler import CONDITIONS, FIVE, CheXbertLabeler
 from lightning_modules.downstream.report_generation import ReportOutput
 from lightning_modules.evaluation_output import EvaluationOutput
 
@@ -50,9 +51,12 @@ class ReportScores(BatchEvaluation[EvaluationOutput]):
 
     Figures: ``entity_f1``, ``entity_precision``, ``entity_recall`` (pooled over all concepts and reports),
     ``entity_f1_macro`` (mean over concepts), ``entity_f1/<concept>``, ``entity_f1_shuffled``, ``bleu4``,
-    ``rouge_l``, ``distinct`` (share of different texts).
+    ``rouge_l``, ``distinct`` (share of different texts). With ``chexbert`` also ``chexbert_f1_14`` and
+    ``chexbert_f1_5`` (pooled over conditions and reports) and their ``…_macro``, means over the conditions
+    that the true reports assert: the figures by which report generation is published.
 
     Args:
+        chexbert: Directory of CheXbert's weights, see `CheXbertLabeler`; None for none.
         min_count: A concept that fewer true reports assert has no figure, and is named.
         examples: How many of the first samples are kept for the picture.
         name: The callback's name in metric names.
@@ -67,16 +71,20 @@ class ReportScores(BatchEvaluation[EvaluationOutput]):
         min_count: int = 10,
         examples: int = 6,
         name: str = "report",
+        chexbert: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(name, **kwargs)
         require_non_negative(min_count=min_count, examples=examples)
         self.min_count, self.examples = min_count, examples
         self.claims: Claims | None = None
+        self.chexbert = None if chexbert is None else CheXbertLabeler(chexbert)
 
     def prepare(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Take the extractor from the data."""
+        """Take the extractor from the data, and the labeller to where the model is."""
         self.claims = data_facts(trainer).claims
+        if self.chexbert is not None and trainer.is_global_zero:
+            self.chexbert.to(pl_module.device)
 
     def measure(
         self, pl_module: L.LightningModule, batch: Batch, outputs: EvaluationOutput
@@ -124,6 +132,10 @@ class ReportScores(BatchEvaluation[EvaluationOutput]):
             draws = entity_draws(said, held, judged, bootstrap)
             draws["entity_f1_shuffled"] = entity_draws(shuffled, held, judged, bootstrap)["entity_f1"]
             draws["rouge_l"] = bootstrap.mean(overlap)
+        if self.chexbert is not None:
+            told, meant = self.chexbert.asserted(written), self.chexbert.asserted(true)
+            metrics |= chexbert_f1(told, meant)
+            draws |= {} if bootstrap is None else chexbert_draws(told, meant, bootstrap)
         details = {
             "asserted": {name: int(n) for name, n in zip(occasion.concepts, counts, strict=True) if n},
             "left_out": {occasion.concepts[c]: int(n) for c, n in enumerate(counts) if n and c not in judged},
@@ -163,6 +175,41 @@ def entity_draws(
         by_concept = np.where(total > 0, 2 * both[:, list(judged)] / np.maximum(1, total), np.nan)
         resampled["entity_f1_macro"] = np.nanmean(by_concept, 1)
     return resampled
+
+
+def chexbert_f1(said: np.ndarray, held: np.ndarray) -> dict[str, float]:
+    """Return F1 over CheXbert's fourteen conditions and over five of them, pooled and as a mean.
+
+    Args:
+        said: ``(report, 14)`` bool, asserted by the generated report.
+        held: … by the true one. Means are over the conditions that some true report asserts.
+    """
+    figures = {}
+    for name, columns in _CONDITION_SETS.items():
+        told, true = said[:, columns], held[:, columns]
+        figures[name] = float(f1(told & true, told, true))
+        if true.any():
+            scores = f1(told & true, told, true, axis=0)[true.any(0)]
+            figures[f"{name}_macro"] = float(scores.mean())
+    return figures
+
+
+def chexbert_draws(said: np.ndarray, held: np.ndarray, bootstrap: PatientBootstrap) -> dict[str, Array]:
+    """Draw the figures of `chexbert_f1`, ``(resamples,)`` each."""
+    draws = {}
+    for name, columns in _CONDITION_SETS.items():
+        told, true = said[:, columns], held[:, columns]
+        drawn = entity_draws(told, true, np.flatnonzero(true.any(0)).tolist(), bootstrap)
+        draws[name] = drawn["entity_f1"]
+        if "entity_f1_macro" in drawn:
+            draws[f"{name}_macro"] = drawn["entity_f1_macro"]
+    return draws
+
+
+_CONDITION_SETS = {
+    "chexbert_f1_14": list(range(len(CONDITIONS))),
+    "chexbert_f1_5": [CONDITIONS.index(name) for name in FIVE],
+}
 
 
 def f1(both: np.ndarray, said: np.ndarray, held: np.ndarray, axis: int | None = None) -> Array:

@@ -51,6 +51,39 @@ def test_true_reports_are_perfect_and_those_of_others_are_not(catalog: ConceptCa
     assert constant["entity_f1_shuffled"] == constant["entity_f1"] and constant["distinct"] == 1 / 3
 
 
+def test_chexbert_figures_are_those_of_its_labels(catalog: ConceptCatalog) -> None:
+    """F1 as the package f1chexbert takes it: scikit-learn's, over 14 and over 5 columns."""
+    from sklearn.metrics import f1_score
+
+    rng = np.random.default_rng(0)
+    held, said = rng.random((2, 3, 14)) < 0.5
+    held[0, [1, 4, 5, 7, 9]] = True  # each of the five occurs
+    labels = {"true": held, "written": said}
+
+    class Labels:
+        def asserted(self, texts: list[str]) -> np.ndarray:
+            return labels["true" if texts == TRUE else "written"]
+
+    rows = [GeneratedReport("written", true) for true in TRUE]
+    index, none = torch.arange(3), torch.zeros(3, 1)
+    features = Features(none, none, index, None, none, index, index, measured={"report": rows})
+    scores = ReportScores(min_count=1, resamples=20)
+    scores.claims, scores.chexbert = ClaimReader(catalog).read, Labels()  # type: ignore[assignment]
+    result = with_intervals(scores.evaluate(features, Occasion("test", catalog.names, True)))
+    occurs = held.any(0)
+    five = [1, 4, 5, 7, 9]  # Cardiomegaly, Edema, Consolidation, Atelectasis, Pleural Effusion
+    expected = {
+        "chexbert_f1_14": f1_score(held, said, average="micro"),
+        "chexbert_f1_14_macro": f1_score(held[:, occurs], said[:, occurs], average="macro"),
+        "chexbert_f1_5": f1_score(held[:, five], said[:, five], average="micro"),
+        "chexbert_f1_5_macro": f1_score(held[:, five], said[:, five], average="macro"),
+    }
+    for name, value in expected.items():
+        assert result.metrics[name] == pytest.approx(value)
+        low, high = result.details["intervals"][name]
+        assert low <= value <= high
+
+
 def test_f1_equals_scikit_learns() -> None:
     from sklearn.metrics import f1_score
 
