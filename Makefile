@@ -81,6 +81,10 @@ export: install ## A trained model as a transformers directory in RUN/exported: 
 release: install ## The same for others, in results/encoders/RECIPE, 16 bits: RUN=runs/fit, ARGS="--push=OWNER/NAME" uploads it
 	$(PYTHON) -m scripts.exports.release --run=$(RUN) --name=$(RECIPE) $(ARGS)
 
+.PHONY: replay
+replay: install ## Repeat the step at which a training stopped at NaN or infinity, and look at it: RUN=runs/fit
+	$(PYTHON) -m scripts.replay $(RUN)
+
 .PHONY: cards
 cards: install ## Model card and data card of a run, from what was measured: RUN=runs/fit
 	$(PYTHON) -m scripts.exports.cards --run=$(RUN) $(ARGS)

@@ -19,15 +19,20 @@ from callbacks.evaluations.segmentation_dice import SegmentationDice
 from callbacks.evaluations.twin_ranking import TwinRanking
 from callbacks.evaluations.zero_shot import ZeroShot
 from callbacks.prediction.prediction_writer import PredictionWriter
+from callbacks.run.atomic_checkpoint_io import AtomicCheckpointIO
 from callbacks.run.gallery import PairGallery
 from callbacks.run.generator_export import GeneratorExport
 from callbacks.run.gradient_norm import GradientNorm
+from callbacks.run.interruption import Interruption
+from callbacks.run.non_finite_guard import NonFiniteGuard
 from callbacks.run.run_checkpoint import RunCheckpoint
+from callbacks.run.step_replay import StepReplay
 from callbacks.run.summary import RunSummary
 from callbacks.run.wandb_run_logger import WandbRunLogger
 from callbacks.run.weight_average import WeightAverage
 
 __all__ = [
+    "AtomicCheckpointIO",
     "BatchEvaluation",
     "ChangeAccuracy",
     "ClassRetrieval",
@@ -39,7 +44,9 @@ __all__ = [
     "Features",
     "GeneratorExport",
     "GradientNorm",
+    "Interruption",
     "LinearProbe",
+    "NonFiniteGuard",
     "Occasion",
     "PairGallery",
     "PhraseGrounding",
@@ -52,6 +59,7 @@ __all__ = [
     "RunCheckpoint",
     "RunSummary",
     "SegmentationDice",
+    "StepReplay",
     "TwinRanking",
     "WandbRunLogger",
     "WeightAverage",

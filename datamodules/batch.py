@@ -263,6 +263,22 @@ class NamedImages(Protocol):
         ...
 
 
+@runtime_checkable
+class CountsLabels(Protocol):
+    """A data module that can tell, before samples are read, how many labels of each kind there may be."""
+
+    def most_labels(self, split: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return how many positives and how many negatives of each concept a split holds at most.
+
+        Args:
+            split: "train", "val" or "test", of the first of its sources.
+
+        Returns:
+            ``(concept,)`` each, in label order.
+        """
+        ...
+
+
 class PlainLoaders:
     """The facts of loaders that come without a data module: nothing is known of them. See `DataFacts`."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import lightning as L
 import numpy as np
 
 from callbacks.base.evaluation import Evaluation, require_non_negative
@@ -14,7 +15,7 @@ from callbacks.drawing.curve_pictures import roc_chart
 from callbacks.statistics.concept_scores import ConceptTable, score_concepts
 from callbacks.statistics.intervals import Array
 from callbacks.statistics.strata import stratum_rows
-from datamodules.batch import VIEWS
+from datamodules.batch import VIEWS, CountsLabels, data_facts
 
 BOTH_VIEWS = "both_views"
 FINDINGS = "findings"
@@ -60,6 +61,20 @@ class ConceptEvaluation(Evaluation):
         super().__init__(name, **kwargs)
         require_non_negative(min_count=min_count)
         self.min_count, self.strata, self.subsets = min_count, tuple(strata), dict(subsets or {})
+
+    def hindrance(self, trainer: L.Trainer, stage: str) -> str | None:
+        """Return why no concept can be judged, as far as the labels are known before the samples are read."""
+        facts = data_facts(trainer)
+        if not facts.concept_names:
+            return "the data have no labels"
+        if not isinstance(facts, CountsLabels):
+            return None
+        positives, negatives = facts.most_labels(stage)
+        least = max(1, self.min_count)
+        if ((positives >= least) & (negatives >= least)).any():
+            return None
+        most = int(np.minimum(positives, negatives).max(initial=0))
+        return f"no concept has {least} positives and {least} negatives (at most {most} of each)"
 
     def tables(self, scores: Array, features: Features, occasion: Occasion) -> dict[str, ConceptTable]:
         """Score the concepts over all samples (under ``""``) and in each stratum (``"PA/"`` …)."""

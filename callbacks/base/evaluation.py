@@ -80,6 +80,17 @@ class Evaluation(L.Callback, ABC):
         """
         return {}
 
+    def hindrance(self, trainer: L.Trainer, stage: str) -> str | None:
+        """Return why the data of a stage give no figures; None where nothing speaks against it.
+
+        Asked before anything is trained, so that a figure that will not come is not waited for.
+
+        Args:
+            trainer: The trainer, with its data set up.
+            stage: "val" or "test".
+        """
+        return None
+
     def prepare(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Called on every rank before `evaluate`: the place for whatever runs the model."""
 

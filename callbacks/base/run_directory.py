@@ -7,7 +7,6 @@ from pathlib import Path
 
 import lightning as L
 
-from lightning_modules.checkpoints import CheckpointError, read_checkpoint
 
 
 def run_directory(trainer: L.Trainer) -> Path | None:
@@ -22,21 +21,6 @@ def run_directory(trainer: L.Trainer) -> Path | None:
     return Path(log_dir or trainer.default_root_dir)
 
 
-def check_checkpoint(path: str | None) -> None:
-    """Refuse a checkpoint that cannot be read, before a directory is made for the run.
-
-    Args:
-        path: Value of `--ckpt_path`: a local file, or one of Lightning's words (``best``, ``last``, ``hpc``).
-
-    Raises:
-        SystemExit: Naming the reason and the checkpoints that lie beside it.
-    """
-    if path is None or path in ("best", "last", "hpc"):
-        return
-    try:
-        read_checkpoint(path, mmap=True)
-    except CheckpointError as error:
-        raise SystemExit(f"--ckpt_path={error}") from error
 
 
 def free_directory(wanted: Path) -> Path:

@@ -31,7 +31,7 @@ def roc_and_pr(
         (name for name in names if f"auroc/{name}" in metrics),
         key=lambda name: -metrics[f"auroc/{name}"],
     )
-    colours = colormaps["turbo"](np.linspace(0.05, 0.95, max(1, len(judged))))
+    colours = colormaps["turbo"](np.linspace(0.05, 0.95, len(judged)))
     figure = blank_figure(12, 5.2, "ROC and precision-recall curves")
     roc, pr = figure.subplots(1, 2)
     for name, colour in zip(judged, colours, strict=True):

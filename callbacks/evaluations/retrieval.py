@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import lightning as L
 import numpy as np
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from callbacks.base.evaluation import Evaluation
 from callbacks.base.features import Features
 from callbacks.base.result import Occasion, Result
 from callbacks.statistics.intervals import Array
+from datamodules.batch import data_facts
 
 
 class Retrieval(Evaluation):
@@ -50,6 +52,10 @@ class Retrieval(Evaluation):
         if candidates < 1 or min(at, default=0) < 1:
             raise ValueError(f"candidates={candidates} and every k of at={list(at)} must be at least 1")
         self.candidates, self.at = candidates, tuple(at)
+
+    def hindrance(self, trainer: L.Trainer, stage: str) -> str | None:
+        """Return why there is nothing to retrieve."""
+        return None if data_facts(trainer).tokenizer is not None else "the data have no reports"
 
     def evaluate(self, features: Features, occasion: Occasion) -> Result:
         """Rank the pool in both directions."""

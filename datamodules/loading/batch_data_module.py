@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
@@ -32,7 +33,7 @@ from datamodules.loading.enrichers import Enricher, Images, Texts, UnpairedTexts
 from datamodules.loading.epoch_loader import EpochLoader
 from datamodules.loading.loader_options import LoaderOptions
 from datamodules.loading.needs import askers, require
-from datamodules.loading.sample import RunSource, SampleSource
+from datamodules.loading.sample import LabelledSource, RunSource, SampleSource
 from datamodules.loading.samplers import EpochSampler, OrderedSampler
 from datamodules.loading.subset_source import SubsetSource
 from datamodules.loading.views import Views
@@ -229,6 +230,18 @@ class BatchDataModule(LightningDataModule):
     def concept_names(self) -> tuple[str, ...]:
         """Names of the concepts, in label order."""
         return self.catalog.names
+
+    def most_labels(self, split: str) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return how many positives and negatives of each concept a split holds at most: see `CountsLabels`.
+
+        What pairs show is known only once they are made: then it is as many as there are.
+        """
+        source = self.source(split)
+        if isinstance(source, LabelledSource):
+            labels = source.labels()
+            return (labels == 1).sum(0), (labels == 0).sum(0)
+        everything = np.full(len(self.concept_names), len(source))
+        return everything, everything
 
     def claims(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Read which concepts texts assert and deny: see `ClaimReader`.

@@ -72,3 +72,12 @@ class RunSource(SampleSource, Protocol):
     """
 
     runs: Sequence[int]
+
+
+@runtime_checkable
+class LabelledSource(SampleSource, Protocol):
+    """A source that knows its labels without making or reading any image."""
+
+    def labels(self) -> npt.NDArray[np.float32]:
+        """Return the labels of all samples, ``(samples, concept)``: 1 present, 0 absent, NaN unknown."""
+        ...

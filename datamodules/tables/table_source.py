@@ -99,6 +99,10 @@ class TableSource:
         """Return the number of each sample's patient."""
         return np.asarray(self.rows.group[self.chosen])
 
+    def labels(self) -> npt.NDArray[np.float32]:
+        """Return the labels of all samples, ``(samples, concept)``."""
+        return self.rows.labels[self.chosen]
+
     def samples(self, indices: Sequence[int]) -> list[Sample]:
         """Return the samples of some indices, in that order.
 

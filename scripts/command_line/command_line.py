@@ -6,11 +6,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import lightning as L
+from lightning.fabric.plugins import CheckpointIO
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_warn
 
-from callbacks.base.run_directory import check_checkpoint, free_directory, leave_free, run_directory
-from lightning_modules.checkpoints import read_checkpoint
+from callbacks.base.run_directory import free_directory, leave_free, run_directory
+from callbacks.run.atomic_checkpoint_io import AtomicCheckpointIO
+from callbacks.run.interruption import Interruption
+from callbacks.run.non_finite_guard import NonFiniteGuard
+from lightning_modules.checkpoints import CheckpointError, read_checkpoint
+from scripts.command_line.resumption import Resumption, claim, readable, release, was_requeued
 from scripts.command_line.layer_names import layer_names
 from scripts.command_line.parser import Parser
 
@@ -34,10 +40,20 @@ class CommandLine(LightningCLI):
     `fit` writes to `--run_dir`, the other subcommands to `<run_dir>/<subcommand>`; where a run already lies
     there, the next free name (`runs/fit-2`) is taken. So nothing is overwritten, and a saved configuration
     can be given back as it is: `test -c runs/fit/config.yaml --ckpt_path=runs/fit/checkpoints/best.ckpt`.
+
+    `fit --resume` goes on with the run in `--run_dir`, in its files; so does a job that SLURM has put back
+    into the queue. Every fit writes its checkpoints whole, stops at numbers that are not finite, and saves
+    when it is asked to stop.
+
+    Attributes:
+        resumption: How an earlier run goes on; None for a new one.
     """
 
+    resumption: Resumption | None = None
+    _begun_at: int | None = None
+
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add `--run_dir`.
+        """Add `--run_dir` and `--resume`.
 
         Args:
             parser: The parser of one subcommand.
@@ -48,6 +64,14 @@ class CommandLine(LightningCLI):
             default="runs/fit",
             help="Where this run's config.yaml, metrics.csv, checkpoints/, summary.json and pictures go.",
         )
+        parser.add_argument(
+            "--resume",
+            type=bool,
+            nargs="?",
+            const=True,
+            default=False,
+            help="Of fit: go on with the run in --run_dir from its last checkpoint.",
+        )
 
     def _parse_ckpt_path(self) -> None:
         """Take the model's hyper-parameters from `--ckpt_path`, but never in `fit`.
@@ -56,9 +80,17 @@ class CommandLine(LightningCLI):
         configuration must win: Lightning would run `fit --model.init_args.lr=… --ckpt_path=…` with the old
         value, without a word. The method is private in Lightning; `tests/test_cli.py` pins both behaviours.
         """
-        subcommand = self.config.get("subcommand")
-        path = self.config[subcommand].get("ckpt_path")
-        check_checkpoint(None if path == UNTRAINED and subcommand != "fit" else path)
+        subcommand = str(self.config.get("subcommand"))
+        config = self.config[subcommand]
+        path = config.get("ckpt_path")
+        try:
+            if path is not None and path not in ("best", "last", "hpc", UNTRAINED):
+                if subcommand == "fit":
+                    config.ckpt_path = readable(path)
+                else:
+                    read_checkpoint(path, mmap=True)
+        except CheckpointError as error:
+            raise SystemExit(f"--ckpt_path={error}") from error
         if subcommand != "fit":
             super()._parse_ckpt_path()
 
@@ -75,15 +107,71 @@ class CommandLine(LightningCLI):
             raise ValueError("--run_dir is empty: give the directory of the run, such as runs/fit")
         if subcommand != "fit":
             config.ckpt_path = judged(subcommand, config.get("ckpt_path"), config.get("model"))
-        directory = str(free_directory(Path(config.run_dir, "" if subcommand == "fit" else subcommand)))
+        directory = str(self._directory(subcommand, config))
         config.trainer.default_root_dir = directory
         files = self.parser.layers if isinstance(self.parser, Parser) else []
         loggers = config.trainer.logger
         for logger in loggers if isinstance(loggers, list) else [loggers]:
-            if "save_dir" in getattr(logger, "init_args", {}):
-                logger.init_args.save_dir = directory
-            if "tags" in getattr(logger, "init_args", {}):  # those of a saved configuration stay
-                logger.init_args.tags = list(dict.fromkeys([*logger.init_args.tags, *layer_names(files)]))
+            arguments: Any = getattr(logger, "init_args", {})
+            if "save_dir" in arguments:
+                arguments.save_dir = directory
+            if "tags" in arguments:  # those of a saved configuration stay
+                arguments.tags = list(dict.fromkeys([*arguments.tags, *layer_names(files)]))
+            if self.resumption is not None and "project" in arguments and arguments.get("id") is None:
+                arguments.id = self.resumption.wandb_id()
+
+    def _directory(self, subcommand: str, config: Any) -> Path:
+        wanted = Path(config.run_dir, "" if subcommand == "fit" else subcommand)
+        if subcommand != "fit":
+            if config.resume:
+                raise SystemExit(f"--resume: only fit goes on with a run; leave it out of {subcommand}")
+            return free_directory(wanted)
+        requeued = was_requeued(wanted)
+        if config.resume or requeued:
+            self._go_on(wanted, config)
+        directory = wanted if config.resume or requeued else free_directory(wanted)
+        config.run_dir = str(directory)
+        return directory
+
+    def _go_on(self, directory: Path, config: Any) -> None:
+        if config.resume and config.ckpt_path is not None:
+            raise SystemExit(
+                f"--resume takes the last checkpoint of {directory}; leave out "
+                f"--ckpt_path={config.ckpt_path}, or leave out --resume for a run of its own"
+            )
+        try:
+            self.resumption = Resumption.of(directory, config.trainer)
+        except CheckpointError as error:
+            raise SystemExit(f"--resume: {error}") from error
+        if self.resumption is not None:
+            config.ckpt_path = str(self.resumption.checkpoint)
+        elif config.resume and not any((directory / "checkpoints").glob("*.ckpt")):
+            raise SystemExit(
+                f"--resume: no checkpoint in {directory / 'checkpoints'}: give the --run_dir of the run that "
+                "is to go on, or start one without --resume"
+            )
+        # config.yaml stays what the run began with.
+        self.save_config_kwargs = {"config_filename": "config.resumed.yaml", "overwrite": True}
+
+    def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
+        """Build the trainer, with what makes a run safe."""
+        plugins = self._get(self.config_init, "trainer").get("plugins") or []
+        plugins = plugins if isinstance(plugins, list) else [plugins]
+        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+            kwargs["plugins"] = [*plugins, AtomicCheckpointIO()]
+        if self.subcommand == "fit":
+            self.trainer_defaults = {"callbacks": [NonFiniteGuard(), Interruption()]}
+        trainer = super().instantiate_trainer(**kwargs)
+        if self.resumption is not None:
+            self.resumption.continue_figures(trainer)
+        return trainer
+
+    def before_fit(self) -> None:
+        """Note that the run has begun, and where `--ckpt_path` stands: the run may write over that file."""
+        claim(Path(self.config["fit"].run_dir))
+        path = self.config_init["fit"].get("ckpt_path")
+        if path is not None and Path(path).is_file():
+            self._begun_at = read_checkpoint(path, mmap=True)["global_step"]
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Run it; if it fails before it has left anything, leave its directory free for the next try."""
@@ -97,14 +185,12 @@ class CommandLine(LightningCLI):
 
     def after_fit(self) -> None:
         """Warn if `--ckpt_path` was of a finished run: Lightning then trains nothing, without a word."""
-        path = self.config["fit"].get("ckpt_path")
-        if path is None or not Path(path).is_file():
-            return
-        step = read_checkpoint(path, mmap=True)["global_step"]
-        if step == self.trainer.global_step:
+        release(Path(self.config["fit"].run_dir))
+        if self._begun_at == self.trainer.global_step:
+            path = self.config_init["fit"].ckpt_path
             rank_zero_warn(
-                f"nothing was trained: --ckpt_path={path} stands at step {step}, where this configuration "
-                "ends. To go on, give more: --trainer.max_epochs, or max_steps or max_time."
+                f"nothing was trained: --ckpt_path={path} stands at step {self._begun_at}, where this "
+                "configuration ends. To go on, give more: --trainer.max_epochs, or max_steps or max_time."
             )
 
 
