@@ -106,6 +106,8 @@ class CommandLine(LightningCLI):
         if not config.run_dir:
             raise ValueError("--run_dir is empty: give the directory of the run, such as runs/fit")
         if subcommand != "fit":
+            if config.resume:
+                raise SystemExit(f"--resume: only fit goes on with a run; leave it out of {subcommand}")
             config.ckpt_path = judged(subcommand, config.get("ckpt_path"), config.get("model"))
         directory = str(self._directory(subcommand, config))
         config.trainer.default_root_dir = directory
@@ -123,8 +125,6 @@ class CommandLine(LightningCLI):
     def _directory(self, subcommand: str, config: Any) -> Path:
         wanted = Path(config.run_dir, "" if subcommand == "fit" else subcommand)
         if subcommand != "fit":
-            if config.resume:
-                raise SystemExit(f"--resume: only fit goes on with a run; leave it out of {subcommand}")
             return free_directory(wanted)
         requeued = was_requeued(wanted)
         if config.resume or requeued:
