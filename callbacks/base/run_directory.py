@@ -8,7 +8,6 @@ from pathlib import Path
 import lightning as L
 
 
-
 def run_directory(trainer: L.Trainer) -> Path | None:
     """Return the directory with this run's ``config.yaml`` and ``metrics.csv``. Call it on every rank.
 
@@ -19,8 +18,6 @@ def run_directory(trainer: L.Trainer) -> Path | None:
     if trainer.fast_dev_run:  # type: ignore[attr-defined]
         return None
     return Path(log_dir or trainer.default_root_dir)
-
-
 
 
 def free_directory(wanted: Path) -> Path:

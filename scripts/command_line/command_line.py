@@ -15,10 +15,11 @@ from callbacks.base.run_directory import free_directory, leave_free, run_directo
 from callbacks.run.atomic_checkpoint_io import AtomicCheckpointIO
 from callbacks.run.interruption import Interruption
 from callbacks.run.non_finite_guard import NonFiniteGuard
+from callbacks.run.wandb_run_logger import earlier_id
 from lightning_modules.checkpoints import CheckpointError, read_checkpoint
-from scripts.command_line.resumption import Resumption, claim, readable, release, was_requeued
 from scripts.command_line.layer_names import layer_names
 from scripts.command_line.parser import Parser
+from scripts.command_line.resumption import Resumption, claim, readable, release, was_requeued
 
 UNTRAINED = "untrained"
 """`--ckpt_path=untrained`: judge the weights that the model is built with."""
@@ -119,8 +120,10 @@ class CommandLine(LightningCLI):
                 arguments.save_dir = directory
             if "tags" in arguments:  # those of a saved configuration stay
                 arguments.tags = list(dict.fromkeys([*arguments.tags, *layer_names(files)]))
-            if self.resumption is not None and "project" in arguments and arguments.get("id") is None:
-                arguments.id = self.resumption.wandb_id()
+            if (
+                self.resumption is not None and "id" in arguments and arguments.id is None
+            ):  # Lightning's for W&B
+                arguments.id = earlier_id(Path(directory))
 
     def _directory(self, subcommand: str, config: Any) -> Path:
         wanted = Path(config.run_dir, "" if subcommand == "fit" else subcommand)

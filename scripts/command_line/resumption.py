@@ -77,11 +77,6 @@ class Resumption:
                 return cls(directory, path, batches_done(content), rows[0] if rows else {})
         return None
 
-    def wandb_id(self) -> str | None:
-        """Return the identifier of the W&B run that was recorded here, if any."""
-        runs = sorted((self.directory / "wandb").glob("*run-*-*"))
-        return runs[-1].name.rpartition("-")[2] if runs else None
-
     @rank_zero_only
     def continue_figures(self, trainer: L.Trainer) -> None:
         """Let ``metrics.csv`` go on where the checkpoint stands: Lightning's logger would delete it."""

@@ -15,7 +15,7 @@ import torch
 from callbacks import Interruption
 from lightning_modules.checkpoints import read_checkpoint
 from main import main
-from scripts.command_line.resumption import Resumption, has_ended, readable
+from scripts.command_line.resumption import has_ended, readable
 
 STEPS = 6  # in two epochs
 LAYERS = ["-c", "configs/pretrain.yaml", "-c", "configs/recipes/smoke.yaml", "-c", "configs/model/tiny.yaml"]
@@ -191,14 +191,6 @@ def test_what_cannot_go_on_is_refused(fit: Any, straight: Path, tmp_path: Path) 
         with pytest.raises(SystemExit, match=message):
             main(words)
     assert not (tmp_path / "new").exists()
-
-
-def test_the_wandb_run_is_the_same(tmp_path: Path) -> None:
-    going_on = Resumption(tmp_path, tmp_path / "last.ckpt", 3, {})
-    assert going_on.wandb_id() is None
-    for name in ("offline-run-20260101_000000-aaaa", "run-20260102_000000-bbbb", "latest-run"):
-        (tmp_path / "wandb" / name).mkdir(parents=True)
-    assert going_on.wandb_id() == "bbbb"
 
 
 def test_outside_the_main_thread_nothing_listens() -> None:
