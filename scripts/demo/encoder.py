@@ -37,7 +37,7 @@ class Encoder:
     def __init__(self, weights: Path, catalog: ConceptCatalog) -> None:
         self.weights, self.catalog = weights, catalog
         self.model = trained_encoder(weights)
-        self.image_size = int(self.model.image_encoder.image_size)  # type: ignore[arg-type]
+        self.image_size = int(self.model.image_encoder.image_size)
         self._lock = Lock()  # the page answers several events at once
 
     @cached_property

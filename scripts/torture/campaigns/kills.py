@@ -74,8 +74,11 @@ def fit(directory: Path) -> list[str]:
 
 
 def go_on_with_fit(directory: Path) -> list[str]:
-    """Return the same with the last checkpoint that it has left."""
-    return _from_last(directory, fit(directory))
+    """Return the same with `--resume`; afresh where it was killed before its first checkpoint."""
+    if any((directory / "run" / "checkpoints").glob("*.ckpt")):
+        return [*fit(directory), "--resume"]
+    shutil.rmtree(directory / "run", ignore_errors=True)
+    return fit(directory)
 
 
 def trained(directory: Path) -> dict[str, Any]:
@@ -87,6 +90,7 @@ def trained(directory: Path) -> dict[str, Any]:
     return {
         "last": training_state(checkpoints / "last.ckpt"),
         "best": training_state(checkpoints / "best.ckpt"),
+        "curve": (run / "metrics.csv").read_text(),
         "figures": figures,
     }
 
