@@ -16,6 +16,7 @@ Pixels = npt.NDArray[Any]
 MOST_PIXELS = 178_956_970
 """More are refused: the limit from which Pillow calls a picture a decompression bomb."""
 
+_LONGEST = 20  # times the shorter side; resized by that one, a strip would not fit into memory
 _TINT = 16 / 255  # less between the channels of a pixel is what compression leaves of a grey image
 _TINTED_SHARE = 0.001  # an image is in colour if more of its pixels than this have a tint
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R 601
@@ -88,6 +89,12 @@ def check_size(height: int, width: int, name: Path | str) -> None:
         raise ImageFileError(
             f"{name}: its header says {height} × {width} pixels; a picture has at least one: fetch it again, "
             f"or take it out of the table."
+        )
+    if max(height, width) > _LONGEST * min(height, width):
+        raise ImageFileError(
+            f"{name}: its header says {height:,} × {width:,} pixels, a strip that is no radiograph; take it "
+            f"out of the table.",
+            "strip",
         )
     if height * width > MOST_PIXELS:
         raise too_large(name, f"its header says {height:,} × {width:,}")

@@ -21,6 +21,10 @@ from datamodules.tables.picture_file import FORMATS, picture_pixels
 
 Fit = Literal["crop", "pad"]
 
+_LEAST_OTHER = (
+    0.001  # a picture is blank if fewer pixels differ: one of 3e38 among floats makes all others black
+)
+
 _DICOM_SUFFIXES = (".dcm", ".dicom", ".dic", ".ima")
 _DICOM_STARTS = (
     b"\2\0",
@@ -141,11 +145,22 @@ def _checked(read: Callable[[], Pixels], name: Path | str) -> Pixels:
             f"the table."
         ) from error
     check_finite(grey, name)
-    if round(float(grey.min()) * 255) == round(float(grey.max()) * 255):
-        raise ImageFileError(
-            f"{name}: blank, every pixel has the same value; take it out of the table.", "blank"
-        )
+    other = _other_pixels(grey)
+    if other < _LEAST_OTHER * grey.size:
+        which = "every pixel has" if not other else f"all but {other:,} of {grey.size:,} pixels have"
+        raise ImageFileError(f"{name}: blank, {which} the same value; take it out of the table.", "blank")
     return grey
+
+
+def _other_pixels(grey: Pixels) -> int:
+    """Return how many pixels have another level, of 256, than most; all of them if many have."""
+    step = max(1, int((grey.size / 2**16) ** 0.5))
+    for part in (grey[::step, ::step], grey):  # the whole only where a part of it looks blank
+        levels = np.rint(part * 255).astype(np.uint8)
+        other = part.size - int(np.bincount(levels.ravel()).max())
+        if other > 0.02 * part.size:
+            return int(grey.size)
+    return other
 
 
 def _check_there(path: Path) -> None:

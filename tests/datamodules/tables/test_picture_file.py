@@ -230,3 +230,16 @@ def test_damage_gives_a_picture_or_a_named_error(flips: Any, suffix: str) -> Non
         assert "row 3" in str(error)
         return
     assert np.isfinite(grey).all() and 0 <= grey.min() < grey.max() <= 1
+
+
+def test_strips_and_pictures_of_one_pixel_are_refused(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (2, 60), np.uint8)
+    refused(save(tmp_path / "strip.png", noise), "2 × 60 pixels, a strip", "strip")
+    outlier = RAMP.astype(np.float32)
+    outlier[4, 4] = 3e38
+    refused(
+        save(tmp_path / "outlier.tif", outlier), "blank, all but 1 of 1,024 pixels have the same", "blank"
+    )
+    speckled = np.zeros((SIZE, SIZE), np.uint8)
+    speckled[::8, ::8] = 200
+    assert read_radiograph(save(tmp_path / "speckled.png", speckled), SIZE).max() == 200
