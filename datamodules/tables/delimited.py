@@ -12,20 +12,17 @@ import gzip
 import io
 import lzma
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from datamodules.tables.table_error import TableError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_UNPACKERS: dict[str, Callable[[bytes], bytes]] = {
-    ".gz": gzip.decompress,
-    ".bz2": bz2.decompress,
-    ".xz": lzma.decompress,
-}
+_OPENERS: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+_MOST = 2 << 30  # bytes that a packed table may unpack to: a small file could fill the memory
 _MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}  # byte order marks; that of UTF-8 is dropped
 _SEPARATORS = (";", "\t", "|")  # taken where the first line has no comma
 _NO_TABLES = {b"PK": "an Excel workbook or ZIP archive", b"\xd0\xcf\x11\xe0": "an Excel workbook"}
@@ -71,12 +68,20 @@ def read_delimited(
 def _text(path: Path) -> str:
     """Return the content of a file, unpacked and decoded."""
     try:
-        packed = path.read_bytes()
-        content = _UNPACKERS.get(path.suffix.lower(), bytes)(packed)
+        opener = _OPENERS.get(path.suffix.lower())
+        if opener is None:
+            content = path.read_bytes()
+        else:
+            with opener(path, "rb") as file:
+                content = file.read(_MOST + 1)
     except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
         raise TableError(
             f"{path}: cannot be read as a table ({error}); fetch it again, or correct its rights."
         ) from error
+    if opener is not None and len(content) > _MOST:
+        raise TableError(
+            f"{path}: unpacks to more than {_MOST >> 30} GiB; unpack it, or cut it into several tables."
+        )
     for start, what in _NO_TABLES.items():
         if content.startswith(start):
             raise TableError(f"{path}: is {what}, no table as text; save it as CSV (UTF-8).")

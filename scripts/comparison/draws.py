@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from synthesis.files import replaced
 
 _ABOUT = "about"
+_MOST = 1 << 30  # bytes of all draws of a run
 _SAMPLE = ("split_sha256", "n", "seed", "resamples")
 
 Array = npt.NDArray[np.float64]
@@ -62,6 +63,9 @@ class Draws:
         if not path.exists():
             return cls()
         try:
+            with ZipFile(path) as archive:  # a small file could hold zeros without end
+                if sum(member.file_size for member in archive.infolist()) > _MOST:
+                    raise ValueError(f"more than {_MOST >> 20} MiB")
             with np.load(path, allow_pickle=False) as file:
                 arrays = {name: file[name].astype(np.float64) for name in file.files if name != _ABOUT}
                 sample: dict[str, str] = json.loads(str(file[_ABOUT]))

@@ -102,9 +102,9 @@ def _parquet(directory: Path) -> Reading:
 
     place = directory / "parquet"
     place.mkdir()
-    cells = pa.DictionaryArray.from_arrays(pa.array([0] * 20_000_000, pa.int32()), pa.array(["a" * 1000]))
+    cells = pa.DictionaryArray.from_arrays(pa.array([0] * 100_000, pa.int32()), pa.array(["a" * 50_000]))
     pictures = pa.DictionaryArray.from_arrays(
-        pa.array([0] * 20_000_000, pa.int32()), pa.array([b"\x89PNG" * 25])
+        pa.array([0] * 100_000, pa.int32()), pa.array([b"\x89PNG" * 25])
     )
     pq.write_table(pa.table({"text": cells, "image": pictures}), place / "0.parquet", compression="zstd")
     return lambda: read_corpus(str(place))

@@ -49,6 +49,7 @@ class Campaign(ABC):
         least: Share of the attempts that have to be good.
         never: The verdicts that fail the campaign at once.
         seconds: Longest that `prepare` may take.
+        quick: Whether it has a short version.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Campaign(ABC):
     least: float = 1.0
     never: frozenset[str] = frozenset({"not prepared"})
     seconds: float = 600.0
+    quick: bool = True
 
     def prepare(self, directory: Path, short: bool) -> None:  # noqa: B027  most have nothing to prepare
         """Make what the attempts share; called once, in a process of its own.

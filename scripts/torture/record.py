@@ -36,8 +36,9 @@ class Record:
         for line in lines[1:]:
             outcome = Outcome(line["verdict"], line["detail"])
             self.outcomes.setdefault(line["campaign"], {})[line["case"]] = outcome
-        if not lines:
-            self._append(self.facts)
+        # Written anew: the last line may be cut short.
+        text = "".join(json.dumps(line) + "\n" for line in (lines or [self.facts]))
+        write_atomically(self.path, text)
 
     def add(self, campaign: str, case: str, outcome: Outcome) -> None:
         """Write down how an attempt ended."""

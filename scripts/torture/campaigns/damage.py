@@ -130,7 +130,7 @@ class Damage(Campaign):
             rng = random.Random(kind.name)
             files = sorted(path for path in directory.glob(kind.files) if path.is_file())
             files = [path for path in files if not path.name.startswith(".")]
-            for name, path, damage in _damages(rng, files, 2 if short else kind.flips, 1 if short else 2):
+            for name, path, damage in _damages(rng, files, 1 if short else kind.flips, 1 if short else 2):
                 title = f"{kind.name}/{name} ({path.name})"
                 yield Case(title, partial(attempt, kind, directory, path, damage))
 

@@ -17,7 +17,7 @@ import yaml
 
 from scripts.torture.campaign import Campaign, Case, Outcome
 from scripts.torture.mounts import may_mount, mount, private_mounts
-from scripts.torture.process import Ended, run
+from scripts.torture.process import ROOT, Ended, run
 from scripts.torture.samples import (
     LAYERS,
     QUIET,
@@ -158,6 +158,11 @@ def _from_last(directory: Path, words: list[str]) -> list[str]:
     run = begun[-1] if begun else directory / f"run-{len(runs) + 1}"
     kept = [word for word in words if not word.startswith(("--run_dir", "--trainer.logger=["))]
     logger = options({"trainer.logger": csv_logger(run)}) if len(kept) < len(words) - 1 else []
+    if begun and "--resume" not in (ROOT / "scripts/command_line/command_line.py").read_text():
+        last = begun[-1] / "checkpoints" / "last.ckpt"
+        run = directory / f"run-{len(runs) + 1}"
+        logger = options({"trainer.logger": csv_logger(run)}) if logger else []
+        return [*kept, f"--run_dir={run}", *logger, f"--ckpt_path={last}"]
     return [*kept, f"--run_dir={run}", *logger, *(["--resume"] if begun else [])]
 
 
@@ -238,7 +243,7 @@ TARGETS = (
     Target("comparison", comparison, comparison, compared, {"kill": 6, "full disk": 2}),
     Target("sweep", sweep, sweep, compared, {"kill": 4}),
 )
-SHORT = {"fit": {"kill": 1}, "cache": {"kill": 1}}
+SHORT = {"fit": {"kill": 1}}
 
 
 class Kills(Campaign):

@@ -47,7 +47,8 @@ def test_views_of_texts_are_those_of_the_last_layer(tmp_path: Path) -> None:
 
 
 def test_filters_inside_a_class_are_those_of_the_last_layer(tmp_path: Path) -> None:
-    text = "data: {init_args: {synthesizer: {init_args: {filters: [{class_path: synthesis.filters.Contrast%s}]}}}}"
+    entry = "{class_path: synthesis.filters.Contrast%s}"
+    text = "data: {init_args: {synthesizer: {init_args: {filters: [" + entry + "]}}}}"
     config = resolved(tmp_path, text % ", init_args: {least: 0.9}", text % "")
     filters = config["data"]["init_args"]["synthesizer"]["init_args"]["filters"]  # type: ignore[index]
     assert filters[0].get("init_args", {}).get("least") != 0.9
