@@ -28,7 +28,7 @@ help: ## Show this list
 # The stamp is newer than both files only while the environment is what they ask for.
 .venv/.installed: pyproject.toml constraints.txt
 	@test -x .venv/bin/pip || "$$(command -v python3.11 || command -v python3)" -m venv --clear .venv
-	$(PYTHON) -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev,docs,corpora,atlas,demo,llm,lora,detection]'
+	$(PYTHON) -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev,docs,corpora,atlas,demo,llm,lora,detection,onnx]'
 	@touch $@
 
 .PHONY: install
@@ -74,7 +74,7 @@ sweep-local: install ## The same sweep file without a network, table and plot in
 
 # --------------------------------------------------------------------------------------------- for other programs
 .PHONY: export
-export: install ## A trained model as a transformers directory in RUN/exported: RUN=runs/fit, ARGS="--checkpoint=last"
+export: install ## A trained model as a transformers directory in RUN/exported: RUN=runs/fit, ARGS="--checkpoint=last --onnx"
 	$(PYTHON) -m scripts.exports.export --run=$(RUN) $(ARGS)
 
 .PHONY: release

@@ -28,7 +28,9 @@ def constraints() -> dict[str, Version]:
 
 def test_constraints_cover_everything_that_is_needed_and_allow_what_is_declared() -> None:
     pinned = constraints()
-    needed = closure("synvlp", {"dev", "docs", "corpora", "atlas", "demo", "llm", "lora", "detection"})
+    needed = closure(
+        "synvlp", {"dev", "docs", "corpora", "atlas", "demo", "llm", "lora", "detection", "onnx"}
+    )
     assert needed.keys() <= pinned.keys()
     for version in pinned.values():
         assert version.local is None  # torch==…+cpu is on no public index

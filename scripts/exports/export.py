@@ -56,10 +56,11 @@ def main(args: Sequence[str] | None = None) -> Path:
     parser.add_argument("--run", type=Path, default=Path("runs/fit"), help="directory of the training run")
     parser.add_argument("--checkpoint", default="best", help="name of the checkpoint in it: best or last")
     parser.add_argument("--to", type=Path, help="directory to write; <run>/exported by default")
+    parser.add_argument("--onnx", action="store_true", help="also write both towers as ONNX, checked")
     parser.add_argument("--half", action="store_true", help="store the weights in 16 bits")
     options = parser.parse_args(args)
     directory: Path = options.to or options.run / "exported"
-    needed = export_run(options.run, options.checkpoint, directory, options.half)
+    needed = export_run(options.run, options.checkpoint, directory, options.half, options.onnx)
     print(
         f"{directory}: written, read back, features equal"
         + (f"; needs this project for {needed}" if needed else "")
@@ -67,7 +68,9 @@ def main(args: Sequence[str] | None = None) -> Path:
     return directory
 
 
-def export_run(run: Path, checkpoint: str, directory: Path, half: bool = False) -> list[str]:
+def export_run(
+    run: Path, checkpoint: str, directory: Path, half: bool = False, onnx: bool = False
+) -> list[str]:
     """Export a checkpoint of a run, with card and checksums.
 
     Args:
@@ -75,6 +78,7 @@ def export_run(run: Path, checkpoint: str, directory: Path, half: bool = False) 
         checkpoint: Name of the checkpoint in it.
         directory: Where it goes.
         half: Whether to store the weights in 16 bits.
+        onnx: Whether to write both towers as ONNX too, see `export_onnx`.
 
     Returns:
         Kinds of tower for which the reader needs this project.
@@ -88,7 +92,12 @@ def export_run(run: Path, checkpoint: str, directory: Path, half: bool = False) 
         raise SystemExit(
             f"{path}: no such checkpoint; there are {found}. Give --run and --checkpoint of a training run."
         )
-    needed = write(load(path), directory, half)
+    model = load(path)
+    needed = write(model, directory, half)
+    if onnx:
+        from lightning_modules.exported.onnx_towers import export_onnx
+
+        export_onnx(model, directory)
     card = model_card(run, directory.name) + "\n## How to load\n\n" + usage(directory.name, needed)
     write_atomically(directory / "README.md", card)
     write_checksums(directory)
