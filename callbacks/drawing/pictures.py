@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 TITLE = 1.0
 COLOURS = ("#ff7f2a", "#4da3ff", "#3fc46a", "#ff5cc0", "#ffd92f", "#17becf")
 INK, GREY = "#222222", "#888888"
+CHANCE = 0.5  # of an AUROC
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ class ConceptBars:
 def concept_bars(
     stages: Mapping[str, Mapping[str, ConceptBars]], supervised: Mapping[str, float], heading: str
 ) -> Figure:
-    """Draw AUROC bars: a panel a stage, a colour a method; intervals, chance, the supervised tower."""
+    """Draw AUROC bars from chance: a panel a stage, a colour a method; intervals, the supervised tower."""
     names = list(
         dict.fromkeys(name for bars in stages.values() for bar in bars.values() for name in bar.value)
     )
@@ -134,14 +135,16 @@ def concept_bars(
         for j, (method, bar) in enumerate(bars.items()):
             y = place + 0.4 - height * (j + 0.5)
             value = np.array([bar.value.get(name, np.nan) for name in names])
-            axes.barh(y, value, height, color=COLOURS[(j + 1) % 6], alpha=0.85, label=method)
+            axes.barh(
+                y, value - CHANCE, height, left=CHANCE, color=COLOURS[(j + 1) % 6], alpha=0.85, label=method
+            )
             spans = np.array([bar.interval.get(name, (np.nan, np.nan)) for name in names])
             axes.hlines(y, spans[:, 0], spans[:, 1], color=INK, linewidth=1)
         if marks := [
             (supervised[name], y) for name, y in zip(names, place, strict=True) if name in supervised
         ]:
             axes.plot(*zip(*marks, strict=True), "k|", markersize=9, markeredgewidth=2, label="supervised")
-        axes.axvline(0.5, color=GREY, linewidth=1, linestyle="--")
+        axes.axvline(CHANCE, color=INK, linewidth=1, label="chance")
         axes.set(xlim=(0.2, 1.0), ylim=(-0.6, len(names) - 0.4), title=stage, xlabel="AUROC")
         axes.set_yticks(place, [name.replace("_", " ") for name in names], fontsize=8)
         tidy(axes)

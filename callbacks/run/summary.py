@@ -23,12 +23,13 @@ from callbacks.base.records import closing_lines, save_files, save_picture, save
 from callbacks.base.run_directory import run_directory
 from callbacks.drawing.pictures import concept_bars
 from callbacks.run.draws_file import DRAWS, store_draws
+from callbacks.run.html_report import REPORT, write_report
 from callbacks.run.summary_file import merged, read_supervised
 from callbacks.run.summary_rows import concept_rows, figure_rows
 from callbacks.run.summary_table import bars, concept_table, figure_table, notes, stages_of, strata_table
 from datamodules.batch import IMAGE, data_facts
 
-FILES = ("config.yaml", "summary.json", "table.md", "model_card.md", "data_card.md")
+FILES = ("config.yaml", "summary.json", "table.md", REPORT, "model_card.md", "data_card.md")
 """What loggers keep of a run's directory, as far as it is there when the run ends."""
 
 _STAGES = {"fit": ("train", "val", "fit"), "validate": ("val", "validate"), "test": ("test",)}
@@ -46,8 +47,8 @@ class RunSummary(L.Callback):
     hashes, classes left out; by ``"<fit|validate|test>/run"`` versions, commit, seed, seconds and samples
     seen, and where ``max_time`` ended a fit, after how much of it. A later stage in the same directory adds
     to the file. While fitting it is renewed at every validation, so that a killed run leaves the latest.
-    ``bootstrap.npz`` holds what the intervals were made of (`store_draws`), ``table.md`` and
-    ``concepts.png`` what people read.
+    ``bootstrap.npz`` holds what the intervals were made of (`store_draws`); ``table.md``, ``concepts.png``
+    and ``summary.html`` (`write_report`) are what people read.
 
     Args:
         supervised: JSON file ``{"<concept>": AUROC}`` of the same tower trained on the labels of made pairs,
@@ -207,8 +208,10 @@ class RunSummary(L.Callback):
                 "AUROC by concept, 95 % intervals over patients",
             )
             save_picture(trainer, figure, directory / "concepts.png", "pictures/concepts")
+        report = write_report(directory)
         _log(trainer, summary, directory, shown)
-        console.print(f"summary, table and pictures: {directory}")
+        console.print(f"summary, table and pictures: {directory}", soft_wrap=True)
+        console.print(f"all of it to look at: {report.absolute().as_uri()}", highlight=False, soft_wrap=True)
         for line in closing_lines(trainer):
             console.print(line, highlight=False, soft_wrap=True)
 

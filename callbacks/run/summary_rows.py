@@ -30,10 +30,12 @@ def figure_rows(summary: Summary, stage: str) -> Rows:
     rows: list[list[Any]] = []
     for key in summary:
         place, _, rest = key.partition("/")
-        callback, _, figure = rest.partition("/")
-        if place == stage and figure:
+        callback, slash, figure = rest.partition("/")
+        if place == stage and slash:
             n = _details(summary, stage, callback).get("n")
             rows.append([callback, figure, *_with_interval(summary, stage, callback, figure), n])
+        elif place == stage:  # val/loss
+            rows.append(["", rest, summary[key], None, None, None])
     return ["callback", "figure", "value", "low", "high", "n"], rows
 
 
