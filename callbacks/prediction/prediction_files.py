@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+_ROWS = 16_384  # of a table are written at a time: Parquet notes something of each group of rows
+
+
 class PredictionTable:
     """One table as CSV and as Parquet, written batch by batch; both are there whole or not at all.
 
@@ -37,6 +40,7 @@ class PredictionTable:
 
         self._stack = ExitStack()
         self._writers: list[Any] = []
+        self._held: list[pa.Table] = []
         for kind in self.formats:
             partial = self._stack.enter_context(
                 written_whole(self.path.with_name(f"{self.path.name}.{kind}"))
@@ -53,13 +57,25 @@ class PredictionTable:
             values if isinstance(values, pa.Array) else pa.array(values, field.type)
             for values, field in zip(columns, self.schema, strict=True)
         ]
-        for writer in self._writers:
-            writer.write_table(pa.Table.from_arrays(arrays, schema=self.schema))
+        self._held.append(pa.Table.from_arrays(arrays, schema=self.schema))
+        if sum(map(len, self._held)) >= _ROWS:
+            self._flush()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is None:
+            self._flush()
         self._stack.__exit__(kind, error, trace)
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+
+        if self._held:
+            rows = pa.concat_tables(self._held)
+            self._held = []
+            for writer in self._writers:
+                writer.write_table(rows)
 
 
 def write_npz(

@@ -76,7 +76,7 @@ def merged(paths: Sequence[Path], size: int | None = None) -> Iterator[pa.Record
                 f"{path}: no such part; all processes have to see the directory of the run: give one on a "
                 "file system that they share"
             )
-    readers = [pa.ipc.open_stream(pa.memory_map(str(path))) for path in paths]
+    readers = [pa.ipc.open_stream(pa.OSFile(str(path))) for path in paths]
     schemas = [reader.schema.metadata for reader in readers]
     if any(metadata != schemas[0] for metadata in schemas):
         raise RuntimeError(
