@@ -8,22 +8,15 @@ from __future__ import annotations
 
 import os
 import sys
-import warnings
 
 from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.cli import ArgsType
 
 from scripts.command_line.command_line import CommandLine
 from scripts.command_line.errors import answered, debugging
+from scripts.command_line.noise import quieten
 from scripts.command_line.parser import Parser
 from scripts.command_line.words import WORDS, listed, run_word
-
-# Warnings about what is meant here.
-HARMLESS = (
-    "LightningCLI's args parameter is intended",  # tests and scripts call main([...])
-    "Experiment logs directory .* exists and is not empty",  # config.yaml is written there first
-    "Checkpoint directory .* exists and is not empty",  # of a run that goes on
-)
 
 
 def main(args: ArgsType = None) -> CommandLine:
@@ -35,8 +28,7 @@ def main(args: ArgsType = None) -> CommandLine:
     Returns:
         The command line after the run: its `trainer`, `model`, `datamodule` and `config`.
     """
-    for harmless in HARMLESS:
-        warnings.filterwarnings("ignore", message=harmless)
+    quieten()
     try:
         return CommandLine(
             LightningModule,

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from rich.progress import track
 
 from datamodules.tables.image_file import read_radiograph
 from synthesis.cases import Case
 from synthesis.corruption import KINDS, MISPAIRED, ClinicSynthesizer
 from synthesis.pairs import Pair, PairSynthesizer
+from synthesis.progress import track
 from synthesis.reports.report import Report
 
 SPLIT, SEED = "filter benchmark", 1

@@ -23,7 +23,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
@@ -34,6 +33,7 @@ from lightning_modules import ViTEncoder
 from synthesis.cases import BalancedCaseSampler
 from synthesis.configuration import shipped
 from synthesis.images.simulator import Simulator
+from synthesis.progress import track
 from synthesis.seeding import pair_seed
 
 RESULTS = shipped("results/supervised")

@@ -31,6 +31,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "callbacks": (
         "synthesis.model_files",
         "synthesis.limits",
+        "synthesis.progress",
         "datamodules.batch",
         "lightning_modules",
         "callbacks",

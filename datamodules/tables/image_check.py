@@ -107,8 +107,9 @@ def same_pictures(
 def _looked_at(
     paths: Sequence[Path | None], colour: Colour, workers: int
 ) -> list[ImageFileError | SeenImage]:
-    from rich.progress import track
     from torch.utils.data import DataLoader
+
+    from synthesis.progress import track
 
     check = _Check(paths, colour)
     loader = DataLoader(check, batch_size=None, num_workers=workers)  # type: ignore[arg-type,var-annotated]

@@ -14,6 +14,7 @@ from torch import Tensor
 from synthesis.files import locked, replaced, write_json
 from synthesis.identity import json_sha256
 from synthesis.model_files import model_directory, open_pretrained, write_checksums
+from synthesis.progress import Progress
 
 if TYPE_CHECKING:
     from transformers import BertTokenizerFast
@@ -84,7 +85,7 @@ def store_tokenizer(
     with locked(directory):
         if not target.exists():
             log.info("training a tokenizer with %d entries into %s", vocab_size, target)
-            with replaced(target) as temporary:
+            with replaced(target) as temporary, Progress("training a tokenizer", None, transient=True):
                 train_tokenizer(texts(), vocab_size).save_pretrained(temporary)
                 write_json(temporary / _RECIPE, content)
                 write_checksums(temporary)

@@ -14,7 +14,9 @@ from lightning.pytorch.utilities import rank_zero_warn
 from callbacks.base.run_directory import free_directory, leave_free, run_directory
 from callbacks.run.atomic_checkpoint_io import AtomicCheckpointIO
 from callbacks.run.interruption import Interruption
+from callbacks.run.model_size import ModelSize
 from callbacks.run.non_finite_guard import NonFiniteGuard
+from callbacks.run.progress_lines import ProgressLines
 from callbacks.run.wandb_run_logger import earlier_id
 from lightning_modules.checkpoints import CheckpointError, read_checkpoint
 from scripts.command_line.layer_names import layer_names
@@ -162,8 +164,12 @@ class CommandLine(LightningCLI):
         plugins = plugins if isinstance(plugins, list) else [plugins]
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             kwargs["plugins"] = [*plugins, AtomicCheckpointIO()]
+        own: list[L.Callback] = [ProgressLines()]
+        if self._get(self.config_init, "trainer").get("enable_model_summary") is not False:
+            own.append(ModelSize())
         if self.subcommand == "fit":
-            self.trainer_defaults = {"callbacks": [NonFiniteGuard(), Interruption()]}
+            own += [NonFiniteGuard(), Interruption()]
+        self.trainer_defaults = {"callbacks": own}
         trainer = super().instantiate_trainer(**kwargs)
         if self.resumption is not None:
             self.resumption.continue_figures(trainer)
@@ -175,6 +181,13 @@ class CommandLine(LightningCLI):
         path = self.config_init["fit"].get("ckpt_path")
         if path is not None and Path(path).is_file():
             self._begun_at = read_checkpoint(path, mmap=True)["global_step"]
+
+    def after_instantiate_classes(self) -> None:
+        """Leave out an argument of W&B that Lightning hands over, and that W&B warns of."""
+        for logger in self.trainer.loggers:
+            arguments = getattr(logger, "_wandb_init", {})
+            if arguments.get("anonymous", True) is None:
+                del arguments["anonymous"]
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Run it; if it fails before it has left anything, leave its directory free for the next try."""

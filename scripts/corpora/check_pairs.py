@@ -17,7 +17,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from rich.progress import track
 
 from callbacks.drawing.pictures import PicturedPair
 from datamodules.batch import VIEWS
@@ -30,6 +29,7 @@ from synthesis.cases import Case
 from synthesis.files import write_atomically
 from synthesis.filters import CorpusFilter
 from synthesis.pairs import Pair, PairFilter, Rejection
+from synthesis.progress import track
 from synthesis.reports.report import Report
 
 ALL, IMAGES = "configs/filters/real.yaml", "configs/filters/images.yaml"

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.progress import track
 from torch import Tensor
 
 from scripts.comparison.configuration import words
@@ -35,6 +34,7 @@ from synthesis.cases import Case
 from synthesis.files import replaced
 from synthesis.images.image_maker import ImageMaker
 from synthesis.pairs import Pair
+from synthesis.progress import track
 from synthesis.seeding import pair_seed
 
 _CHUNK = 32  # images between two steps of the progress bar

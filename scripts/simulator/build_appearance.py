@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rich.progress import track
 from torch import Tensor
 
 from datamodules.tables.image_file import read_radiograph
 from scripts.corpora.make_corpus import read_data
 from synthesis.filters.appearance import SHIPPED, learn
 from synthesis.filters.measured import CANONICAL
+from synthesis.progress import track
 
 SPLIT, SEED = "appearance", 0
 _CHUNK = 64

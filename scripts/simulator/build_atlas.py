@@ -24,9 +24,9 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from rich.progress import track
 
 from synthesis.images.simulator.atlas import ATLAS_PATH, MAP_NAMES, encode_atlas
+from synthesis.progress import track
 
 Pose = dict[str, float | str]
 """`view` ("PA" or "AP"), `yaw` and `pitch` in degrees."""

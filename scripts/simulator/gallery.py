@@ -20,7 +20,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from PIL import Image
-from rich.progress import track
 from torch import Tensor
 
 from synthesis.cases import BalancedCaseSampler, Case, Finding, View
@@ -28,6 +27,7 @@ from synthesis.concepts import Concept
 from synthesis.files import replaced, write_atomically
 from synthesis.images.simulator import Simulator
 from synthesis.pairs import PairSynthesizer
+from synthesis.progress import track
 from synthesis.reports.grammar import GrammarWriter
 from synthesis.seeding import pair_seed
 

@@ -11,6 +11,7 @@ from typing import Any
 from synthesis.files import TEMPORARY, locked, write_json
 from synthesis.identity import json_sha256
 from synthesis.pairs import Pair
+from synthesis.progress import Progress
 from synthesis.store.errors import DamagedStoreError, StaleStoreError, StoreError, check_sha256
 from synthesis.store.finish import finish
 from synthesis.store.ledger import Ledger, write_range
@@ -130,19 +131,16 @@ class _Shards:
 
 def _run(shards: _Shards, workers: int, progress: bool) -> None:
     """Make all shards, here or in workers, under a bar that shows pairs a second and the time left."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
     from torch.utils.data import DataLoader
 
     # A DataLoader for its worker processes: their errors arrive here, and they end when we are killed.
     loader = DataLoader(shards, batch_size=None, num_workers=min(workers, len(shards)), in_order=False)  # type: ignore[arg-type,var-annotated]
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
-    with Progress(TextColumn("{task.description}"), *columns, disable=not (progress and len(shards))) as bar:
-        total = sum(stop - start for start, stop in shards.todo)
-        task = bar.add_task(f"making {shards.plan.split} pairs", total=total, rate="")
+    total = sum(stop - start for start, stop in shards.todo)
+    with Progress(
+        f"making {shards.plan.split} pairs", total, "pairs", shown=progress and len(shards) > 0
+    ) as bar:
         for made in loader:
-            bar.update(task, advance=made)
-            speed = bar.tasks[task].finished_speed or bar.tasks[task].speed
-            bar.update(task, rate=f"{speed:.{0 if speed >= 10 else 2}f} pairs/s" if speed else "")
+            bar.advance(made)
 
 
 def _holds(directory: Path, recipe: Mapping[str, Any], pairs: int) -> bool:

@@ -93,7 +93,7 @@ def _list(root: Path, name: str, columns: list[str], key: str | None = None) -> 
 
 def _texts(folder: Path, studies: list[list[str]]) -> dict[str, tuple[str, str]]:
     """Return FINDINGS and IMPRESSION of each study, empty where it has no report."""
-    from rich.progress import track
+    from synthesis.progress import track
 
     found = {}
     for patient, study in track(studies, f"reading {len(studies):,} reports", transient=True):
