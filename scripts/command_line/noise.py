@@ -14,11 +14,16 @@ _WARNINGS = (
     "Checkpoint directory .* exists and is not empty",  # of a run that goes on
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # lightning calls torch by an old name
 )
-_ADVERTISED = ("litlogger", "litmodels")
+_MESSAGES = (
+    "litlogger",
+    "litmodels",
+    "already configured with model summary",
+    "to estimate number of stepping",
+)
 
 
 def quieten() -> None:
-    """Hide advertisements and warnings about what is meant."""
+    """Hide advertisements, and what is said of what is meant."""
     for text in _WARNINGS:
         warnings.filterwarnings("ignore", message=text)
     log = rank_zero.rank_zero_module.log  # type: ignore[attr-defined]  # through it Lightning advertises
@@ -27,8 +32,8 @@ def quieten() -> None:
 
 
 class _Noise(logging.Filter):
-    """Drops messages that advertise a package."""
+    """Drops messages that advertise a package or say what is meant."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether a message is kept."""
-        return not any(word in record.getMessage() for word in _ADVERTISED)
+        return not any(word in record.getMessage() for word in _MESSAGES)
