@@ -100,8 +100,8 @@ corpus: install ## Make a filtered corpus into corpora/ from YAML: CONFIG=config
 
 .PHONY: check-pairs
 check-pairs: install ## Pass real pairs of your own through the filters: CONFIG=configs/data/….yaml, report in results/check
-	@test "$(origin CONFIG)" != file || { echo "say which pairs: make check-pairs CONFIG=configs/data/YOURS.yaml (docs/filters.md)"; exit 2; }
-	$(PYTHON) -m scripts.corpora.check_pairs $(CONFIG) $(ARGS)
+	@test "$(origin CONFIG)" != file || echo "simulated pairs, as an example; of your own: make check-pairs CONFIG=configs/data/YOURS.yaml (docs/filters.md)"
+	$(PYTHON) -m scripts.corpora.check_pairs $(if $(filter file,$(origin CONFIG)),,$(CONFIG)) $(ARGS)
 
 .PHONY: filters
 filters: install ## What the filters catch of planted corruption and refuse without need: REAL=folder adds real radiographs

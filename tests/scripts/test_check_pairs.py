@@ -159,6 +159,28 @@ def test_every_row_is_looked_at_whatever_its_split(tmp_path: Path) -> None:
     assert len(found) <= 43
 
 
+def test_reports_that_are_there_again_are_a_warning(archive: Path, tmp_path: Path) -> None:
+    normal = [
+        "The lungs are clear and well expanded, and the heart is of normal size.",
+        "Normal chest radiograph.",
+    ]
+    with (tmp_path / "table.csv").open("w", newline="") as file:
+        names = ["image", "findings", "impression"]
+        csv.writer(file).writerows([names, *([f"{k}.png", *normal] for k in (0, 1, 2, 11, 12, 13))])
+    columns = {name: name for name in ("image", "findings", "impression")}
+    write_layer(tmp_path / "normal.yaml", "ImageReports", archive, columns=columns)
+    found = check_pairs.main([str(tmp_path / "normal.yaml"), f"--out={tmp_path / 'check'}"])
+    assert {(entry.kind, entry.refused) for entry in found} == {("report again", False)} and len(found) >= 2
+    text = (tmp_path / "check" / "README.md").read_text()
+    assert "0 of 6 rows" in text and f"Warning, not refused: report again, {len(found)} rows" in text
+
+
+def test_without_a_configuration_simulated_pairs_are_checked(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(check_pairs, "EXAMPLES", 3)
+    check_pairs.main([f"--out={tmp_path}", "--model.init_args.image_encoder.init_args.image_size=64"])
+    assert " of 3 rows" in (tmp_path / "README.md").read_text()
+
+
 def test_synthetic_pairs_are_no_table() -> None:
     with pytest.raises(SystemExit, match="data is a SyntheticPairs, no table"):
         check_pairs.read_table_data(["configs/filters/standard.yaml"])
