@@ -17,7 +17,7 @@ import yaml
 
 from scripts.torture.campaign import Campaign, Case, Outcome
 from scripts.torture.mounts import may_mount, mount, private_mounts
-from scripts.torture.process import ROOT, Ended, run
+from scripts.torture.process import Ended, run
 from scripts.torture.samples import (
     LAYERS,
     QUIET,
@@ -158,11 +158,6 @@ def _from_last(directory: Path, words: list[str]) -> list[str]:
     run = begun[-1] if begun else directory / f"run-{len(runs) + 1}"
     kept = [word for word in words if not word.startswith(("--run_dir", "--trainer.logger=["))]
     logger = options({"trainer.logger": csv_logger(run)}) if len(kept) < len(words) - 1 else []
-    if begun and "--resume" not in (ROOT / "scripts/command_line/command_line.py").read_text():
-        last = begun[-1] / "checkpoints" / "last.ckpt"
-        run = directory / f"run-{len(runs) + 1}"
-        logger = options({"trainer.logger": csv_logger(run)}) if logger else []
-        return [*kept, f"--run_dir={run}", *logger, f"--ckpt_path={last}"]
     return [*kept, f"--run_dir={run}", *logger, *(["--resume"] if begun else [])]
 
 
@@ -240,8 +235,8 @@ TARGETS = (
     Target("cache", cache, cache, lambda d: tree_sha256(d / "cache"), {"kill": 8, "full disk": 3}),
     Target("corpus", corpus, corpus, lambda d: tree_sha256(d / "corpus"), {"kill": 8, "full disk": 3}),
     Target("generator", generator, go_on_with_generator, generated, {"kill": 6, "other file system": 2}),
-    Target("comparison", comparison, comparison, compared, {"kill": 6, "full disk": 2}),
-    Target("sweep", sweep, sweep, compared, {"kill": 4}),
+    Target("comparison", comparison, comparison, compared, {"kill": 4, "full disk": 2}),
+    Target("sweep", sweep, sweep, compared, {"kill": 3}),
 )
 SHORT = {"fit": {"kill": 1}}
 
