@@ -3,8 +3,9 @@
     python -m scripts.corpora.check_pairs configs/data/YOURS.yaml
 
 The configuration is that of training (`datamodules.ImageReports`, or `LabelledImages` without reports).
-Nothing is changed: what is bad is listed in `results/check/refused.csv`, counted and shown beside it. Reports that
-stand there again and again are listed too, but refused is none of them: those of normal studies are alike by nature.
+Nothing is changed: what is bad is listed in `results/check/refused.csv`, counted and shown beside it.
+Reports that stand there again and again are listed too, but refused is none of them: those of normal studies
+are alike by nature.
 Without a configuration some simulated pairs are checked, as an example.
 """
 

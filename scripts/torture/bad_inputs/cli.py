@@ -158,6 +158,7 @@ WORDS: dict[str, tuple[list[str], tuple[str, ...]]] = {
 
 MEANT: dict[tuple[str, Any], str] = {
     (IMAGE + "layers", 0): "no blocks: patches are embedded and pooled, the smallest baseline",
+    (SAMPLER + "severity_weights", "[1, 1]"): "weights are interpolated to the grades of a concept",
     (MODEL + "learning_rate", 0): "weights stay: the control of a comparison",
 }
 """(key, value) → why it is accepted without a word."""
@@ -195,7 +196,18 @@ def _fit(changes: dict[str, Any]) -> Any:
     return lambda own, shared: small_command(own, changes)
 
 
+# Keys whose answer names them, or their class or argument, but repeats the value in another form.
+NAMED = {
+    DATA + "views.texts": ("texts|TextView",),
+    TRAINER + "max_time": ("max_time|duration",),
+    TRAINER + "devices": ("devices",),
+}
+
+
 def _named(key: str, value: Any) -> tuple[str, ...]:
-    last = key.rpartition(".")[2]
-    shown = str(value).strip("[]{}").partition(":")[0]
-    return (last, shown) if shown else (last,)
+    last, shown = key.rpartition(".")[2], str(value)
+    if key in NAMED:
+        return NAMED[key]
+    if "/" in shown:  # a path that is named needs no key
+        return (f"{last}|{shown}",)
+    return (last, shown) if shown and shown[0] not in "[{" else (last,)

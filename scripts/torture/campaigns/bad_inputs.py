@@ -25,7 +25,7 @@ REMEDY = re.compile(
     r"ask for|make|run|add|at least|at most|between|known|wanted|needs?|has to|have to|should|only|instead|"
     r"name|take|put|lower|raise|greater|positive|available|beside it|go back|download|loosen|rename|move|"
     r"leave|try|change|configure|train|fetch|embed|accepted|allowed|possible|"
-    r"its options|is not an?|is no)\b|[≥≤]",
+    r"options|begin with|is not an?|is no)\b|[≥≤]",
     re.IGNORECASE,
 )
 NOISE = re.compile(
