@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchmetrics.functional.classification import multilabel_auroc
 
+from callbacks.run.summary_file import architecture
 from datamodules.batch import IMAGE
 from lightning_modules import ViTEncoder
 from synthesis.cases import BalancedCaseSampler
@@ -205,6 +206,7 @@ def main() -> None:
         "passes": args.passes,
         "seconds": round(time.perf_counter() - start),
         "seed": args.seed,
+        "architecture": architecture(Classifier(args.image_size, 1).tower),
         "curve": curve,
     }
     final = list(curve.values())[-1]

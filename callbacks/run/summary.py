@@ -24,7 +24,7 @@ from callbacks.base.run_directory import run_directory
 from callbacks.drawing.pictures import concept_bars
 from callbacks.run.draws_file import DRAWS, store_draws
 from callbacks.run.html_report import REPORT, write_report
-from callbacks.run.summary_file import merged, read_supervised
+from callbacks.run.summary_file import merged, read_supervised, supervised_of
 from callbacks.run.summary_rows import concept_rows, figure_rows
 from callbacks.run.summary_table import bars, concept_table, figure_table, notes, stages_of, strata_table
 from datamodules.batch import IMAGE, data_facts
@@ -53,7 +53,7 @@ class RunSummary(L.Callback):
     Args:
         supervised: JSON file ``{"<concept>": AUROC}`` of the same tower trained on the labels of made pairs,
             a comparison beside figures on such pairs. Or a folder of ``<image size>px.json``, as
-            `make supervised` writes it, of which the model's size is taken if it was measured.
+            `make supervised` writes it, of which that of the model's own image tower is taken, if there is.
     """
 
     def __init__(self, supervised: str | None = None) -> None:
@@ -68,9 +68,8 @@ class RunSummary(L.Callback):
         """Start the clock, read the comparison, silence Lightning's list of figures: here are tables."""
         self._started = time.monotonic()
         if self._supervised_folder is not None:
-            size = getattr(getattr(pl_module, "image_encoder", None), "image_size", None)
-            measured = self._supervised_folder / f"{size}px.json"
-            self.supervised = read_supervised(measured) if measured.is_file() else None
+            tower = getattr(pl_module, "image_encoder", None)
+            self.supervised = supervised_of(self._supervised_folder, tower)
         trainer.validate_loop.verbose = trainer.test_loop.verbose = False
 
     def on_train_batch_end(
@@ -198,8 +197,9 @@ class RunSummary(L.Callback):
             some.append(strata_table(summary, stage))
         text = [f"**{note}**\n" for note in notes(summary)]
         text += [table.markdown() for some in tables.values() for table in some if table is not None]
-        with written_whole(directory / "table.md") as partial:
-            partial.write_text("\n".join(text))
+        if text:
+            with written_whole(directory / "table.md") as partial:
+                partial.write_text("\n".join(text))
         panels = {stage: found for stage in stages if (found := bars(summary, stage))}
         if panels:
             figure = concept_bars(
@@ -210,7 +210,12 @@ class RunSummary(L.Callback):
             save_picture(trainer, figure, directory / "concepts.png", "pictures/concepts")
         report = write_report(directory)
         _log(trainer, summary, directory, shown)
-        console.print(f"summary, table and pictures: {directory}", soft_wrap=True)
+        left = [
+            name
+            for name in ("summary.json", "table.md", "concepts.png", "pictures")
+            if (directory / name).exists()
+        ]
+        console.print(f"{', '.join(left)}: {directory}", soft_wrap=True)
         console.print(f"all of it to look at: {report.absolute().as_uri()}", highlight=False, soft_wrap=True)
         for line in closing_lines(trainer):
             console.print(line, highlight=False, soft_wrap=True)

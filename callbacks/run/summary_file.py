@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_warn
+from torch import nn
 
 
 def read_supervised(path: Path) -> dict[str, Any]:
@@ -35,6 +37,31 @@ def read_supervised(path: Path) -> dict[str, Any]:
         told = json.loads(run.read_text())
         supervised["looks"] = told["pictures"] * told["passes"]
     return supervised
+
+
+def architecture(tower: nn.Module) -> str:
+    """Return a hash that is the same for two image towers of the same make, whatever they project to.
+
+    Args:
+        tower: An image encoder; its class, and names and shapes of its weights but the projection's count.
+    """
+    shapes = [(n, tuple(w.shape)) for n, w in tower.named_parameters() if "projection" not in n.split(".")[0]]
+    return hashlib.sha256(repr((type(tower).__name__, sorted(shapes))).encode()).hexdigest()[:16]
+
+
+def supervised_of(folder: Path, tower: Any) -> dict[str, Any] | None:
+    """Return what `read_supervised` reads of the folder's figures of such a tower; None if there are none.
+
+    Args:
+        folder: With ``<image size>px.json`` and ``<image size>px_run.json``, which tells the architecture.
+        tower: The image encoder of the model at hand.
+    """
+    measured = folder / f"{getattr(tower, 'image_size', None)}px.json"
+    run = measured.with_name(f"{measured.stem}_run.json")
+    if not isinstance(tower, nn.Module) or not measured.is_file() or not run.is_file():
+        return None
+    same = json.loads(run.read_text()).get("architecture") == architecture(tower)
+    return read_supervised(measured) if same else None
 
 
 def merged(path: Path, summary: Mapping[str, Any], stages: tuple[str, ...]) -> dict[str, Any]:

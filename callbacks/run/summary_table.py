@@ -12,28 +12,43 @@ from callbacks.drawing.pictures import ConceptBars
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
+DASH = (
+    "–: not measured, because too few samples have the concept or too few are without it (`absent_classes`)."
+)
+_SHARES = {"accuracy": "accuracy", "majority": "accuracy of always guessing the most frequent class"}
+
 Summary = Mapping[str, Any]
 """Flat ``"<stage>/<callback>/<name>": number`` and ``"details"``, see `RunSummary`."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """A heading, column names and rows of text; the first column is left-aligned, the others right."""
+    """A heading, column names and rows of text; the first column is left-aligned, the others right.
+
+    Attributes:
+        heading: Line above.
+        columns: Their names.
+        rows: Cells.
+        note: Line below; what a dash means by default, where there is one.
+    """
 
     heading: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
+    note: str = ""
 
     def markdown(self) -> str:
         """Return the table as GitHub Markdown."""
         lines = [self.columns, [":--", *["--:"] * (len(self.columns) - 1)], *self.rows]
-        return f"**{self.heading}**\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+        table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        return "\n\n".join([f"**{self.heading}**", table, *([self.note] if self.note else [])]) + "\n"
 
     def rich(self) -> RichTable:
         """Return the table for the terminal."""
         from rich.table import Table as RichTable
 
         table = RichTable(title=self.heading, title_justify="left", row_styles=["", "dim"])
+        table.caption, table.caption_justify = self.note or None, "left"
         for i, column in enumerate(self.columns):
             table.add_column(column, justify="right" if i else "left", no_wrap=True)
         for row in self.rows:
@@ -88,7 +103,8 @@ def concept_table(summary: Summary, stage: str) -> Table | None:
         columns += [_column(method) for method in methods if _source(method) == source]
     n = ", ".join(str(c.get("n", "?")) + (f" ({source})" if source else "") for source, c in sources.items())
     heading = f"{stage}: AUROC with 95 % intervals, n = {n}"
-    return Table(heading, [*columns, _supervised_heading(summary, stage)] if supervised else columns, rows)
+    columns += [_supervised_heading(summary, stage)] if supervised else []
+    return Table(heading, columns, rows, _dashes(rows, DASH))
 
 
 def strata_table(summary: Summary, stage: str) -> Table | None:
@@ -109,7 +125,11 @@ def strata_table(summary: Summary, stage: str) -> Table | None:
     columns = ["concept"]
     for stratum in strata:
         columns += [f"{stratum}: positive", *(f"{stratum}: {_column(method)}" for method in methods)]
-    return Table(f"{stage}: AUROC within strata", columns, rows) if rows else None
+    return Table(f"{stage}: AUROC within strata", columns, rows, _dashes(rows, DASH)) if rows else None
+
+
+def _dashes(rows: Sequence[Sequence[str]], meaning: str) -> str:
+    return meaning if any("–" in row for row in rows) else ""
 
 
 def _supervised(summary: Summary, stage: str) -> Mapping[str, float]:
@@ -172,6 +192,8 @@ def _means(
             )
         elif last == "auroc_macro_both_views":
             label = f"mean of the same {len(counts['both_views'])}"
+        elif last in _SHARES and not stratum:
+            label = "".join(f"{part.replace('_', ' ')}: " for part in inner) + _SHARES[last]
         elif last.startswith("minus_"):
             label = f"gain over {last.removeprefix('minus_').replace('_', ' ')}"
         else:
@@ -201,8 +223,18 @@ def figure_table(summary: Summary, stage: str) -> Table | None:
             {f for source in sources for f in _figures(summary, stage, _at(callback, source))}, key=_naturally
         )
     ]
-    columns = ["figure", *(source or "value" for source in sources)]
-    return Table(f"{stage}: other figures", columns, rows) if rows else None
+    rows += [
+        [key.split("/")[1], _number(summary[key]), *[""] * (len(sources) - 1)]
+        for key in sorted(summary)
+        if key.startswith(f"{stage}/") and key.count("/") == 1  # val/loss
+    ]
+    columns = ["figure", *([source or "value" for source in sources] or ["value"])]
+    note = _dashes(rows, "–: not measured on these data.")
+    return Table(f"{stage}: other figures", columns, rows, note) if rows else None
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
 
 
 def _at(callback: str, source: str) -> str:

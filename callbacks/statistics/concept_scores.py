@@ -27,6 +27,8 @@ class ConceptTable:
         bootstrap: What drew them.
         right: Where each sample has exactly one of the labels: whether its highest score is that one's,
             ``(n,)`` of 1, 0 and NaN (not labelled, or not in the stratum). None for other data.
+        frequent: Where ``right`` is there: whether the sample is of the most frequent class, so what always
+            guessing that one would give, ``(n,)`` of 1, 0 and NaN.
         same: A number for each concept, equal for concepts whose labels are the same in every sample,
             ``(concept,)``; None where all count by themselves.
     """
@@ -39,6 +41,7 @@ class ConceptTable:
     resampled: Mapping[Measure, Array] | None = None
     bootstrap: PatientBootstrap | None = None
     right: Array | None = None
+    frequent: Array | None = None
     same: np.ndarray | None = None
 
     @property
@@ -89,9 +92,10 @@ class ConceptTable:
     def metrics(self, prefix: str = "") -> dict[str, float]:
         """``{prefix}{auroc,ap}_macro`` and ``{prefix}{auroc,ap}/<concept>``, without those left out.
 
-        And ``{prefix}accuracy`` where each sample has exactly one of the labels.
+        And ``{prefix}accuracy`` and ``{prefix}majority``, that of always guessing the most frequent class,
+        where each sample has exactly one of the labels.
         """
-        figures = {} if self.right is None else {f"{prefix}accuracy": float(np.nanmean(self.right))}
+        figures = {f"{prefix}{name}": float(np.nanmean(shares)) for name, shares in self._shares().items()}
         for measure in self.value:
             figures[f"{prefix}{measure}_macro"] = self.macro(measure)
             for name, value in zip(self.names, self.value[measure], strict=True):
@@ -106,13 +110,17 @@ class ConceptTable:
         if self.resampled is None or self.bootstrap is None:
             return {}
         figures: dict[str, Array] = {}
-        if self.right is not None:
-            figures[f"{prefix}accuracy"] = self.bootstrap.macro_mean(self.right[None])
+        for name, shares in self._shares().items():
+            figures[f"{prefix}{name}"] = self.bootstrap.macro_mean(shares[None])
         for measure, samples in self.resampled.items():
             figures[f"{prefix}{measure}_macro"] = self.macro_resampled(measure)
             for name, column in zip(self.names, samples.T, strict=True):
                 figures[f"{prefix}{measure}/{name}"] = column
         return {name: drawn for name, drawn in figures.items() if not np.isnan(drawn).all()}
+
+    def _shares(self) -> dict[str, Array]:
+        found = {"accuracy": self.right, "majority": self.frequent}
+        return {name: shares for name, shares in found.items() if shares is not None}
 
     def distinct(self, concepts: Sequence[str] | None = None) -> list[list[str]]:
         """List the judged concepts (of ``concepts``, or all), together where their labels are the same."""
@@ -173,9 +181,11 @@ def score_concepts(
     value = {measure: rows[0] for measure, rows in once.items()}
     labelled = int((~np.isnan(labels)).any(1).sum())
     right = right_class(scores, labels)
+    frequent = None if right is None else right_class(np.broadcast_to(positives, labels.shape), labels)
     return ConceptTable(
-        tuple(names), labelled, positives, negatives, value, resampled, bootstrap, right, same_labels(labels)
-    )
+        tuple(names), labelled, positives, negatives, value, resampled, bootstrap, right, frequent,
+        same_labels(labels),
+    )  # fmt: skip
 
 
 def same_labels(labels: Array) -> np.ndarray:

@@ -7,12 +7,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import yaml
 from lightning.pytorch.callbacks import RichProgressBar, Timer
 from PIL import Image
+from torch import nn
 
 from callbacks import RunSummary
 from callbacks.run.summary import git_commit, versions
-from callbacks.run.summary_file import merged, read_supervised
+from callbacks.run.summary_file import architecture, merged, read_supervised
 from callbacks.run.summary_table import (
     concept_table,
     figure_table,
@@ -21,6 +23,8 @@ from callbacks.run.summary_table import (
     stages_of,
     strata_table,
 )
+from callbacks.statistics.concept_scores import score_concepts
+from lightning_modules import ViTEncoder
 
 
 def strict(path: Path) -> dict:
@@ -182,14 +186,26 @@ def test_the_supervised_tower_stands_beside_the_figures_with_its_looks(tiny, tmp
     assert [row[-1] for row in table.rows[:5]] == ["0.900", "0.800", "1.000", "–", "0.900"]
 
 
-def test_the_supervised_tower_of_a_folder_is_that_of_the_image_size(tiny, tmp_path) -> None:
-    (tmp_path / "96px.json").write_text('{"edema": 0.8}')
+def test_the_supervised_tower_of_a_folder_is_one_of_the_same_make(tiny, tmp_path) -> None:
+    """A figure of another tower of the same image size is no comparison."""
+    small, other = (ViTEncoder(image_size=32, patch_size=16, width=w, layers=1, heads=2) for w in (8, 16))
+    (tmp_path / "32px.json").write_text('{"edema": 0.8}')
+    told = {"pictures": 36000, "passes": 3, "architecture": architecture(small)}
+    (tmp_path / "32px_run.json").write_text(json.dumps(told))
     summary = RunSummary(str(tmp_path))
     trainer = tiny.trainer(tmp_path / "run", callbacks=[summary])
-    for size, found in ((96, {"auroc": {"edema": 0.8}}), (64, None)):
-        model = SimpleNamespace(image_encoder=SimpleNamespace(image_size=size))
-        summary.setup(trainer, model, "test")
-        assert summary.supervised == found
+    for tower, found in ((small, {"edema": 0.8}), (other, None), (nn.Linear(2, 2), None)):
+        summary.setup(trainer, SimpleNamespace(image_encoder=tower), "test")
+        assert (summary.supervised or {}).get("auroc") == found
+    projected = ViTEncoder(image_size=32, patch_size=16, width=8, layers=1, heads=2, projection_dim=4)
+    assert architecture(projected) == architecture(small), "the projection is no part of what is supervised"
+
+
+def test_the_shipped_figures_are_of_the_tower_of_the_default_recipe() -> None:
+    config = yaml.safe_load(Path("configs/pretrain.yaml").read_text())
+    given = config["model"]["init_args"]["image_encoder"]["init_args"]
+    told = json.loads(Path("results/supervised/128px_run.json").read_text())
+    assert told["architecture"] == architecture(ViTEncoder(**given))
 
 
 def test_tables_of_a_summary_by_hand() -> None:
@@ -228,8 +244,11 @@ def test_tables_of_a_summary_by_hand() -> None:
         ["retrieval/i2t_hit@5", "0.125"],
         ["retrieval/i2t_hit@10", "0.250"],
         ["retrieval/i2t_median_rank", "12.0"],
+        ["loss", "3.000"],
     ]
-    assert concept_table({"val/loss": 1.0}, "val") is None and figure_table({"val/loss": 1.0}, "val") is None
+    assert (
+        concept_table({"val/loss": 1.0}, "val") is None and figure_table({"train/loss": 1.0}, "val") is None
+    )
 
 
 def test_views_are_shown_over_the_same_classes_and_strata_by_concept() -> None:
@@ -295,3 +314,39 @@ def test_versions_and_commit() -> None:
         assert git_commit().removesuffix("-dirty") == head.stdout.strip()
     else:
         assert git_commit() is None
+
+
+def test_a_dash_is_explained_below_the_table_and_only_where_there_is_one(finished) -> None:
+    summary = strict(finished / "summary.json")
+    table = concept_table(summary, "val")
+    assert any("–" in row for row in table.rows) and "too few samples" in table.note
+    assert table.markdown().rstrip().endswith(table.note) and table.rich().caption == table.note
+    assert "–: not measured" in (finished / "table.md").read_text()
+    whole = {"val/retrieval/i2t_hit@1": 0.5, "val/loss": 2.0, "details": {}}
+    assert figure_table(whole, "val").note == "" and figure_table(whole, "val").rows[-1] == ["loss", "2.000"]
+
+
+def test_accuracy_stands_beside_that_of_the_most_frequent_class() -> None:
+    labels = np.eye(2)[[0, 0, 0, 1]]
+    scored = score_concepts(np.array([[1, 0], [1, 0], [0, 1], [0, 1]], float), labels, ["covid", "normal"], 1)
+    figures = scored.metrics()
+    assert (figures["accuracy"], figures["majority"]) == (0.75, 0.75)
+    several = score_concepts(labels, np.ones((4, 2)), ["a", "b"], 0).metrics()
+    assert "accuracy" not in several and "majority" not in several
+    summary = {f"test/fine_tune/{name}": value for name, value in figures.items()}
+    summary["details"] = {"test/fine_tune": scored.counts()}
+    rows = {row[0]: row[2] for row in concept_table(summary, "test").rows}
+    assert (
+        rows["accuracy"] == "0.750" and rows["accuracy of always guessing the most frequent class"] == "0.750"
+    )
+
+
+def test_a_fit_without_evaluations_has_a_table_and_promises_no_more(tiny, tmp_path, capsys) -> None:
+    class Model(tiny.Model):
+        def validation_step(self, *args, **kwargs):
+            self.log("val/loss", 0.25)
+            return super().validation_step(*args, **kwargs)
+
+    tiny.trainer(tmp_path, callbacks=[RunSummary()], max_epochs=1).fit(Model(), tiny.Data(n=40))
+    assert "| loss | 0.250 |" in (tmp_path / "table.md").read_text()
+    assert f"summary.json, table.md: {tmp_path}" in capsys.readouterr().out.splitlines()
