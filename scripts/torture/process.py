@@ -83,7 +83,7 @@ def start(words: Sequence[str], log: Path, **options: object) -> int:
 
 
 def run(
-    words: Sequence[str] | Callable[[], None],
+    words: Sequence[str] | Callable[[], object],
     log: Path,
     seconds: float = 170.0,
     kill_after: float | None = None,

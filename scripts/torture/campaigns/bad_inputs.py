@@ -19,7 +19,7 @@ from scripts.torture.process import Ended, run
 from scripts.torture.samples import small_fit
 
 MOST_LINES = 8
-SHORT = 40  # attempts of the short version, of the command line and of YAML
+SHORT = 20  # attempts of the short version, of the command line and of YAML
 REMEDY = re.compile(
     r"\b(give|use|write|correct|delete|remove|set|choose|must|expected|one of|there are|did you mean|install|"
     r"ask for|make|run|add|at least|at most|between|known|wanted|needs?|has to|have to|should|only|instead|"

@@ -12,13 +12,16 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from lightning_modules.checkpoints import checkpoint_bytes
 from scripts.torture import readers
 from scripts.torture.campaign import Campaign, Case, Outcome
 from scripts.torture.campaigns.kills import comparison, corpus, generator
 from scripts.torture.paths import small_store
 from scripts.torture.process import Ended, run
 from scripts.torture.samples import small_fit
-from synthesis.files import write_json
+from synthesis.files import write_atomically, write_json
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ KINDS = (
     Kind("finished run", "comparison/out/runs/a-0/fitted.json", "comparison", readers.carried_out, 3),
     Kind("begun run", "comparison/out/runs/a-0/training.json", "comparison", readers.carried_out, 2),
 )
-SHORT = ("checkpoint", "tokenizer", "shard", "ledger", "manifest")
+SHORT = ("checkpoint", "shard", "ledger", "manifest")
 
 
 class Damage(Campaign):
@@ -98,8 +101,14 @@ class Damage(Campaign):
 
     def prepare(self, directory: Path, short: bool) -> None:
         """Make one of each kind of file, and read them as they are."""
-        commands: list[list[str]] = [small_fit(directory)]
-        if not short:
+        commands: list[list[str]] = []
+        if short:
+            small_store(directory / "corpus" / "train")
+            path = directory / "run" / "checkpoints" / "best.ckpt"
+            state = {"weight": torch.arange(4096.0)}
+            write_atomically(path, checkpoint_bytes({"state_dict": state, "global_step": 1}))
+        else:
+            commands.append(small_fit(directory))
             (directory / "comparison").mkdir()
             commands += [comparison(directory / "comparison"), corpus(directory)]
             commands += [
@@ -110,9 +119,7 @@ class Damage(Campaign):
             ended = run(words, directory / f"log-{number}.txt")
             if ended.code:
                 raise RuntimeError(f"{words[:3]}: {ended.output[-2000:]}")
-        if short:
-            small_store(directory / "corpus" / "train")
-        else:
+        if not short:
             (directory / "run" / "exported").rename(directory / "exported")
             (directory / "generator" / "run" / "export").rename(directory / "export")
         for kind in _kinds(short):

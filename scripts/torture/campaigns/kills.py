@@ -17,6 +17,7 @@ import yaml
 
 from scripts.torture.campaign import Campaign, Case, Outcome
 from scripts.torture.mounts import may_mount, mount, private_mounts
+from scripts.torture.paths import small_store
 from scripts.torture.process import Ended, run
 from scripts.torture.samples import (
     LAYERS,
@@ -34,7 +35,7 @@ from scripts.torture.samples import (
 )
 from synthesis.files import write_json
 
-Words = Callable[[Path], list[str]]
+Words = Callable[[Path], "list[str] | Callable[[], object]"]
 SHARED_MEMORY = Path("/dev/shm")  # another file system than that of temporary files
 TIMES = ("minutes", "date", "commit", "threads")  # facts of a run that are not the same twice
 
@@ -105,6 +106,11 @@ def cache(directory: Path) -> list[str]:
     values["trainer.logger"] = False
     values["trainer.enable_checkpointing"] = False
     return small_fit(directory, **{**values, **limits})
+
+
+def store(directory: Path) -> Callable[[], object]:
+    """Return the filling of a store of a few files."""
+    return partial(small_store, directory / "store", 48)
 
 
 def corpus(directory: Path) -> list[str]:
@@ -232,13 +238,14 @@ TARGETS = (
         trained,
         {"kill": 14, "other file system": 6, "full disk": 5, "terminate": 3},
     ),
+    Target("store", store, store, lambda d: tree_sha256(d / "store"), {"kill": 4}),
     Target("cache", cache, cache, lambda d: tree_sha256(d / "cache"), {"kill": 8, "full disk": 3}),
     Target("corpus", corpus, corpus, lambda d: tree_sha256(d / "corpus"), {"kill": 8, "full disk": 3}),
     Target("generator", generator, go_on_with_generator, generated, {"kill": 6, "other file system": 2}),
     Target("comparison", comparison, comparison, compared, {"kill": 4, "full disk": 2}),
     Target("sweep", sweep, sweep, compared, {"kill": 3}),
 )
-SHORT = {"fit": {"kill": 1}}
+SHORT = {"store": {"kill": 2}}
 
 
 class Kills(Campaign):
@@ -348,7 +355,7 @@ def _names_a_file(ended: Ended, place: Path) -> bool:
     return any(str(place) in line for line in tail)
 
 
-def _gone_on(target: Target, known: dict[str, Any], words: list[str], directory: Path) -> Outcome:
+def _gone_on(target: Target, known: dict[str, Any], words: Any, directory: Path) -> Outcome:
     ended = run(words, directory / "log-last.txt")
     if ended.code:
         return Outcome("did not go on", f"exit code {ended.code}: {ended.last}")
