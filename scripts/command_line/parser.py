@@ -59,7 +59,7 @@ class Parser(LightningArgumentParser):
             token = GIVEN.set(tuple(words))
             known = {option.partition(".")[0] for option in self._options()}
             for path in _after_config(words):
-                check_layer(path, known | set(self._subcommands()))
+                check_layer(path, known | set(self.subcommands()))
             self.layers = layers(words)
             for path in self.layers:
                 check_layer(path)
@@ -107,12 +107,13 @@ class Parser(LightningArgumentParser):
                     prev_cfg.pop(key)
         return super()._apply_actions(cfg, parent_key=parent_key, prev_cfg=prev_cfg, skip_fn=skip_fn)
 
-    def _subcommands(self) -> dict[str, LightningArgumentParser]:
+    def subcommands(self) -> dict[str, LightningArgumentParser]:
+        """Return the parsers of `fit`, `validate`, `test` and `predict`."""
         return getattr(getattr(self, "_subcommands_action", None), "choices", None) or {}
 
     def _options(self) -> list[str]:
         """Return the dotted options of this parser, or of the subcommand that is called."""
-        own = self._subcommands()
+        own = self.subcommands()
         parser = next((own[word] for word in GIVEN.get() if word in own), self)
         return [name[2:] for name in parser._option_string_actions if re.fullmatch(r"--[a-z][\w.]*", name)]
 

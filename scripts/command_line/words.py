@@ -21,6 +21,7 @@ class Word:
 
 WORDS = {
     "options": Word("scripts.command_line.options", "list the classes for YAML, or the options of one"),
+    "completion": Word("scripts.command_line.completion", "print the completion for bash and zsh"),
     "predict": Word("scripts.prediction.predict", "scores, vectors and maps of a folder of radiographs"),
     "init-data": Word("scripts.tables.init_data", "write the YAML for a folder of images and a table"),
     "export": Word("scripts.exports.export", "write a trained model as a transformers directory"),
