@@ -109,7 +109,6 @@ DICOM: dict[str, Callable[[Any], None]] = {
     "rows too many": _set(Rows=SIZE * 9),
     "no photometry": _set(PhotometricInterpretation=None),
     "unknown photometry": _set(PhotometricInterpretation="GREY"),
-    "no bits": _set(BitsAllocated=None),
     "bits 13": _set(BitsAllocated=13),
     "slope 0": _set(RescaleSlope="0", RescaleIntercept="0"),
     "slope huge": _set(RescaleSlope="1e300", RescaleIntercept="0"),

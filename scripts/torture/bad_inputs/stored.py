@@ -68,7 +68,7 @@ CORPORA: dict[str, tuple[Write, dict[str, Any], tuple[str, ...]]] = {
     "tar, broken JSON": (_tar(_pairs(**{"3_json": b"{"})), {}, ("00000.tar",)),
     "tar, JSON list": (_tar(_pairs(**{"3_json": b"[1]"})), {}, ("00000.tar",)),
     "tar, broken picture": (_tar(_pairs(**{"3_png": PNG[:99]})), {}, ("00000.tar", "3")),
-    "tar, empty text": (_tar(_pairs(**{"3_txt": b""})), {}, ("00000.tar", "3")),
+    "tar, empty text": (_tar(_pairs(**{"3_txt": b""})), {}, ("row 3", "text")),
     "tar, text in Latin-1": (_tar(_pairs(**{"3_txt": b"Gr\xf6\xdfe"})), {}, ("00000.tar",)),
     "tar, wrong counts": (_file("00000_stats.json", b'{"successes": "many"}'), {}, ("bad",)),
     "Parquet, empty": (_file("0.parquet", b""), {}, ("0.parquet",)),
@@ -79,7 +79,7 @@ CORPORA: dict[str, tuple[Write, dict[str, Any], tuple[str, ...]]] = {
     "Parquet, paths": (_parquet({"image": ["a.png"] * 4, "text": TEXTS}), {}, ("0.parquet", "image")),
     "Parquet, null image": (_parquet({"image": [*IMAGES[:3], None], "text": TEXTS}), {}, ("image",)),
     "Parquet, null text": (_parquet({"image": IMAGES, "text": [*TEXTS[:3], None]}), {}, ("3",)),
-    "Parquet, text nan": (_parquet({"image": IMAGES, "text": [*TEXTS[:3], "nan"]}), {}, ("3", "nan")),
+    "Parquet, text nan": (_parquet({"image": IMAGES, "text": [*TEXTS[:3], "nan"]}), {}, ("row 3", "text")),
     "Parquet, unknown concept": (
         _parquet({"image": IMAGES, "text": TEXTS, "concepts": [["edemaa"]] * 4}), {}, ("edemaa",)),
     "Parquet, broken case": (_parquet({"image": IMAGES, "text": TEXTS, "case": ["{"] * 4}), {}, ("case",)),
@@ -120,7 +120,7 @@ def _corpus(write: Write, changes: dict[str, Any]) -> Callable[[Path, Path], lis
         }
         path = write_layer(own / "data.yaml", layer)
         values = {k: v for k, v in small_values(own).items() if not k.startswith("data.")}
-        values |= {"trainer.callbacks": [], "trainer.max_steps": 1, "trainer.limit_val_batches": 0}
+        values |= {"trainer.callbacks": [], "trainer.max_steps": 2, "trainer.limit_val_batches": 0}
         return command("fit", (*LAYERS, str(path)), values)
 
     return words
