@@ -28,7 +28,7 @@ help: ## Show this list
 # The stamp is newer than both files only while the environment is what they ask for.
 .venv/.installed: pyproject.toml constraints.txt
 	@test -x .venv/bin/pip || "$$(command -v python3.11 || command -v python3)" -m venv --clear .venv
-	$(PYTHON) -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev,docs,corpora,atlas,demo,llm,lora,detection,onnx]'
+	$(PYTHON) -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev,docs,corpora,atlas,demo,llm,lora,detection,onnx,tensorboard]'
 	@touch $@
 
 .PHONY: install

@@ -105,6 +105,7 @@ def metric_curves(panels: Mapping[str, Mapping[str, Sequence[tuple[float, float]
             axes.plot(x, y, marker="o" if len(x) <= 30 else None, markersize=3, linewidth=1.4, label=name)
         axes.set_title(title, fontsize=10, color=INK)
         axes.set_xlabel("optimiser step", fontsize=8)
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend(fontsize=7, frameon=False)
         tidy(axes)
     for axes in grid.flat[len(panels) :]:
@@ -145,7 +146,10 @@ def concept_bars(
         ]:
             axes.plot(*zip(*marks, strict=True), "k|", markersize=9, markeredgewidth=2, label="supervised")
         axes.axvline(CHANCE, color=INK, linewidth=1, label="chance")
-        axes.set(xlim=(0.2, 1.0), ylim=(-0.6, len(names) - 0.4), title=stage, xlabel="AUROC")
+        ends = [low for bar in bars.values() for low, _ in bar.interval.values()]
+        ends += [end for bar in bars.values() for end in bar.value.values()]
+        lowest = min(0.2, *ends)  # no bar and no interval is cut
+        axes.set(xlim=(lowest, 1.0), ylim=(-0.6, len(names) - 0.4), title=stage, xlabel="AUROC")
         axes.set_yticks(place, [name.replace("_", " ") for name in names], fontsize=8)
         tidy(axes)
     handles, labels = grid.flat[0].get_legend_handles_labels()

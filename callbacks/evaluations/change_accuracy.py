@@ -107,7 +107,8 @@ class ChangeAccuracy(BatchEvaluation[EvaluationOutput]):
         named = {
             k.removeprefix("accuracy/"): v for k, v in result.metrics.items() if k.startswith("accuracy/")
         }
-        names = sorted(named, key=lambda name: named[name])
+        names = [*sorted(named, key=lambda name: named[name]), "all findings"]
+        named["all findings"] = result.metrics["accuracy"]
         figure = blank_figure(7, 1.4 + 0.26 * len(names), "temporal comparison: change told right")
         axes = figure.subplots()
         axes.barh(range(len(names)), [named[name] for name in names], color=COLOURS[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from itertools import chain
 from typing import Any
 
@@ -250,7 +251,7 @@ class PairGallery(L.Callback):
 
 _PANELS = {
     "loss": ("train/loss", "val/loss"),
-    "AUROC, mean over concepts": ("val/probe/auroc_macro", "val/zero_shot/auroc_macro"),
+    "AUROC, mean over concepts": ("val/*/auroc_macro",),
     "retrieval": ("val/retrieval/i2t_hit@10", "val/retrieval/t2i_hit@10"),
     "geometry": ("val/geometry/alignment", "val/geometry/uniformity", "val/geometry/modality_gap"),
 }
@@ -259,6 +260,11 @@ _PANELS = {
 def curve_panels(curves: Mapping[str, _Curve]) -> dict[str, dict[str, _Curve]]:
     """Sort curves into panels; panels without a curve are left out."""
     panels = {
-        title: {name: curves[name] for name in names if name in curves} for title, names in _PANELS.items()
+        title: {
+            name: curve
+            for name, curve in curves.items()
+            if name.count("/") < 3 and any(fnmatchcase(name, pattern) for pattern in patterns)
+        }
+        for title, patterns in _PANELS.items()
     }
     return {title: panel for title, panel in panels.items() if panel}

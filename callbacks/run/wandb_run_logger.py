@@ -115,6 +115,8 @@ class WandbRunLogger(WandbLogger):
     @rank_zero_only
     def log_files(self, files: Sequence[Path], summary: Mapping[str, float]) -> None:
         """Keep files and closing figures, see `callbacks.base.records.RecordLogger`."""
+        if self.experiment.disabled:  # by WANDB_MODE: there is no place for files
+            return
         super().log_hyperparams(self._configuration())  # also of models without arguments
         for path in files:
             copy = Path(self.experiment.dir) / path.name
@@ -124,9 +126,9 @@ class WandbRunLogger(WandbLogger):
 
     def closing_lines(self) -> list[str]:
         """Return where the record is, and how to upload one that was made offline."""
-        if self._experiment is None:
+        if self._experiment is None or self._experiment.disabled:
             return []
-        place = Path(self._experiment.dir).parent if self._experiment.dir else None
+        place = Path(self._experiment.dir).parent
         if self._experiment.offline:
             return [f"Weights & Biases, offline: {place}", f"to upload it: wandb sync {place}"]
         return [f"Weights & Biases: {self._experiment.url}"]

@@ -90,6 +90,7 @@ def test_curves_survive_a_resume(tiny, tmp_path) -> None:
 
 def test_panels_hold_what_was_measured() -> None:
     curves = {"train/loss": [(1, 2.0)], "val/probe/auroc_macro": [(1, 0.6)], "val/other": [(1, 0.0)]}
+    curves["val/probe/PA/auroc_macro"] = [(1, 0.5)]
     panels = curve_panels(curves)
     assert {title: list(panel) for title, panel in panels.items()} == {
         "loss": ["train/loss"],
@@ -131,6 +132,11 @@ def test_concept_bars_show_intervals_and_the_supervised_tower() -> None:
     bars = {"val": {"probe": ConceptBars({"a": 0.7, "b": 0.9}, {"a": [0.6, 0.8]})}}
     without, with_supervised = drawn(concept_bars(bars, {}, "")), drawn(concept_bars(bars, {"a": 0.95}, ""))
     assert (without != with_supervised).any() and without.std() > 5
+    low = {"val": {"probe": ConceptBars({"a": 0.15}, {"a": [0.05, 0.3]})}}
+    (axes,) = concept_bars(low, {}, "").axes
+    assert axes.get_xlim()[0] <= 0.05, "no interval is cut"
+    (bar,) = axes.patches
+    assert (bar.get_x(), bar.get_width()) == pytest.approx((0.5, -0.35)), "bars begin at chance"
 
 
 def test_pictures_reach_the_loggers_that_take_images(tmp_path, monkeypatch) -> None:

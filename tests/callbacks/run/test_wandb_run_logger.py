@@ -13,7 +13,7 @@ import wandb
 import yaml
 from lightning.pytorch.loggers import CSVLogger
 
-from callbacks import FeatureCollector, GradientNorm, RunSummary, WandbRunLogger
+from callbacks import FeatureCollector, GradientNorm, PairGallery, RunSummary, WandbRunLogger
 from callbacks.run.wandb_run_logger import connection, earlier_id
 from tests.wandb_file import WandbFile
 
@@ -102,6 +102,12 @@ def test_the_closing_lines_say_where_it_is(tiny, tmp_path, capsys) -> None:
     record(tiny, tmp_path / "fit", "validate", callbacks=[FeatureCollector(), RunSummary()])
     (place,) = tmp_path.glob("fit/wandb/offline-run-*")
     assert f"to upload it: wandb sync {place}" in capsys.readouterr().out.splitlines()
+
+
+def test_a_disabled_logger_leaves_nothing(tiny, tmp_path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    record(tiny, tmp_path / "fit", "validate", callbacks=[FeatureCollector(), PairGallery(), RunSummary()])
+    assert not (tmp_path / "fit" / "wandb").exists() and "Weights & Biases" not in capsys.readouterr().out
 
 
 def test_offline_unless_one_is_logged_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
