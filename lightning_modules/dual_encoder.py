@@ -108,6 +108,8 @@ class DualEncoder(LightningModule):
         at_least(self, 0, learning_rate=learning_rate, weight_decay=weight_decay, warmup=warmup, seed=seed)
         at_least(self, 0, text_agreement=text_agreement)
         within(self, 0, 1, layer_decay=layer_decay)
+        if encoded_at_once is not None:
+            at_least(self, 1, encoded_at_once=encoded_at_once)
         below(self, 1, betas=betas)
         super().__init__()
         if image_encoder.projection_dim != text_encoder.projection_dim:
@@ -132,8 +134,6 @@ class DualEncoder(LightningModule):
         if not 0 < layer_decay <= 1:
             raise ValueError(f"DualEncoder: layer_decay is {layer_decay}: give a factor in (0, 1]")
         self.layer_decay = layer_decay
-        if encoded_at_once is not None and encoded_at_once < 1:
-            raise ValueError(f"DualEncoder: encoded_at_once is {encoded_at_once}: give 1 or more, or null")
         self.encoded_at_once = encoded_at_once
         self.frozen = tuple(frozen)
         for part in frozen_modules(self, self.frozen):

@@ -14,7 +14,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 CODE = ("callbacks", "datamodules", "lightning_modules", "scripts", "synthesis")
-FOLDERS = (*CODE, "configs", "results/supervised")
+FOLDERS = (*CODE, "configs", "results/supervised", "results/encoders")
 FILES = ("main.py", "setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE")
 PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet")
 PHRASES = "configs/reports/grammar.yaml"

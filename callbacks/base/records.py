@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import lightning as L
 from lightning.pytorch.loggers import MLFlowLogger, TensorBoardLogger, WandbLogger
 
-from callbacks.base.charts import Chart, HistogramChart
 from callbacks.base.files import written_whole
+from callbacks.drawing.charts import Chart, HistogramChart
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from callbacks.base.charts import Chart
+from callbacks.drawing.charts import Chart
 from callbacks.statistics.intervals import Array, percentile_interval
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from callbacks.base.charts import LineChart
+from callbacks.drawing.charts import LineChart
 from callbacks.drawing.pictures import GREY, blank_figure, tidy
 
 if TYPE_CHECKING:

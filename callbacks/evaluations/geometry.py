@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from callbacks.base.charts import Chart, HistogramChart
 from callbacks.base.evaluation import Evaluation
 from callbacks.base.features import Features
 from callbacks.base.result import Occasion, Result
+from callbacks.drawing.charts import Chart, HistogramChart
 from callbacks.drawing.pictures import COLOURS, blank_figure, tidy
 
 if TYPE_CHECKING:

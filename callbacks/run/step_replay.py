@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from datamodules.batch import INDEX
+from synthesis.limits import at_least
 
 
 class StepReplay(L.Callback):
@@ -29,6 +30,7 @@ class StepReplay(L.Callback):
     """
 
     def __init__(self, step: int) -> None:
+        at_least(self, 0, step=step)
         self.step = step
         self.told: list[str] = []
         self._handles: list[RemovableHandle] = []

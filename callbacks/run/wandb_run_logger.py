@@ -16,7 +16,7 @@ from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
-from callbacks.base.charts import Chart, LineChart
+from callbacks.drawing.charts import Chart, LineChart
 
 _STAGES = ("validate", "test", "predict")
 _TAG = 64  # letters that W&B takes in a tag

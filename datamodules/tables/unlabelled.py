@@ -23,6 +23,7 @@ from datamodules.tables.image_file import Colour, Fit, ImageFileError, read_radi
 from datamodules.tables.image_listing import ImageListing, list_images
 from datamodules.texts.report_bank import ReportBank
 from synthesis.concepts import ConceptCatalog
+from synthesis.limits import at_least
 
 
 class UnlabelledImages(BatchDataModule):
@@ -59,6 +60,8 @@ class UnlabelledImages(BatchDataModule):
     ) -> None:
         super().__init__(ConceptCatalog.load(catalog), loader)
         self.images = [images] if isinstance(images, str) else list(images)
+        if image_size is not None:
+            at_least(self, 1, image_size=image_size)
         self._image_size = image_size
         self.column = column
         self.image_root = image_root

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 CALLBACKS = Path(__file__).resolve().parents[2] / "callbacks"
-ORDER = ("statistics", "drawing", "base", "evaluations", "run")
+ORDER = ("statistics", "drawing", "base", "evaluations", "prediction", "run")
 
 
 def imported(path: Path) -> set[str]:

@@ -92,5 +92,5 @@ def test_no_more_activations_exist_than_those_of_a_chunk(model: Make, batch: dic
 
 @pytest.mark.parametrize("size", [0, -3])
 def test_a_chunk_of_nothing_is_refused(size: int, model: Make) -> None:
-    with pytest.raises(ValueError, match=rf"encoded_at_once is {size}: give 1 or more, or null"):
+    with pytest.raises(ValueError, match=rf"encoded_at_once={size}: give 1 or more"):
         model(encoded_at_once=size)
