@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ def browser() -> Iterator[Any]:
 def visit(browser: Any, url: str, width: int) -> Iterator[Any]:
     """Give the page in a window of some width, after its first pair."""
     tab = browser.new_page(viewport={"width": width, "height": 900})
-    tab.set_default_timeout(20_000)
+    tab.set_default_timeout(40_000)
     asked: list[str] = []
     failed: list[str] = []
     tab.on("request", lambda sent: asked.append(sent.url))
@@ -93,15 +94,34 @@ def press(tab: Any, name: str) -> None:
     tab.get_by_role("button", name=name, exact=True).click()
 
 
+def until(tab: Any, selector: str, act: Callable[[], None]) -> None:
+    """Act until something appears: what is typed while the page draws an answer is lost on a slow machine."""
+    from playwright.sync_api import TimeoutError as NothingThere
+
+    for _ in range(3):
+        act()
+        with contextlib.suppress(NothingThere):
+            tab.wait_for_selector(selector, timeout=10_000)
+            return
+    tab.wait_for_selector(selector)
+
+
+def choose(tab: Any, label: str, name: str) -> None:
+    tab.get_by_label(label, exact=True).fill(name)
+    tab.get_by_label(label, exact=True).press("Enter")
+
+
 def make_pair(tab: Any, second: str, seed: int) -> None:
     """Make a right pleural effusion and another finding."""
     go(tab, "Pair")
-    for label, name in (("Finding 1", "pleural effusion"), ("Finding 2", second)):
-        tab.get_by_label(label, exact=True).fill(name)
-        tab.get_by_label(label, exact=True).press("Enter")
-    tab.get_by_label("Patient seed").fill(str(seed))
-    press(tab, "Make the pair")
-    tab.wait_for_selector(f"#pair >> text=radiograph of patient {seed}")
+
+    def act() -> None:
+        choose(tab, "Finding 1", "pleural effusion")
+        choose(tab, "Finding 2", second)
+        tab.get_by_label("Patient seed").fill(str(seed))
+        press(tab, "Make the pair")
+
+    until(tab, f"#pair >> text=radiograph of patient {seed}", act)
 
 
 def radiograph(seed: int = 0) -> np.ndarray:
@@ -119,10 +139,11 @@ def test_a_pair_is_made_of_what_is_chosen(opened: Any) -> None:
     assert opened.locator("#pair >> text=/pneumothorax/").count()
     assert "pacemaker" not in opened.get_by_label("Report – change it").input_value()
 
-    opened.get_by_label("Finding 2", exact=True).fill("pleural effusion")
-    opened.get_by_label("Finding 2", exact=True).press("Enter")
-    press(opened, "Make the pair")
-    opened.wait_for_selector("#impossible >> text=pleural effusion is chosen twice")
+    def choose_twice() -> None:
+        choose(opened, "Finding 2", "pleural effusion")
+        press(opened, "Make the pair")
+
+    until(opened, "#impossible >> text=pleural effusion is chosen twice", choose_twice)
     assert opened.locator("#pair img").count() == 4  # the last pair stays
 
     press(opened, "Draw another case")
