@@ -23,6 +23,7 @@ from lightning.pytorch import LightningDataModule
 from datamodules import SyntheticPairs
 from scripts.corpora.corpus_gallery import write_gallery
 from scripts.resolved_config import resolved_config
+from synthesis.configuration import located, shipped
 from synthesis.files import locked
 from synthesis.filters import CorpusFilter
 from synthesis.pairs import PairSynthesizer
@@ -66,7 +67,7 @@ def read_options(path: str) -> Options:
     """Build what a file of `configs/corpus/` says."""
     parser = ArgumentParser()
     parser.add_class_arguments(Options)
-    built = parser.instantiate(parser.parse_path(path))
+    built = parser.instantiate(parser.parse_path(located(path)))
     return Options(**built.as_dict())
 
 
@@ -154,7 +155,7 @@ def main(args: Sequence[str] | None = None) -> Path:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     known, overrides = parsed(args)
     own = OPTIONS / Path(known.config[-1]).name
-    chosen = known.corpus or str(own if own.exists() else OPTIONS / "default.yaml")
+    chosen = known.corpus or str(own if shipped(own).exists() or own.exists() else OPTIONS / "default.yaml")
     data, options = read_data(known.config, overrides), read_options(chosen)
     plan = StorePlan(
         maker=data.synthesizer,

@@ -177,6 +177,7 @@ def test_reports_that_are_there_again_are_a_warning(archive: Path, tmp_path: Pat
 
 def test_without_a_configuration_simulated_pairs_are_checked(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(check_pairs, "EXAMPLES", 3)
+    monkeypatch.chdir(tmp_path)  # what is shipped is found from anywhere
     check_pairs.main([f"--out={tmp_path}", "--model.init_args.image_encoder.init_args.image_size=64"])
     assert " of 3 rows" in (tmp_path / "README.md").read_text()
 
