@@ -3,6 +3,8 @@
 from lightning_modules.adaptation import Adaptation
 from lightning_modules.bert_encoder import BertEncoder
 from lightning_modules.checkpoint_embedder import CheckpointEmbedder
+from lightning_modules.clip_image_encoder import CLIPImageEncoder
+from lightning_modules.clip_text_encoder import CLIPTextEncoder
 from lightning_modules.conv_next_encoder import ConvNeXtEncoder
 from lightning_modules.downstream.detection import Detection
 from lightning_modules.downstream.fine_tune import FineTune
@@ -42,6 +44,8 @@ __all__ = [
     "MGCA",
     "Adaptation",
     "BertEncoder",
+    "CLIPImageEncoder",
+    "CLIPTextEncoder",
     "CheckpointEmbedder",
     "ConceptAwareInfoNCE",
     "ConditionalGAN",

@@ -9,7 +9,7 @@ from datamodules.batch import ATTENTION_MASK, INPUT_IDS, Batch
 from lightning_modules.adaptation import Adaptation
 from lightning_modules.attention import choose_attention
 from lightning_modules.encoders import EncoderOutput, Pooling, TextEncoder
-from lightning_modules.pretrained import load_tower, tokenizer_of
+from lightning_modules.pretrained import load_tower, require_tokenizer_of
 from synthesis.limits import at_least, below
 
 if TYPE_CHECKING:
@@ -116,12 +116,8 @@ class BertEncoder(TextEncoder):
                 f"BertEncoder: the tokenizer has {len(tokenizer)} word pieces, the encoder {self.vocab_size} "
                 f"rows: set its vocab_size to {len(tokenizer)} or more, or the data's vocab_size lower"
             )
-        own = None if self.pretrained is None else tokenizer_of(self.pretrained)
-        if own is not None and own.get_vocab() != tokenizer.get_vocab():
-            raise ValueError(
-                f"BertEncoder: the data's tokenizer is not that of the checkpoint {self.pretrained!r}, whose "
-                "word vectors would be mixed up: give the data that directory as tokenizer"
-            )
+        if self.pretrained is not None:
+            require_tokenizer_of(self.pretrained, tokenizer, type(self).__name__)
 
 
 def _bert(pretrained: str | None, dropout: float, sizes: Mapping[str, tuple[str, int]]) -> Any:

@@ -137,7 +137,7 @@ class DualEncoder(LightningModule):
         self.encoded_at_once = encoded_at_once
         self.frozen = tuple(frozen)
         for part in frozen_modules(self, self.frozen):
-            part.requires_grad_(False)
+            part.requires_grad_(False).eval()  # Lightning begins in the mode that it finds
         self.tokenizer: PreTrainedTokenizerBase | None = None
 
     def forward(self, batch: Batch) -> tuple[EncoderOutput, EncoderOutput | None]:

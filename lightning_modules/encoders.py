@@ -156,15 +156,24 @@ class ImageEncoder(Encoder):
         Raises:
             ValueError: If they have another size.
         """
+        image = self.sized(batch)
+        if self.mean is not None and self.std is not None:
+            return (image - self.mean) / self.std
+        return F.layer_norm(image, image.shape[1:], eps=1e-6)  # a blank image becomes 0
+
+    def sized(self, batch: Batch) -> Tensor:
+        """Return the images of a batch, of the size that the tower takes.
+
+        Raises:
+            ValueError: If they have another size.
+        """
         image: Tensor = batch[IMAGE]
         if image.shape[1:] != (1, self.image_size, self.image_size):
             raise ValueError(
                 f"{type(self).__name__}: images are {tuple(image.shape[1:])} (channel, height, width), the "
                 f"encoder takes (1, {self.image_size}, {self.image_size}): set its image_size or the data's"
             )
-        if self.mean is not None and self.std is not None:
-            return (image - self.mean) / self.std
-        return F.layer_norm(image, image.shape[1:], eps=1e-6)  # a blank image becomes 0
+        return image
 
     def hidden_maps(self, batch: Batch) -> list[Tensor]:
         """Return feature maps of several depths, for decoders: ``(batch, channel, rows, columns)`` each.

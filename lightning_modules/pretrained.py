@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from synthesis.model_files import has_tokenizer, model_directory, open_pretrained
+from synthesis.model_files import ModelFilesError, has_tokenizer, model_directory, open_pretrained
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 def load_tower(name: str, dropout: float, sizes: Mapping[str, tuple[str, Any]]) -> Any:
@@ -52,7 +55,7 @@ def load_tower(name: str, dropout: float, sizes: Mapping[str, tuple[str, Any]]) 
     pooler = getattr(model, "pooler", None)
     if pooler is not None and list(pooler.parameters()):
         model.pooler = None  # ours pool otherwise, and DDP refuses parameters without gradient
-    return model
+    return model.train()  # from_pretrained leaves it in evaluation: no dropout, no statistics of BatchNorm
 
 
 def make_grey(vit: Any) -> None:
@@ -108,3 +111,50 @@ def tokenizer_of(name: str) -> Any | None:
 
     directory = model_directory(name, needs=["config"])
     return open_pretrained(AutoTokenizer, directory) if has_tokenizer(directory) else None
+
+
+def require_tokenizer_of(name: str, tokenizer: PreTrainedTokenizerBase, asking: str) -> None:
+    """Make sure that the data's tokenizer is the one that lies with a checkpoint, where one does.
+
+    Args:
+        name: Directory or ``hub:owner/name``.
+        tokenizer: What the data read reports with.
+        asking: Class of the tower, for the message.
+
+    Raises:
+        ValueError: If it has another vocabulary.
+    """
+    own = tokenizer_of(name)
+    if own is not None and own.get_vocab() != tokenizer.get_vocab():
+        raise ValueError(
+            f"{asking}: the data's tokenizer is not that of the checkpoint {name!r}, whose word vectors "
+            "would be mixed up: give the data that directory as tokenizer (data.init_args.tokenizer.path)"
+        )
+
+
+def colour_statistics(name: str) -> tuple[Tensor, Tensor]:
+    """Return what a checkpoint's image processor subtracts from each channel, and divides it by.
+
+    Args:
+        name: Directory or ``hub:owner/name``.
+
+    Returns:
+        Means and deviations of three channels, ``(3, 1, 1)`` each; 0 and 1 where it does not normalise.
+
+    Raises:
+        ValueError: If no image processor lies there.
+    """
+    from transformers import AutoImageProcessor
+
+    directory = model_directory(name)
+    try:
+        processor = open_pretrained(AutoImageProcessor, directory)
+    except (OSError, ValueError) as error:
+        raise ModelFilesError(
+            f"pretrained={name!r} holds no image processor (preprocessor_config.json), which says how its "
+            "images are normalised; save the processor there too"
+        ) from error
+    means, deviations = [0.0] * 3, [1.0] * 3
+    if processor.do_normalize:
+        means, deviations = processor.image_mean, processor.image_std
+    return torch.tensor(means)[:, None, None], torch.tensor(deviations)[:, None, None]

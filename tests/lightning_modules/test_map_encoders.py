@@ -94,7 +94,11 @@ def test_weights_for_colour_see_grey_images_as_equal_channels(
     torch.manual_seed(3)
     colour = type(encoder.tower)(config).eval()
     colour.save_pretrained(tmp_path)
-    read = tower(name, pretrained=str(tmp_path), mean=0.5, std=0.25).eval()
+    read = tower(name, pretrained=str(tmp_path), mean=0.5, std=0.25)
+    assert all(module.training for module in read.modules()), (
+        "else BatchNorm and dropout stay out of training"
+    )
+    read.eval()
     normalised = (images["image"] - 0.5) / 0.25
     with torch.no_grad():
         expected = colour(normalised.expand(-1, 3, -1, -1)).last_hidden_state
@@ -115,6 +119,15 @@ def test_objectives_train_on_them(
     after = {name: value for name, value in model.named_parameters() if value.requires_grad}
     still = [name for name, value in after.items() if torch.equal(value, before[name])]
     assert not still, "DDP refuses what has no gradient"
+
+
+def test_a_frozen_tower_keeps_its_statistics_from_the_first_step(data: Make, trainer: Make) -> None:
+    text = BertEncoder(20, width=16, layers=1, heads=2, max_length=16, projection_dim=8)
+    model = DualEncoder(tower("resnet", image_size=32), text, InfoNCE(), warmup=0, frozen=["image_encoder"])
+    before = {name: value.clone() for name, value in model.image_encoder.state_dict().items()}
+    trainer(max_steps=2, limit_val_batches=0).fit(model, data())
+    after = model.image_encoder.state_dict()
+    assert not [name for name, value in after.items() if not torch.equal(value, before[name])]
 
 
 @pytest.mark.parametrize("name", TOWERS)
