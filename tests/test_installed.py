@@ -57,6 +57,8 @@ def test_the_wheel_holds_the_configuration_and_nothing_of_the_user(installed: Pa
     there = {path.relative_to(shipped) for path in shipped.rglob("*.yaml")}
     assert there == {path for path in here if path.parts[1] != "local"}
     assert (shipped / "results" / "supervised" / "table.md").is_file()
+    measured = json.loads((shipped / "results" / "supervised" / "128px.json").read_text())
+    assert measured, "what a run on simulated pairs is compared with"
     tops = (installed / "synvlp-0.1.0.dist-info" / "top_level.txt").read_text().split()
     assert sorted(tops) == sorted([*CODE, "main"])
 
