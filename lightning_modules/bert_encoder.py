@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import torch
+from torch import Tensor
+
 from datamodules.batch import ATTENTION_MASK, INPUT_IDS, Batch
 from lightning_modules.adaptation import Adaptation
-from lightning_modules.attention import choose_attention
+from lightning_modules.attention import GROUPED, choose_attention, use_attention
 from lightning_modules.encoders import EncoderOutput, Pooling, TextEncoder
+from lightning_modules.length_groups import LengthGroups
 from lightning_modules.pretrained import load_tower, require_tokenizer_of
 from synthesis.limits import at_least, below
 
@@ -92,13 +96,21 @@ class BertEncoder(TextEncoder):
                 f"BertEncoder: texts have {ids.shape[1]} tokens, the encoder takes {self.max_length}: "
                 "raise its max_length or lower the data's"
             )
-        choose_attention(self.bert, ids.device)
-        tokens = self.bert(input_ids=ids, attention_mask=mask).last_hidden_state
+        tokens = self._tokens(ids, mask)
         if self.pooling == "cls":
             return self.output(tokens[:, 0], tokens, mask.bool())
         weights = mask.to(tokens.dtype)[..., None]
         pooled = (tokens * weights).sum(1) / weights.sum(1).clamp_min(1)
         return self.output(pooled, tokens, mask.bool())
+
+    def _tokens(self, ids: Tensor, mask: Tensor) -> Tensor:
+        if ids.device.type != "cpu" or torch.compiler.is_compiling():  # a GPU would have to tell the lengths
+            choose_attention(self.bert, ids.device)
+            return self.bert(input_ids=ids, attention_mask=mask).last_hidden_state
+        groups = LengthGroups.of(mask)
+        use_attention(self.bert, GROUPED)
+        row = self.bert(input_ids=groups.packed(ids), position_ids=groups.positions, groups=groups)
+        return groups.padded(row.last_hidden_state)
 
     def replace_tower(self, bert: Any) -> None:
         """Take another transformer of the same sizes, without its pooler.
