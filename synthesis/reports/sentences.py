@@ -18,6 +18,8 @@ _ABBREVIATION = re.compile(
 _ANSWER = r"(?i:no|none|nil|yes|absent|present|negative|positive|not|unlikely|possibly|probably)\b"
 _END = re.compile(
     rf"(?P<stop>(?<=[^\s(\[.!?])[.!?]+[\"')\]]*(?=\s|$)(?!(?<=\?)\s*{_ANSWER}))"
+    r"|(?P<token>(?<=[^\s\d]\s)\.(?=\s+\D|\s*$))"  # tokens apart: "clear . no effusion ."
+    r"|(?P<number>(?:(?<=\s)|^)\d{1,2}\)(?=\s))"
     r"|(?P<tight>(?<=[^\W\d][a-z])\.(?=[A-Z][a-z ]))"  # the blank left out
     r"|(?P<line>[ \t\r]*\n\s*)"
     r"|(?P<heading>(?<=[a-z)\]])\s(?=[A-Z]{3}[A-Z/ ,&-]{0,40}:))"  # "… clear HEART: …"
@@ -26,10 +28,13 @@ _MARKER = re.compile(r"\s*(?:(\d{1,2})[.)]|[-*•–])(?:\s+|$)")
 _INNER_NUMBER = re.compile(r"\s(\d{1,2})\.")
 _CLOCK = re.compile(r"(?:AT|ON|BY|AM|PM)\b[^\n]{0,12}\d")
 _LINE_HEADING = re.compile(r"[A-Z][A-Za-z/ ,&()-]{2,40}:")
+_FIELD = re.compile(r"[A-Za-z][a-z/ ,&()]{2,40}(?::| [-–]) ?\S")  # "effusion - trace"
 _CAPITAL_HEADING = re.compile(r"[A-Z]{3}[A-Z /,&-]*:")
 _GOES_ON = re.compile(
     r"(?:[,(/&:-]|\b(?:and|or|nor|of|the|an?|in|at|on|to|for|with|without|no|not|is|are|was|were|from|by|than|as|"
-    r"either|neither|any|this|that|which|both|may|could|be|been|has|have|left|right|small|large|mild|moderate))$",
+    r"either|neither|any|this|that|which|both|may|could|be|been|has|have|left|right|small|large|mild|moderate|severe|trace|"
+    r"tiny|minimal|focal|acute|new|interval|definite|significant|pleural|pulmonary|cardiac|mediastinal|evidence|there|"
+    r"lower|upper|middle|basilar|bibasilar|apical))$",
     re.IGNORECASE,
 )
 _GONE_ON = re.compile(r"(?:and|or|nor|of|is|are|was|were|than|but|versus|vs)\b", re.IGNORECASE)
@@ -107,6 +112,13 @@ def _borders(text: str) -> Iterator[tuple[int, int]]:
                 border = (number.start(), number.start() + 1)
             else:
                 border = (end, end)
+        elif kind == "number":
+            marked = int(match[0][:-1])
+            listed = item is not None and marked == item + 1
+            if not text[begin:start].strip() or not listed:  # "2)" begins the sentence, or is no list's
+                item = marked if listed or marked == 1 else item
+                continue
+            item, border = marked, (start, start)
         elif kind == "stop":
             if text[start:end] == "." and _is_abbreviation(text, end):
                 continue
@@ -145,6 +157,8 @@ def _is_wrapped(text: str, start: int, end: int) -> bool:
     if not following or _MARKER.match(following) or _LINE_HEADING.match(following):
         return False
     line = text[text.rfind("\n", 0, start) + 1 : start]
+    if _FIELD.match(line) and "." not in line and _FIELD.match(following):
+        return False
     if _GOES_ON.search(line) or following[0].islower() or _GONE_ON.match(following):
         return True
     if text.count("\n", start, end) > 1:

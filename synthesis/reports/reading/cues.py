@@ -9,8 +9,9 @@ doi:10.1016/j.jbi.2009.05.002.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -24,6 +25,7 @@ DEFAULT_CUES = shipped("configs/reports/cues.yaml")
 Status: TypeAlias = Literal["present", "absent", "uncertain"]
 Span: TypeAlias = tuple[int, int]
 _STATUS: dict[str, Status | None] = {"negation": "absent", "uncertainty": "uncertain", "hypothetical": None}
+_INTRODUCES = re.compile(r":(?!\d)|\s[-–]\s")
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Cues:
 
     Attributes:
         sha256: Of the file.
+        purposes: Headings under which nothing is asserted: the history, the reason for the study.
 
     Raises:
         YamlError: If the file is malformed.
@@ -72,9 +75,11 @@ class Cues:
             self._words.append((key, "before" if key == "hypothetical" else "", words))
         asides = root.entry("asides")
         following = asides.text("followed_by")
-        said = [f" ?,? ?({aside}) ?,?(?= ({following}))" for aside in asides.texts("words", least=1)]
+        said = [f"({aside}) ?,?(?= ({following}))" for aside in asides.texts("words", least=1)]
         self._asides = Words(said, asides, "words")
         asides.close()
+        self.purposes = Words(root.texts("purposes", least=1), root, "purposes")
+        self._echoes = Words(root.texts("echoes"), root, "echoes")
         self._yielding = Words(root.texts("yielding"), root, "yielding")
         self._alternatives = Words(root.texts("alternatives", least=1), root, "alternatives")
         self._fresh = Words(root.texts("fresh"), root, "fresh")
@@ -93,14 +98,13 @@ class Cues:
         """Return for each finding of a sentence whether it is there.
 
         Args:
-            sentence: One sentence.
+            sentence: One sentence, without its asides.
             spans: Start and end of each finding in it, in order.
             structures: Those of them that are structures called normal: "heart or lungs" doubts neither.
 
         Returns:
             A status for each; None for what is neither asserted nor denied (the past, advice).
         """
-        sentence = self._without_asides(sentence)
         nearest: list[tuple[int, Status | None]] = [(len(sentence), "present")] * len(spans)
         cues = self._find(sentence)
         for cue in cues:
@@ -140,11 +144,19 @@ class Cues:
         for cue in sorted(found.values(), key=lambda c: c.start - c.end):
             if all(cue.end <= other.start or other.end <= cue.start for other in chosen):
                 chosen.append(cue)
-        return self._without_yielding(sentence, sorted(chosen, key=lambda c: c.start))
+        chosen.sort(key=lambda c: c.start)
+        for i in range(1, len(chosen)):
+            cue, last = chosen[i], chosen[i - 1]
+            if last.meaning in ("uncertainty", "unchanged") and self._echoes.fills(
+                sentence[cue.start : cue.end]
+            ):
+                chosen[i] = replace(cue, meaning=last.meaning)
+        return self._without_yielding(sentence, chosen)
 
-    def _without_asides(self, sentence: str) -> str:
+    def without_asides(self, sentence: str) -> str:
         """Return a sentence of the same length without ", however," and the like between subject and verb."""
         for start, end in self._asides.spans(sentence):
+            start = len(sentence[:start].rstrip(", "))
             sentence = sentence[:start] + " " * (end - start) + sentence[end:]
         return sentence
 
@@ -190,6 +202,9 @@ class Cues:
         closed = any(any(words.spans(sentence, comma + 1, cue.start)) for words in (self._and, self._or))
         if comma >= 0 and not closed:  # not the last comma of "a, b and c"
             begin = comma
+        for mark in _INTRODUCES.finditer(sentence, begin, cue.start):
+            if any(mark.end() <= start < cue.start for start, _ in spans):  # "opacity: atelectasis?"
+                begin = mark.end()
         for start, end in self._and.spans(sentence, begin, cue.start):
             if self._has_verb(sentence[begin:start]):
                 begin = end

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from synthesis.concepts import NO_FINDING, ConceptCatalog
+from synthesis.reports.headings import section_headings
 from synthesis.reports.reading.cues import Cues, Span, Status
 from synthesis.reports.reading.lexicon import Lexicon
 from synthesis.reports.reading.modifiers import ModifierReader, Owner
@@ -18,6 +19,7 @@ from synthesis.reports.sentences import sentence_spans
 
 _CLAUSE = re.compile(r"[^;]+")
 _PLAIN = str.maketrans({"\n": " ", "\r": " ", "\t": " ", "\u00a0": " ", "\u2019": "'"})  # letter for letter
+_NOT = re.compile(r"(?<=[sedo])n't\b", re.IGNORECASE)
 _REMEMBERED = 1 << 14
 
 
@@ -60,7 +62,7 @@ class EntityExtractor:
         YamlError: If a file is malformed.
     """
 
-    version: int = 3  # of the results, see synthesis.identity
+    version: int = 4  # of the results, see synthesis.identity
 
     def __init__(
         self,
@@ -91,10 +93,24 @@ class EntityExtractor:
         """
         return [
             replace(mention, start=mention.start + clause.start(), end=mention.end + clause.start())
-            for start, end in sentence_spans(text)
+            for start, end in self._asserting(text)
             for clause in _CLAUSE.finditer(text, start, end)
-            for mention in self._read(clause.group().translate(_PLAIN))
+            for mention in self._read(_NOT.sub(" nt", clause.group().translate(_PLAIN)))
         ]
+
+    def _asserting(self, text: str) -> Iterator[Span]:
+        """Yield the sentences of a text that are not under a heading of another purpose ("HISTORY: …")."""
+        headed = section_headings(text)
+        begins = [heading for heading in headed if heading.kind in ("findings", "impression")]
+        silent: list[Span] = []
+        for i, heading in enumerate(headed):
+            if self._cues.purposes.fills(text[heading.start : heading.end].rstrip(": ")):
+                until = min((h.start for h in headed[i + 1 :]), default=0)
+                sections = any(h.start >= heading.end for h in begins)
+                silent.append((heading.start, until if sections else heading.start + 1))
+        for start, end in sentence_spans(text):
+            if not any(first <= start < last for first, last in silent):
+                yield start, end
 
     def _read(self, sentence: str) -> tuple[Mention, ...]:
         """Return the mentions of a sentence, from memory if it was met before, as most of a corpus were."""
@@ -107,7 +123,8 @@ class EntityExtractor:
 
     def _read_sentence(self, sentence: str) -> tuple[Mention, ...]:
         names = self._names(sentence)
-        normal, phrases = self._normality.read(sentence, names)
+        plain = self._cues.without_asides(sentence)
+        normal, phrases = self._normality.read(plain, names)
         names = [name for name in names if name.kind != "structure" and not name.says_nothing_in(phrases)]
         names = sorted([*names, *normal], key=lambda name: (name.start, -name.end))
         nouns = [name for name in names if name.kind != "ignore"]
@@ -116,7 +133,7 @@ class EntityExtractor:
         hidden = [name.span for name in names if name.kind == "ignore"]
         structures = {name.span for name in nouns if name.kind == "structure"}
         spans = [name.span for name in nouns]
-        statuses = self._cues.statuses(_blanked(sentence, phrases), spans, structures)
+        statuses = self._cues.statuses(_blanked(plain, phrases), spans, structures)
         owners = [
             Owner(*name.span, _group(name, status)) for name, status in zip(nouns, statuses, strict=True)
         ]

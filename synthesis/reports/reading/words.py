@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from synthesis.strict_yaml import Entry
 
@@ -39,9 +40,10 @@ class Words:
     ) -> None:
         between, parts = r"[\s\-]", []
         for pattern in sorted(patterns, key=len, reverse=True):
+            pattern = re.sub(r"\bnot\b", "no?t", pattern)  # "isn't" comes as "is nt"
             pattern = pattern.replace(" ...", rf"(?=(?:(?: ?,)? (?:and |or )?[a-z]+){{0,4}}? {listed}s?\b)")
             part = pattern.replace(" ?", f"{between}{{0,3}}").replace(" ", f"{between}+")
-            part = part.replace("~", f":?(?:{between}+{gap}){{0,8}}{between}+")
+            part = part.replace("~", f"(?::|,(?= which ))?(?:{between}+{gap}){{0,8}}{between}+")
             try:
                 re.compile(part)
             except re.error as error:
@@ -81,6 +83,7 @@ class Words:
         return self._regex.fullmatch(small(text).strip()) is not None
 
 
+@lru_cache(maxsize=64)  # of one sentence, hundreds of words are sought
 def small(text: str) -> str:
     """Return a text of the same length in small letters."""
     lowered = text.lower()

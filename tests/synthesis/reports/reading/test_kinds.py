@@ -134,7 +134,17 @@ FRESH = yaml.safe_load((HERE / "fresh.yaml").read_text())
 
 @pytest.mark.parametrize(("part", "least"), [("natural", (0.98, 0.97)), ("written", (0.95, 0.93))])
 def test_sentences_that_were_written_before_the_rules_were_run(part, least):
-    for name in (part, f"{part}_second"):
+    rounds = [name for name in FRESH if name.partition("_")[0] == part]
+    assert len(rounds) >= 5
+    for name in rounds:
         found = score(extractor(), FRESH[name])
-        assert (found.precision, found.recall) >= least, "\n".join(found.wrong)
+        assert found.precision >= least[0], "\n".join(found.wrong)
         assert found.recall >= least[1], "\n".join(found.wrong)
+
+
+def test_the_fresh_sentences_are_well_formed_and_differ():
+    items = [item for part in FRESH.values() for item in part]
+    texts = [item["text"] for item in items]
+    assert len(set(texts)) == len(texts) >= 600
+    named = {concept for item in items for status in STATUSES for concept in item.get(status, [])}
+    assert all(concept in CATALOG for concept in named)
