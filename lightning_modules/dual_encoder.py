@@ -223,6 +223,17 @@ class DualEncoder(LightningModule):
             part.eval()
         return self
 
+    @classmethod
+    def trained_when_built(cls, arguments: Mapping[str, Any]) -> bool:
+        """Return whether a model can be judged without a checkpoint: from ``weights``, or two trained towers.
+
+        Args:
+            arguments: Those of the constructor, towers as their configurations.
+        """
+        towers = [arguments.get(name) or {} for name in ("image_encoder", "text_encoder")]
+        read = [(tower.get("init_args") or {}).get("pretrained") for tower in towers]
+        return bool(arguments.get("weights") or all(read))
+
     def setup(self, stage: str) -> None:
         """Take the tokenizer from the datamodule, or begin from trained weights and theirs.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -67,6 +68,15 @@ class ImageTask(LightningModule):
         self.weights, self.frozen = weights, frozen
         self.learning_rate, self.weight_decay, self.layer_decay = learning_rate, weight_decay, layer_decay
         self.warmup, self.seed = warmup, seed
+
+    @classmethod
+    def trained_when_built(cls, arguments: Mapping[str, Any]) -> bool:
+        """Return False: what is on the tower is untrained, and ``weights`` are read where training begins.
+
+        Args:
+            arguments: Those of the constructor.
+        """
+        return False
 
     def setup(self, stage: str) -> None:
         """Load the pre-trained tower where training begins, and freeze it where that is asked for.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from lightning_modules.checkpoints import CheckpointError, read_checkpoint
 from scripts.command_line.layer_names import layer_names
 from scripts.command_line.parser import Parser
 from scripts.command_line.resumption import Resumption, claim, readable, release, was_requeued
+from scripts.command_line.suggestions import class_named
 
 UNTRAINED = "untrained"
 """`--ckpt_path=untrained`: judge the weights that the model is built with."""
@@ -242,24 +243,41 @@ def judged(subcommand: str, path: str | None, model: Any) -> str | None:
         The path; None where the weights that the model is built with are meant.
 
     Raises:
-        ValueError: If nothing says which weights are meant: they would be random.
+        ValueError: If nothing says which weights are meant: all or some of them would be random.
     """
     if path == UNTRAINED:
         return None
-    if path is None and not any(value for key, value in _entries(model) if key in ("weights", "pretrained")):
+    if path is not None:
+        return path
+    arguments = _mapping(_mapping(model).get("init_args"))
+    kind = class_named(str(_mapping(model).get("class_path")))
+    if not trained_when_built(kind, arguments):
+        given = [name for name in ("weights", "pretrained") if arguments.get(name)]
+        but = f"; {given[0]}={arguments[given[0]]} is where training begins" if given else ""
         raise ValueError(
-            f"{subcommand}: no --ckpt_path, so random weights would be judged; give "
+            f"{subcommand}: no --ckpt_path, so random weights would be judged{but}; give "
             f"--ckpt_path=runs/fit/checkpoints/best.ckpt, or --ckpt_path={UNTRAINED} if that is meant"
         )
-    return path
+    return None
 
 
-def _entries(value: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the keys and values of nested mappings and lists."""
-    if isinstance(value, list):
-        for entry in value:
-            yield from _entries(entry)
-    elif isinstance(value, Mapping) or hasattr(value, "__dict__"):
-        for key, entry in (value if isinstance(value, Mapping) else vars(value)).items():
-            yield key, entry
-            yield from _entries(entry)
+def trained_when_built(kind: type | None, arguments: Mapping[str, Any]) -> bool:
+    """Return whether a model needs no checkpoint to be judged.
+
+    A class may say so itself, as `DualEncoder` and `ImageTask` do; else ``weights`` or ``pretrained`` say it.
+
+    Args:
+        kind: Class of the model.
+        arguments: Its arguments as parsed.
+    """
+    said = getattr(kind, "trained_when_built", None)
+    if said is not None:
+        return bool(said(arguments))
+    return bool(arguments.get("weights") or arguments.get("pretrained"))
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """Return a part of a parsed configuration as a mapping."""
+    if isinstance(value, Mapping):
+        return value
+    return vars(value) if hasattr(value, "__dict__") else {}
