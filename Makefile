@@ -69,8 +69,8 @@ sweep: install ## Register a sweep file (SWEEP=temperature) with Weights & Biase
 	test -n "$$id" && PATH="$(CURDIR)/.venv/bin:$$PATH" $(PYTHON) -m wandb agent "$$id" # it calls `python`
 
 .PHONY: sweep-local
-sweep-local: install ## The same sweep file without a network, table and plot in results/<sweep>
-	$(PYTHON) -m scripts.comparison.sweep configs/sweeps/$(SWEEP).yaml $(ARGS)
+sweep-local: install ## The same sweep file without a network, table and plot in results/<sweep>: SCALE=full|smoke
+	$(PYTHON) -m scripts.comparison.sweep configs/sweeps/$(SWEEP).yaml --scale=$(SCALE) $(ARGS)
 
 # --------------------------------------------------------------------------------------------- for other programs
 .PHONY: export

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import lightning as L
@@ -12,6 +15,21 @@ from synthesis.progress import Lines, duration, is_terminal, write_line
 
 _SETTLED = 20
 _SECONDS = 10.0
+_FOLLOWING: ContextVar[int] = ContextVar("following", default=0)
+
+
+@contextmanager
+def followed_by(fits: int) -> Iterator[None]:
+    """Let the estimate of a fit tell how long it takes with those that this process carries out after it.
+
+    Args:
+        fits: How many there are, about as long as this one.
+    """
+    before = _FOLLOWING.set(fits)
+    try:
+        yield
+    finally:
+        _FOLLOWING.reset(before)
 
 
 class ProgressLines(L.Callback):
@@ -26,7 +44,7 @@ class ProgressLines(L.Callback):
     def __init__(self) -> None:
         self._lines: Lines | None = None
         self._said: float | None = None
-        self._steps, self._since = 0, 0.0
+        self._steps, self._since, self._began = 0, 0.0, 0.0
         self._validating, self._validations, self._validation_seconds = 0.0, 0, 0.0
         self._training_seconds = 0.0
 
@@ -49,6 +67,10 @@ class ProgressLines(L.Callback):
     ) -> None:
         """Stop them."""
         self._stop()
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Start the clock of the fit."""
+        self._began = time.monotonic()
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Count the steps of the epoch."""
@@ -137,7 +159,11 @@ class ProgressLines(L.Callback):
             return
         corrected = "" if self._said is None else "corrected: "
         self._said = end
-        write_line(f"{corrected}this fit takes about {duration(left)} more on this machine")
+        line = f"{corrected}this fit takes about {duration(left)} more on this machine"
+        if following := _FOLLOWING.get():
+            whole = time.monotonic() - self._began + left
+            line += f"; with the {following} after it {duration(left + following * whole)}"
+        write_line(line)
 
     def seconds_left(self, trainer: L.Trainer) -> float | None:
         """Return the seconds that a fit has still to go; None if nothing ends it but time or chance."""

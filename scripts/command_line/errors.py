@@ -6,7 +6,9 @@ import errno
 import linecache
 import os
 import re
+import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 from omegaconf.errors import OmegaConfBaseException
@@ -17,6 +19,30 @@ HINT = f"  {DEBUG}=1 shows the whole traceback"
 LINES = 8
 _WORKER = re.compile(r"Caught (\w+) in DataLoader worker process \d+\.\n(?P<trace>.*)", re.DOTALL)
 _INTERNAL = re.compile(r"Given value type:|Does not validate against any of the Union")
+
+
+def exit_code(program: Callable[[], object]) -> int:
+    """Run a program and return its exit code; what ends it is answered on stderr in a few lines.
+
+    Every program of this project ends with it: ``sys.exit(exit_code(main))``.
+
+    Args:
+        program: A number that it returns is the exit code, as far as nothing ends it before.
+
+    Raises:
+        Exception: Whatever ended the program, where tracebacks were asked for.
+    """
+    try:
+        result = program()
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return 130
+    except Exception as error:
+        if debugging():
+            raise
+        sys.stderr.write(answered(error))
+        return 1
+    return result if isinstance(result, int) else 0
 
 
 def debugging() -> bool:

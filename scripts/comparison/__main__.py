@@ -10,11 +10,13 @@ share the runs.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from scripts.command_line.errors import exit_code
 from scripts.comparison.definition import Comparison
 from scripts.comparison.engine import Plan, carry_out
 from scripts.comparison.reader import read_comparison
@@ -117,4 +119,4 @@ def main(args: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import traceback
 from collections.abc import Mapping
@@ -9,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from callbacks.run.progress_lines import followed_by
+from scripts.command_line.errors import answered, debugging
 from scripts.comparison.configuration import check_equal, words
 from scripts.comparison.definition import (
     Arm,
@@ -22,6 +25,7 @@ from scripts.comparison.measure import fill_layers, measured
 from scripts.comparison.record import Figure, Record, RunRecord, figures_of
 from scripts.comparison.run import RESUME_MINUTES, Run
 from synthesis.files import locked
+from synthesis.progress import duration, write_line
 
 _WAIT = 2.0  # seconds between two looks at what another process has claimed
 
@@ -157,19 +161,40 @@ def carry_out(plan: Plan) -> dict[str, str]:
     if waiting:
         plan.check()
     failed: dict[str, str] = {}
+    seconds: list[float] = []
+    if fits := _untrained(waiting):
+        write_line(f"{fits} of {len(waiting)} runs are to be trained, one after another")
     while waiting:
         left = []
-        for run in waiting:
+        for place, run in enumerate(waiting):
+            new, others, began = _untrained([run]), _untrained(waiting[place + 1 :]), time.monotonic()
             try:
-                if not _with_stages(plan, run):
+                with followed_by(others):
+                    done = _with_stages(plan, run)
+                if not done:
                     left.append(run)
+                elif new:
+                    seconds.append(time.monotonic() - began)
+                    _tell(seconds, others)
             except Exception as error:  # named in the table; the other arms are none the worse
-                traceback.print_exc()
+                sys.stderr.write(traceback.format_exc() if debugging() else answered(error))
                 failed[run.name] = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         if len(left) == len(waiting):  # all in other hands
             time.sleep(_WAIT)
         waiting = left
     return failed
+
+
+def _untrained(runs: list[Run]) -> int:
+    """Return how many of some runs have not been trained yet, by what lies in their directories."""
+    return sum(run.arm.trained and not (run.directory / "fitted.json").exists() for run in runs)
+
+
+def _tell(seconds: list[float], others: int) -> None:
+    """Say how long the others will take, by what these took."""
+    if others:
+        rest = duration(others * sum(seconds) / len(seconds))
+        write_line(f"{len(seconds)} done, {others} to go: about {rest} on this machine")
 
 
 def _with_stages(plan: Plan, run: Run) -> bool:

@@ -1,7 +1,10 @@
 """A W&B sweep file without a network: `python -m scripts.comparison.sweep configs/sweeps/….yaml`.
 
 Grid and random sweeps are expanded into arms of a comparison, so that they resume, share their runs among
-processes and are recorded as every comparison is. Table and plot go to `results/<sweep>/`.
+processes and are recorded as every comparison is. Table and plot go to `results/<sweep>/`. A file of
+`configs/recipes/` gives another scale, laid between what the sweep's command names and the parameters:
+`--scale=smoke` runs every row in seconds, into `results/<sweep>-smoke/`; of a sweep over a downstream task it
+is `--scale=smoke_task`.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,12 +20,15 @@ from typing import Any
 import numpy as np
 import yaml
 
+from scripts.command_line.errors import exit_code
 from scripts.comparison.__main__ import add_options, plan_of
 from scripts.comparison.definition import Arm, Comparison, Layers, MeasureSettings, Metric, ScaleSettings
 from scripts.comparison.engine import Plan, carry_out
 from scripts.comparison.tables import write_table
+from synthesis.configuration import located, shipped
 from synthesis.files import locked, replaced
 
+RECIPES = Path("configs/recipes")
 DEFAULT_DRAWS = 20  # for a random sweep without run_cap, which Weights & Biases would never end
 
 
@@ -32,9 +39,10 @@ def read_sweep(path: Path) -> dict[str, Any]:
         path: YAML in the form of W&B's sweep configuration.
 
     Raises:
+        FileNotFoundError: If there is no such file, here or among those shipped.
         ValueError: If it is no sweep of `main.py fit` that can be expanded here; names file, key and remedy.
     """
-    sweep: dict[str, Any] = yaml.safe_load(path.read_text())
+    sweep: dict[str, Any] = yaml.safe_load(located(path).read_text())
     for key in ("program", "command", "method", "metric", "parameters"):
         if key not in sweep:
             raise ValueError(f"{path}: key '{key}' is missing: see configs/sweeps/temperature.yaml")
@@ -123,11 +131,19 @@ def comparison_of(path: Path) -> Comparison:
         arms=arms,
         reference=next(iter(arms)),
         seeds=(0,),
-        scales={"full": ScaleSettings()},
+        scales=scales(),
         metrics=(Metric(metric["name"], metric["name"], higher),),
         budget="none",
         measures=(MeasureSettings("test", "scripts.comparison.measure.TrainingSummary"),),
     )
+
+
+def scales() -> dict[str, ScaleSettings]:
+    """Return the scales of every sweep: ``full``, as its file says, and a recipe laid over that."""
+    recipes = {path.name for folder in (RECIPES, shipped(RECIPES)) for path in folder.glob("*.yaml")}
+    return {"full": ScaleSettings()} | {
+        name.removesuffix(".yaml"): ScaleSettings(Layers((str(RECIPES / name),))) for name in sorted(recipes)
+    }
 
 
 def run_sweep(path: Path, plan: Plan) -> str:
@@ -150,6 +166,7 @@ def run_sweep(path: Path, plan: Plan) -> str:
     ]
     missing = [name for name in plan.comparison.arms if name not in found]
     note = f"{path.name}: {sweep['metric'].get('goal', 'minimize')} {metric.key}, one run a row."
+    note += "" if plan.scale == "full" else f" Scale: {plan.scale}."
     note += f" Not run: {'; '.join(missing)}." if missing else ""
     sign = -1 if metric.higher else 1
     plan.out.mkdir(parents=True, exist_ok=True)
@@ -237,4 +254,4 @@ def main(args: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

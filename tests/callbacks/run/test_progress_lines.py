@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from callbacks.run import progress_lines
 from callbacks.run.model_size import ModelSize
-from callbacks.run.progress_lines import ProgressLines
+from callbacks.run.progress_lines import ProgressLines, followed_by
 from synthesis import progress
 
 
@@ -53,14 +53,20 @@ def test_a_log_tells_every_part_of_a_fit_and_how_long_it_takes(
     monkeypatch.setattr(progress, "EVERY", 0.05)
     monkeypatch.setattr(progress_lines, "_SETTLED", 5)
     monkeypatch.setattr(progress_lines, "_SECONDS", 0.05)
-    fit(tmp_path)
+    with followed_by(900):
+        fit(tmp_path)
     written = capfd.readouterr().out
     assert re.search(
         r"^epoch 1 of 2: training: \d+ of 20 steps, \d+ steps/s, \d s left$", written, re.MULTILINE
     )
     assert re.search(r"^validation: \d+ of 20 batches", written, re.MULTILINE)
     assert "validation: evaluations, intervals, pictures: 0 s so far" in written
-    assert re.search(r"^this fit takes about \d s more on this machine$", written, re.MULTILINE)
+    told = re.search(
+        r"^this fit takes about \d s more on this machine; with the 900 after it (\d+) min$",
+        written,
+        re.MULTILINE,
+    )
+    assert told is not None and 10 <= int(told[1]) <= 90  # a fit sleeps for about 2 s
     time.sleep(0.15)
     assert capfd.readouterr().out == "", "the lines end with the run"
 

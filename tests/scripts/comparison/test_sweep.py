@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import yaml
 
 from scripts.comparison.configuration import words
+from scripts.comparison.engine import Plan
 from scripts.comparison.run import Run
 from scripts.comparison.sweep import comparison_of, main, read_sweep, rows
 
@@ -103,7 +105,7 @@ def test_a_bad_sweep_file_is_refused_with_its_name_and_a_remedy(
 
 
 def test_a_sweep_is_ranked_and_finished_rows_are_not_run_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     ran = []
 
@@ -123,7 +125,9 @@ def test_a_sweep_is_ranked_and_finished_rows_are_not_run_again(
     with pytest.raises(KeyboardInterrupt):
         main([str(path), f"--out={out}"])
     interrupted = False
+    assert "6 of 6 runs are to be trained" in capfd.readouterr().out
     main([str(path), f"--out={out}"])
+    assert re.search(r"^5 done, 1 to go: about \d+ s on this machine$", capfd.readouterr().out, re.MULTILINE)
     assert len(ran) == 7  # six rows, one of them twice
     main([str(path), f"--out={out}"])
     assert len(ran) == 7
@@ -134,6 +138,46 @@ def test_a_sweep_is_ranked_and_finished_rows_are_not_run_again(
     main([str(path), f"--out={out}", "--arms", "lr=0.5, seed_everything=4"])
     assert len(ran) == 8
     assert "Not run: lr=0.1, seed_everything=4." in (out / "table.md").read_text()
+
+
+@pytest.mark.slow
+def test_a_row_of_a_sweep_runs_in_seconds_at_a_small_scale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    judges = ["FeatureCollector", "ZeroShot", "RunSummary"]
+    callbacks = json.dumps([{"class_path": f"callbacks.{name}"} for name in judges])
+    lean = [f"trainer.callbacks={callbacks}", "trainer.logger=false", "trainer.max_epochs=1"]
+    given = [word for value in (*lean, f"data.init_args.cache_dir={tmp_path}") for word in ("--set", value)]
+    row = ["--arms", "temperature=0.2, learnable=True"]
+    main(["configs/sweeps/temperature.yaml", "--scale=smoke", f"--out={tmp_path}", *row, *given])
+    table = (tmp_path / "table.md").read_text()
+    assert "Scale: smoke. Not run: temperature=0.03, learnable=True;" in table
+    assert re.search(r"^\| 0\.200 \| True \| 0\.\d+ \|$", table, re.MULTILINE)
+
+
+def test_a_small_scale_lies_under_the_parameters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    changed = {"data.init_args.loader.batch_size": {"value": 8}}
+    command = [*COMMAND[:-1], "-c", "configs/recipes/sweep.yaml", "${args}"]
+    comparison = comparison_of(sweep_file(tmp_path / "s.yaml", parameters=changed, command=command))
+    assert comparison.scales.keys() > {"full", "smoke", "smoke_task", "short"}
+    sizes = []
+    for scale in ("full", "smoke"):
+        (run,) = Plan(comparison, scale, tmp_path).wanted()
+        data = run.config()["data"]["init_args"]
+        sizes.append((data["train_pairs"], data["loader"]["epoch_size"], data["loader"]["batch_size"]))
+    assert sizes == [(8000, 4000, 8), (64, 32, 8)]
+
+
+def test_recipes_are_scales_in_any_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs/recipes").mkdir(parents=True)
+    (tmp_path / "configs/recipes/mine.yaml").touch()
+    comparison = comparison_of(Path("configs/sweeps/temperature.yaml"))
+    assert comparison.scales.keys() > {"full", "smoke", "mine"}
+    with pytest.raises(ValueError, match="no scale 'tiny'; there are "):
+        Plan(comparison, "tiny", tmp_path)
 
 
 def test_the_committed_sweep_is_drawn_again(tmp_path: Path) -> None:
