@@ -13,7 +13,7 @@ from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.cli import ArgsType
 
 from scripts.command_line.command_line import CommandLine
-from scripts.command_line.errors import answered, debugging
+from scripts.command_line.errors import debugging, exit_code
 from scripts.command_line.noise import quieten
 from scripts.command_line.parser import Parser
 from scripts.command_line.words import WORDS, listed, run_word
@@ -50,19 +50,9 @@ def command() -> int:
     """Run `synvlp` and return its exit code."""
     if debugging():
         os.environ.setdefault("JSONARGPARSE_DEBUG", "1")
-    try:
-        if sys.argv[1:2] and sys.argv[1] in WORDS:
-            return run_word(sys.argv[1], sys.argv[2:])
-        main()
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        return 130
-    except Exception as error:
-        if debugging():
-            raise
-        sys.stderr.write(answered(error))
-        return 1
-    return 0
+    if sys.argv[1:2] and sys.argv[1] in WORDS:
+        return exit_code(lambda: run_word(sys.argv[1], sys.argv[2:]))
+    return exit_code(main)
 
 
 if __name__ == "__main__":

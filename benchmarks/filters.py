@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -33,6 +34,7 @@ from benchmarks.planted_pairs import (
     planted,
 )
 from lightning_modules.checkpoint_embedder import CheckpointEmbedder
+from scripts.command_line.errors import exit_code
 from scripts.corpora.make_corpus import read_data
 from synthesis.corruption import MISPAIRED
 from synthesis.filters import ImageReportAgreement, MeasuredFilter, NearDuplicateImages, StandardFilters
@@ -207,4 +209,4 @@ def _without_report(pair: Pair) -> Pair:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +24,7 @@ from typing import Any
 
 import torch
 
+from scripts.command_line.errors import exit_code
 from synthesis.cases import BalancedCaseSampler, Case
 from synthesis.configuration import shipped
 from synthesis.reports.language_model import LanguageModelWriter
@@ -202,4 +204,4 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +21,8 @@ from pathlib import Path
 import torch
 
 from benchmarks.step_timer import StepTimer
-from main import main
+from main import main as fit
+from scripts.command_line.errors import exit_code
 from scripts.comparison.configuration import words
 from scripts.comparison.definition import Layers
 from scripts.comparison.reader import read_comparison
@@ -61,7 +63,7 @@ def seconds_a_step(
     sizes = {"train_pairs": 256, "loader.epoch_size": 256, "val_pairs": 16}
     given = [f"--data.init_args.{name}={value}" for name, value in (kept | sizes).items()]
     given += [f"--trainer.max_steps={steps + 1}", f"--trainer.precision={precision}"]
-    line = main(["fit", *words(layers), *BARE, *given, f"--run_dir={directory}/{name}"])
+    line = fit(["fit", *words(layers), *BARE, *given, f"--run_dir={directory}/{name}"])
     callbacks = line.trainer.callbacks  # type: ignore[attr-defined]
     timer = next(callback for callback in callbacks if isinstance(callback, StepTimer))
     return min(timer.seconds[1:]), line.datamodule.loader.batch_size
@@ -112,6 +114,11 @@ def parsed(args: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(args)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Measure and print."""
     options = parsed()
     print(measure(options.scale, options.steps, options.precision, options.results))
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ from typing import Any, cast
 
 from callbacks.evaluations.zero_shot_prompts import Prompts, catalogue_prompts, read_prompts, share_in_reports
 from datamodules.batch import DataFacts
+from scripts.command_line.errors import exit_code
 from synthesis.cases import BalancedCaseSampler
 from synthesis.concepts import ConceptCatalog
 from synthesis.configuration import shipped
@@ -69,4 +71,4 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,6 +32,7 @@ from torchmetrics.functional.classification import multilabel_auroc
 from callbacks.run.summary_file import architecture
 from datamodules.batch import IMAGE
 from lightning_modules import ViTEncoder
+from scripts.command_line.errors import exit_code
 from synthesis.cases import BalancedCaseSampler
 from synthesis.configuration import shipped
 from synthesis.images.simulator import Simulator
@@ -216,4 +218,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

@@ -16,6 +16,7 @@ import argparse
 import json
 import logging
 import os
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +28,7 @@ import torch
 from benchmarks.epoch_speed import fly_against_cache
 from benchmarks.timing import Measured, best_in_turns, threads
 from benchmarks.training_speed import configured, training_rate
+from scripts.command_line.errors import exit_code
 from synthesis.cases import BalancedCaseSampler
 from synthesis.configuration import shipped
 from synthesis.images.simulator import Simulator
@@ -182,4 +184,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

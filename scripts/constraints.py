@@ -6,6 +6,7 @@ our own requirements lead to, and drops local labels such as `+cpu`, which exist
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from scripts.command_line.errors import exit_code
 from synthesis.files import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -56,5 +58,10 @@ def constraints() -> str:
     return HEADER + "".join(f"{name}=={version.public}\n" for name, version in sorted(versions.items()))
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Write the file."""
     write_atomically(ROOT / "constraints.txt", constraints())
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 from callbacks.run.non_finite_guard import FAILURE
 from lightning_modules.checkpoints import read_checkpoint
 from main import main as fit
+from scripts.command_line.errors import exit_code
 
 
 def main(args: list[str] | None = None) -> None:
@@ -49,4 +51,4 @@ def main(args: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

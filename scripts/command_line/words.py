@@ -43,7 +43,6 @@ def listed() -> str:
     return "\n".join(["", "further programs, each with its own --help:", *lines, ""])
 
 
-def run_word(word: str, args: list[str]) -> int:
-    """Run a program with its arguments and return its exit code."""
-    result = import_module(WORDS[word].module).main(args)
-    return result if isinstance(result, int) else 0
+def run_word(word: str, args: list[str]) -> object:
+    """Run a program with its arguments and return what it returns: an exit code, if it is a number."""
+    return import_module(WORDS[word].module).main(args)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -26,6 +27,7 @@ from datamodules import SyntheticPairs
 from datamodules.batch import VIEWS
 from datamodules.tables.table_images import TableImages
 from datamodules.tables.table_source import TableSource
+from scripts.command_line.errors import exit_code
 from scripts.corpora.corpus_gallery import pictured, save_sheet
 from scripts.corpora.make_corpus import BASE, build_data, read_data, read_options
 from scripts.resolved_config import resolved_config
@@ -202,4 +204,4 @@ def main(args: Sequence[str] | None = None) -> list[Found]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

@@ -7,6 +7,7 @@ python -m scripts.corpora.extraction --wrong    # and every sentence that is rea
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from scripts.command_line.errors import exit_code
 from synthesis.reports.reading.entities import EntityExtractor
 
 SENTENCES = (
@@ -102,4 +104,4 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from jsonargparse import ArgumentParser
 from lightning.pytorch import LightningDataModule
 
 from datamodules import SyntheticPairs
+from scripts.command_line.errors import exit_code
 from scripts.corpora.corpus_gallery import write_gallery
 from scripts.resolved_config import resolved_config
 from synthesis.configuration import located, shipped
@@ -181,4 +183,4 @@ def main(args: Sequence[str] | None = None) -> Path:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import yaml
 
 from callbacks.run.summary_table import Summary, Table, concept_table, figure_table, methods_of, stages_of
+from scripts.command_line.errors import exit_code
 from scripts.corpora.data_statistics import DataStatistics, data_module, measured
 from synthesis.files import write_atomically
 
@@ -235,4 +237,4 @@ def _text(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

@@ -7,11 +7,13 @@ features are compared with the model's, before this program says that it is done
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from lightning_modules import DualEncoder
 from lightning_modules.checkpoints import load_model
+from scripts.command_line.errors import exit_code
 from scripts.exports.cards import model_card
 from synthesis.files import write_atomically
 from synthesis.model_files import write_checksums
@@ -143,4 +145,4 @@ def usage(name: str, needed: Sequence[str]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

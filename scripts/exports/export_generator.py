@@ -6,11 +6,13 @@ What `callbacks.GeneratorExport` writes when training ends, for any checkpoint: 
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import lightning_modules  # noqa: F401  the checkpoint names its class
 from callbacks.run.generator_export import export
 from lightning_modules.checkpoints import load_model
+from scripts.command_line.errors import exit_code
 
 
 def main(args: list[str] | None = None) -> None:
@@ -24,4 +26,4 @@ def main(args: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

@@ -8,9 +8,11 @@ Hugging Face (log in first: `hf auth login`).
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from scripts.command_line.errors import exit_code
 from scripts.exports.export import export_run
 from synthesis.model_files import model_directory
 
@@ -69,4 +71,4 @@ def push(directory: Path, repository: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

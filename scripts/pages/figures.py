@@ -19,6 +19,7 @@ from typing import Any
 
 import yaml
 
+from scripts.command_line.errors import exit_code
 from scripts.pages.figure_sources import ROOT, FigureSources, as_number
 from synthesis.files import write_atomically
 
@@ -202,4 +203,4 @@ def check(write: bool = False, root: Path = ROOT) -> tuple[list[str], int]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code(main))

@@ -10,6 +10,7 @@ your own scanner's, whose good images are then told from bad ones better. Give t
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 
 from datamodules.tables.image_file import read_radiograph
+from scripts.command_line.errors import exit_code
 from scripts.corpora.make_corpus import read_data
 from synthesis.filters.appearance import SHIPPED, learn
 from synthesis.filters.measured import CANONICAL
@@ -63,4 +65,4 @@ def main(args: Sequence[str] | None = None) -> Path:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

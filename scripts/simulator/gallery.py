@@ -9,11 +9,14 @@ Writes PNG files, a table of what the pictures measure and an index page to `doc
 from __future__ import annotations
 
 import argparse
+import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
+
+from scripts.command_line.errors import exit_code
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -186,4 +189,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

@@ -7,6 +7,7 @@ labels. The file says what was assumed; read it, correct it, train with it.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import yaml
 
 from datamodules.tables.table import TableError, read_frame
+from scripts.command_line.errors import exit_code
 from scripts.tables.table_guess import TableGuess, guess_table
 from synthesis.concepts import ConceptCatalog
 from synthesis.files import write_atomically
@@ -99,4 +101,4 @@ def _inline(value: Any) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

@@ -18,6 +18,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # and no thread here: this proces
 os.environ |= {"HF_HUB_OFFLINE": "1", "WANDB_MODE": "offline", "TOKENIZERS_PARALLELISM": "false"}
 
 from callbacks.run.summary import git_commit
+from scripts.command_line.errors import exit_code
 from scripts.torture import campaigns as folder
 from scripts.torture.campaign import Campaign
 from scripts.torture.record import Record, row, write_table
@@ -86,4 +87,4 @@ def main(args: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code(main))
