@@ -46,6 +46,7 @@ class Evaluation(L.Callback, ABC):
     Attributes:
         needs: Keys of `datamodules.batch.Batch` that evaluation batches must hold: the data module supplies
             them, or refuses.
+        pictured_without_figures: Whether `pictures` is also called where `evaluate` has found no figure.
         metrics: Latest figures by full name, in double precision.
         details: Latest details by ``<stage>/<name>``.
         draws: Latest bootstrap draws by ``<stage>/<name>`` and figure, on rank zero.
@@ -55,6 +56,7 @@ class Evaluation(L.Callback, ABC):
     """
 
     needs: frozenset[str] = frozenset()
+    pictured_without_figures: bool = False
 
     def __init__(self, name: str, resamples: int = 1000, seed: int = 0) -> None:
         at_least(self, 0, seed=seed)
@@ -181,7 +183,8 @@ class Evaluation(L.Callback, ABC):
             with torch.no_grad():  # at the end of a fit nobody else sees to that
                 result = with_intervals(self.evaluate(features, occasion))
             self.draws[f"{occasion.stage}/{self.name}{suffix}"] = result.draws
-            if occasion.final and directory is not None and result.metrics:
+            shown = bool(result.metrics) or self.pictured_without_figures
+            if occasion.final and directory is not None and shown:
                 for name, figure in self.pictures(features, occasion, result).items():
                     key = f"pictures/{occasion.stage}_{name}{suffix}"
                     save_picture(trainer, figure, directory / f"{key}.png", key)

@@ -15,9 +15,9 @@ from callbacks.base.features import Features
 from callbacks.base.result import Occasion, Result
 from callbacks.drawing.pictures import COLOURS, PicturedPair, blank_figure, show_pair, write_text
 from callbacks.statistics.intervals import Array, PatientBootstrap
-from datamodules.batch import IMAGE, INDEX, Batch, data_facts
+from datamodules.batch import IMAGE, INDEX, INPUT_IDS, Batch, data_facts
 from lightning_modules.chexbert_labeler import CONDITIONS, FIVE, CheXbertLabeler
-from lightning_modules.downstream.report_generation import ReportOutput
+from lightning_modules.downstream.report_generation import ReportGeneration, ReportOutput
 from lightning_modules.evaluation_output import EvaluationOutput
 
 if TYPE_CHECKING:
@@ -55,16 +55,23 @@ class ReportScores(BatchEvaluation[EvaluationOutput]):
     ``chexbert_f1_5`` (pooled over conditions and reports) and their ``…_macro``, means over the conditions
     that the true reports assert: the figures by which report generation is published.
 
+    Reports are generated and judged at test. A fit draws what the model writes of the first samples.
+
+    Attributes:
+        pictured_without_figures: See `Evaluation`.
+
     Args:
         chexbert: Directory of CheXbert's weights, see `CheXbertLabeler`; None for none.
         min_count: A concept that fewer true reports assert has no figure, and is named.
-        examples: How many of the first samples are kept for the picture.
+        examples: How many of the first samples are in the picture. A fit writes reports of these alone.
         name: The callback's name in metric names.
         **kwargs: Those of `Evaluation`.
 
     Raises:
         ValueError: If a number is negative.
     """
+
+    pictured_without_figures = True
 
     def __init__(
         self,
@@ -88,24 +95,22 @@ class ReportScores(BatchEvaluation[EvaluationOutput]):
 
     def measure(
         self, pl_module: L.LightningModule, batch: Batch, outputs: EvaluationOutput
-    ) -> Sequence[GeneratedReport] | None:
-        """Take the reports; there are none before test."""
+    ) -> Sequence[GeneratedReport | None] | None:
+        """Take the reports; before test there are none but those of the first samples, written here."""
+        shown = [index < self.examples for index in batch[INDEX].tolist()]
         if not isinstance(outputs, ReportOutput):
-            return None
+            return _written_now(pl_module, batch, shown) if isinstance(pl_module, ReportGeneration) else None
         texts = zip(outputs.generated, outputs.reference, strict=True)
-        index = batch[INDEX].tolist()
         return [
-            GeneratedReport(
-                *both, batch[IMAGE][i, 0].float().cpu().numpy() if index[i] < self.examples else None
-            )
-            for i, both in enumerate(texts)
+            GeneratedReport(*both, _picture(batch, i) if shown[i] else None) for i, both in enumerate(texts)
         ]
 
     def evaluate(self, features: Features, occasion: Occasion) -> Result:
         """Compare the reports."""
-        rows: list[GeneratedReport] | None = features.measured.get(self.name)
-        if rows is None:
-            return Result({}, {"note": "no reports were generated: that is done at test"})
+        measured: list[GeneratedReport | None] = features.measured.get(self.name) or [None]
+        rows = [row for row in measured if row is not None]
+        if len(rows) < len(measured):
+            return Result({}, {"note": "reports are scored at test: before, only the first ones are written"})
         assert self.claims is not None, "prepare sets it"
         written, true = [row.generated for row in rows], [row.reference for row in rows]
         said, held = (self.claims(texts)[0].numpy() > 0 for texts in (written, true))
@@ -144,9 +149,28 @@ class ReportScores(BatchEvaluation[EvaluationOutput]):
 
     def pictures(self, features: Features, occasion: Occasion, result: Result) -> dict[str, Figure]:
         """Draw images with true and generated reports."""
-        rows: list[GeneratedReport] = features.measured[self.name]
-        shown = [(row.image, row.reference, row.generated) for row in rows if row.image is not None]
+        rows: list[GeneratedReport | None] = features.measured.get(self.name) or []
+        shown = [(row.image, row.reference, row.generated) for row in rows if row and row.image is not None]
         return {"reports": report_sheet(shown)} if shown else {}
+
+
+def _written_now(
+    model: ReportGeneration, batch: Batch, shown: Sequence[bool]
+) -> list[GeneratedReport | None]:
+    """Let a model write the reports of some samples of a batch."""
+    chosen = [i for i, wanted in enumerate(shown) if wanted]
+    found: list[GeneratedReport | None] = [None] * len(shown)
+    if chosen and not model.trainer.sanity_checking:
+        written = model.generate(model.image_encoder({IMAGE: batch[IMAGE][chosen]}).local)
+        true = model.tokenizer.batch_decode(batch[INPUT_IDS][chosen], skip_special_tokens=True)
+        for i, generated, reference in zip(chosen, written, true, strict=True):
+            found[i] = GeneratedReport(generated, reference, _picture(batch, i))
+    return found
+
+
+def _picture(batch: Batch, row: int) -> np.ndarray:
+    picture: np.ndarray = batch[IMAGE][row, 0].float().cpu().numpy()
+    return picture
 
 
 def entity_draws(

@@ -120,6 +120,8 @@ def test_the_command_line_generates_reports(train: Callable[..., Any], weights: 
     small = [f"--model.init_args.{setting}" for setting in SMALL]
     summary, directory = train("report_generation", weights, *small, "--trainer.max_epochs=1")
     assert 0 < summary["val/loss"] < 10
+    assert "scored at test" in summary["details"]["val/report"]["note"]
+    assert (directory / "pictures" / "val_reports.png").stat().st_size > 10_000
     saved = torch.load(directory / "checkpoints" / "best.ckpt", weights_only=True)
     tower = torch.load(pretrained / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     norm = "vit.layernorm.weight"
