@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from main import main
 from scripts.command_line.command_line import CommandLine, check_trainer, judged
 from scripts.command_line.layer_names import layer_names
 from scripts.resolved_config import resolved_config
+from tests.browser import chromium
 from tests.wandb_file import WandbFile
 
 BASE = ["-c", "configs/pretrain.yaml", "-c", "configs/recipes/smoke.yaml"]
@@ -66,6 +68,42 @@ def test_a_run_leaves_all_that_is_promised(run: Path) -> None:
     assert summary["details"]["val/zero_shot"].keys() >= {"n", "intervals", "split_sha256"}
 
 
+def test_the_page_of_a_run_can_be_read_in_a_browser(run: Path) -> None:
+    """Opened as a file: it asks for nothing else, has every figure, and fits wide and narrow windows."""
+    page, summary = (run / "summary.html").as_uri(), json.loads((run / "summary.json").read_text())
+    with chromium() as browser:
+        tab = browser.new_page(viewport={"width": 1280, "height": 900})
+        asked: list[str] = []
+        failed: list[str] = []
+        tab.on("request", lambda sent: asked.append(sent.url))
+        tab.on("console", lambda said: failed.append(said.text) if said.type == "error" else None)
+        tab.on("pageerror", lambda error: failed.append(str(error)))
+        tab.goto(page)
+        assert [a.inner_text() for a in tab.locator("nav a").all()] == ["val", "curves", "pictures", "run"]
+        assert all(tab.locator(str(a.get_attribute("href"))).count() for a in tab.locator("nav a").all())
+        for closed in tab.locator("summary").all():
+            closed.click()
+        cells = "Array.from(document.querySelectorAll('[data-figure]'), "
+        shown = tab.evaluate(cells + "cell => [cell.dataset.figure, cell.innerText])")
+        assert dict(shown) == {key: _as_shown(summary, key) for key in summary if key.split("/")[0] == "val"}
+        assert tab.locator("pre").inner_text().strip() == (run / "config.yaml").read_text().strip()
+        widths = "Array.from(document.images, image => image.complete && image.naturalWidth)"
+        assert len(pictures := tab.evaluate(widths)) > 2 and all(pictures)
+        for width in (1280, 390):
+            tab.set_viewport_size({"width": width, "height": 900})
+            assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    assert failed == []
+    assert [address for address in asked if address != page and not address.startswith("data:")] == []
+
+
+def _as_shown(summary: dict[str, Any], key: str) -> str:
+    """Write a figure as the page does: three decimals and, as far as there is one, its interval."""
+    value, (callback, _, figure) = summary[key], key.removeprefix("val/").partition("/")
+    interval = summary["details"].get(f"val/{callback}", {}).get("intervals", {}).get(figure)
+    bounds = "" if interval is None else f"{interval[0]:.3f}–{interval[1]:.3f}"
+    return ("–" if value is None else f"{value:.3f}") + bounds
+
+
 def test_a_saved_configuration_and_a_checkpoint_are_enough_to_test(run: Path) -> None:
     before = {path: path.read_bytes() for path in run.glob("*.*")}
     line = main(["test", "-c", str(run / "config.yaml"), f"--ckpt_path={run / 'checkpoints' / 'last.ckpt'}"])
@@ -107,6 +145,36 @@ def test_which_weights_are_judged_has_to_be_said(subcommand: str) -> None:
     assert judged(subcommand, "untrained", {}) is None
     assert judged(subcommand, None, {"init_args": {"weights": "runs/fit/checkpoints/best.ckpt"}}) is None
     assert judged(subcommand, "best.ckpt", {}) == "best.ckpt"
+
+
+TRAINED, FRESH = {"init_args": {"pretrained": "hub:a/b"}}, {"init_args": {"pretrained": None}}
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "trained"),
+    [
+        ("DualEncoder", {"weights": "a.ckpt"}, True),
+        ("DualEncoder", {"image_encoder": TRAINED, "text_encoder": TRAINED}, True),
+        ("DualEncoder", {"image_encoder": TRAINED, "text_encoder": FRESH}, False),
+        ("TrainedEncoder", {"weights": "a.ckpt"}, True),
+        ("LatentDiffusion", {"pretrained": "hub:a/b"}, True),
+        ("LatentDiffusion", {"pretrained": None, "report_encoder": TRAINED}, False),
+        *(
+            (name, {"weights": "a.ckpt", "image_encoder": TRAINED}, False)
+            for name in ("FineTune", "Segmentation", "VisualQuestionAnswering", "ReportGeneration")
+        ),
+    ],
+)
+def test_weights_that_training_begins_with_are_no_trained_head(
+    name: str, arguments: dict[str, Any], trained: bool
+) -> None:
+    model = {"class_path": f"lightning_modules.{name}", "init_args": arguments}
+    if trained:
+        assert judged("test", None, model) is None
+        return
+    with pytest.raises(ValueError, match=r"test: no --ckpt_path.*give --ckpt_path=runs/") as error:
+        judged("test", None, model)
+    assert ("a.ckpt is where training begins" in str(error.value)) == ("weights" in arguments)
 
 
 def test_a_run_that_fails_at_its_start_leaves_its_directory_to_the_next(tmp_path: Path) -> None:

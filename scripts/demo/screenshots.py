@@ -1,6 +1,7 @@
-"""Take the pictures of the demo page that its documentation shows: `python -m scripts.demo.screenshots`.
+"""Take the pictures of pages that the documentation shows: `python -m scripts.demo.screenshots`.
 
-It needs Chromium, as the tests of the page do. The pictures go to `docs/images/`.
+Without arguments those of the demo page; `--run=runs/fit` that of a run's `summary.html`. It needs Chromium,
+as the tests of the pages do. The pictures go to `docs/images/`.
 """
 
 from __future__ import annotations
@@ -8,10 +9,12 @@ from __future__ import annotations
 import argparse
 import io
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from scripts.command_line.errors import exit_code
 from scripts.demo.patients import Patients
 from scripts.demo.serve import served, shipped_encoder
 from synthesis.files import write_atomically
@@ -34,7 +37,11 @@ def main(args: Sequence[str] | None = None) -> None:
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("docs/images"))
+    parser.add_argument("--run", type=Path, help="directory of a run: take the picture of its page instead")
     options = parser.parse_args(args)
+    if options.run is not None:
+        page_of_run(options.run, options.out / "run_page.png")
+        return
     patients = Patients()
     with served(patients, shipped_encoder(patients), {}) as (_, url), sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path(), args=["--no-sandbox"])
@@ -49,6 +56,33 @@ def main(args: Sequence[str] | None = None) -> None:
                 if not suffix or name == "pair":
                     write_atomically(options.out / f"demo_{name}{suffix}.jpg", _taken(page, whole=not suffix))
         browser.close()
+
+
+def page_of_run(run: Path, path: Path) -> None:
+    """Take the picture of the beginning of a run's page.
+
+    Args:
+        run: The run's directory.
+        path: PNG to write, in 64 colours.
+
+    Raises:
+        SystemExit: If the run has no page.
+    """
+    from PIL import Image
+    from playwright.sync_api import sync_playwright
+
+    page = run / "summary.html"
+    if not page.is_file():
+        raise SystemExit(f"--run={run}: no {page.name} in it; give the directory of a run that has ended")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=browser_path(), args=["--no-sandbox"])
+        tab = browser.new_page(viewport={"width": 1280, "height": 1000})
+        tab.goto(page.absolute().as_uri())
+        taken = Image.open(io.BytesIO(tab.screenshot())).convert("RGB").quantize(64)
+        browser.close()
+    file = io.BytesIO()
+    taken.save(file, "PNG", optimize=True)
+    write_atomically(path, file.getvalue())
 
 
 def browser_path() -> str | None:
@@ -67,4 +101,4 @@ def _taken(page: Any, whole: bool) -> bytes:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

@@ -16,10 +16,10 @@ import pytest
 from scripts.demo.encoder import Encoder
 from scripts.demo.page import build_page
 from scripts.demo.patients import Patients
-from scripts.demo.screenshots import BROWSERS, browser_path
 from scripts.demo.serve import SHIPPED, generator, main, served
 from scripts.demo.tab import NO_ENCODER
 from synthesis.configuration import located
+from tests.browser import chromium
 from tests.radiograph_files import save, save_dicom
 from tests.tiny_generators import stable_diffusion
 
@@ -42,19 +42,8 @@ def site(patients: Patients, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """The system's own browser."""
-    path = browser_path()
-    if path is None:
-        message = f"none of {', '.join(BROWSERS)} is installed (Debian: apt-get install chromium)"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+    with chromium() as started:
         yield started
-        started.close()
 
 
 @contextmanager
