@@ -19,11 +19,27 @@ from callbacks.run.summary_table import Summary, methods_of, notes, stages_of
 REPORT = "summary.html"
 """Name of the file in the run directory."""
 
-# What stands on top, in this order, as far as it was measured.
-_HEADLINES = (
-    "auroc_macro", "accuracy", "accuracy_macro", "majority", "language_prior", "dice_macro", "map",
-    "f1_macro", "i2t_hit@10", "t2i_hit@10", "gain", "pointing_game",
-)  # fmt: skip
+HEADLINES = {
+    "auroc_macro": "AUROC, mean of concepts",
+    "accuracy_macro": "accuracy, mean of classes",
+    "accuracy": "accuracy",
+    "majority": "accuracy of the most frequent class",
+    "language_prior": "accuracy of the words alone",
+    "t2i_accuracy": "accuracy, report → image",
+    "dice_macro": "Dice, mean of findings",
+    "false_alarm_macro": "false alarms, mean of findings",
+    "map": "average precision (COCO)",
+    "map50": "average precision at IoU 0.5",
+    "pointing": "pointing game",
+    "pointing_prior": "pointing game of a fixed place",
+    "entity_f1": "entity F1",
+    "entity_f1_shuffled": "entity F1 of others' reports",
+    "rouge_l": "ROUGE-L",
+    "i2t_hit@10": "image → report, R@10",
+    "t2i_hit@10": "report → image, R@10",
+}
+"""What stands on top of a stage, in this order, as far as it was measured: figure → words."""
+
 _CURVES = {
     "loss": ("train/loss", "val/loss"),
     "AUROC, mean over concepts": ("val/*/auroc_macro",),
@@ -69,10 +85,27 @@ class Panel:
     steps: tuple[int, int]
 
 
+@dataclass(frozen=True)
+class Picture:
+    """A picture inside the page.
+
+    Attributes:
+        caption: Line above it.
+        address: Data URL, as WebP: a third of the PNG.
+        width: In pixels.
+        height: In pixels.
+    """
+
+    caption: str
+    address: str
+    width: int
+    height: int
+
+
 def write_report(directory: Path) -> Path:
     """Write the report of a run from the files in its directory, and return its path.
 
-    It shows figures with their intervals, curves, concepts, every picture (of those of several epochs the
+    It shows figures with their intervals, curves, concepts, what is in ``pictures/`` (of several epochs the
     last), the configuration and the environment. Every figure of the summary is in it, in full as
     ``data-value`` of its cell. There are no scripts, and nothing is loaded from anywhere.
 
@@ -90,12 +123,12 @@ def write_report(directory: Path) -> Path:
     summary: dict[str, Any] = json.loads((directory / "summary.json").read_text())
     config = directory / "config.yaml"
     text = environment.get_template("html_report.html.j2").render(
-        name=directory.name,
+        name="/".join(directory.absolute().parts[-2:]),
         stages=[_stage(summary, stage) for stage in stages_of(summary)],
         notes=notes(summary),
         panels=panels(_metrics(directory / "metrics.csv")),
         size={"width": _WIDTH, "height": _HEIGHT, "margin": _MARGIN},
-        pictures=[(path.stem.replace("_", " "), _embedded(path)) for path in _pictures(directory)],
+        pictures=[picture_of(path) for path in _pictures(directory)],
         config=config.read_text() if config.is_file() else None,
         environment={key: value for key, value in summary.get("details", {}).items() if key.endswith("/run")},
     )
@@ -114,8 +147,12 @@ def _stage(summary: Summary, stage: str) -> dict[str, Any]:
         row["key"] = "/".join(filter(None, (stage, row["callback"], row["figure"])))
     by_name = {(row["callback"], row["figure"]): row for row in figures}
     top = [
-        row for name in _HEADLINES for row in figures if row["figure"] == name and row["value"] is not None
+        row | {"words": words}
+        for name, words in HEADLINES.items()
+        for row in figures
+        if row["figure"] == name and row["value"] is not None
     ]
+    supervised = details.get(f"{stage}/supervised", {}).get("auroc", {})
     concepts = list(
         dict.fromkeys(name for m in methods for name in details.get(f"{stage}/{m}", {}).get("positives", {}))
     )
@@ -124,13 +161,19 @@ def _stage(summary: Summary, stage: str) -> dict[str, Any]:
         cells = [by_name.get((method, f"auroc/{concept}")) for method in methods]
         positive = details.get(f"{stage}/{methods[0]}", {}).get("positives", {}).get(concept)
         if any(cells):
-            table.append({"name": concept.replace("_", " "), "positive": positive, "cells": cells})
+            best = supervised.get(concept)
+            words = concept.replace("_", " ")
+            table.append({"name": words, "positive": positive, "cells": cells, "supervised": best})
+    if table:
+        means = [by_name.get((method, "auroc_macro")) for method in methods]
+        table.append({"name": "mean", "positive": None, "cells": means, "supervised": None})
     shown = {id(cell) for row in table for cell in row["cells"] if cell}
     return {
         "name": stage,
         "top": top[:8],
         "methods": methods,
         "concepts": table,
+        "supervised": bool(supervised),
         "others": [row for row in figures if id(row) not in shown],
     }
 
@@ -190,14 +233,18 @@ def _pictures(directory: Path) -> list[Path]:
     for path in sorted(directory.glob("pictures/*.png")):
         last[re.sub(r"_\d+$", "", path.stem)] = path
     last.pop("curves", None)  # drawn here from metrics.csv
-    return [*([concepts] if (concepts := directory / "concepts.png").is_file() else []), *last.values()]
+    return list(last.values())
 
 
-def _embedded(path: Path) -> str:
-    """Return a picture as a data URL, as WebP: a third of the PNG."""
+def picture_of(path: Path) -> Picture:
+    """Return a picture with what its name says: ``val_retrieval_003`` is "val: retrieval, epoch 3"."""
     from PIL import Image
 
+    stage, _, name = path.stem.partition("_")
+    name, _, epoch = name.rpartition("_") if re.search(r"_\d+$", name) else (name, "", "")
+    caption = f"{stage}: {name.replace('_', ' ')}" + (f", epoch {int(epoch)}" if epoch else "")
     buffer = io.BytesIO()
     with Image.open(path) as picture:
         picture.convert("RGB").save(buffer, "WEBP", quality=88)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+        address = "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+        return Picture(caption, address, *picture.size)

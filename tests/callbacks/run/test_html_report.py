@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+import callbacks
 from callbacks import FeatureCollector, RunSummary
-from callbacks.run.html_report import panels, write_report
+from callbacks.run.html_report import HEADLINES, panels, picture_of, write_report
 
 
 class Page(HTMLParser):
@@ -57,7 +61,7 @@ def test_it_needs_nothing_else(run: Path) -> None:
     assert "script" not in page.tags and "link" not in page.tags
     assert all(address.startswith(("#", "data:image/webp;base64,")) for address in page.addresses)
     pictures = [address for address in page.addresses if address.startswith("data:")]
-    assert len(pictures) == len(list(run.glob("pictures/*.png"))) - 1 + 1  # curves are drawn; concepts.png
+    assert len(pictures) == len(list(run.glob("pictures/*.png"))) - 1  # curves are drawn here
     assert page.tags.count("polyline") >= 4 and "model: <b>small</b> & quiet" in page.text
     assert "torch 2." in page.text
 
@@ -72,6 +76,25 @@ def test_a_summary_alone_is_enough(tmp_path: Path) -> None:
     (tmp_path / "summary.json").write_text('{"test/vqa/accuracy": 0.5, "test/loss": null, "details": {}}')
     page = Page(write_report(tmp_path).read_text())
     assert page.figures == {"test/vqa/accuracy": 0.5, "test/loss": None} and not page.addresses[3:]
+
+
+@pytest.mark.parametrize("name", HEADLINES)
+def test_what_stands_on_top_is_a_figure_of_an_evaluation(name: str) -> None:
+    documented = " ".join(str(found.__doc__) for found in vars(callbacks).values() if inspect.isclass(found))
+    named = re.escape(re.sub("[it]2[it]_hit", "{i2t,t2i}_hit", name.partition("@")[0]))
+    assert re.search(rf"`{named}[@`]", documented)
+
+
+def test_a_picture_is_named_by_its_file(tmp_path: Path) -> None:
+    captions = {
+        "val_retrieval_003": "val: retrieval, epoch 3",
+        "test_twin_pairs_side": "test: twin pairs side",
+    }
+    for stem in captions:
+        Image.new("L", (30, 20)).save(tmp_path / f"{stem}.png")
+    found = {stem: picture_of(tmp_path / f"{stem}.png") for stem in captions}
+    assert {stem: picture.caption for stem, picture in found.items()} == captions
+    assert {(picture.width, picture.height) for picture in found.values()} == {(30, 20)}
 
 
 def test_curves_without_a_range_are_drawn() -> None:
