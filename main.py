@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
-from lightning.pytorch import LightningDataModule, LightningModule
-from lightning.pytorch.cli import ArgsType
-
-from scripts.command_line.command_line import CommandLine
 from scripts.command_line.errors import debugging, exit_code
-from scripts.command_line.noise import quieten
-from scripts.command_line.parser import Parser
-from scripts.command_line.words import WORDS, listed, run_word
+from scripts.command_line.words import WORDS, help_text, run_word
+
+if TYPE_CHECKING:  # Lightning takes seconds to import: not for the help, nor for a program of its own
+    from lightning.pytorch.cli import ArgsType
+
+    from scripts.command_line.command_line import CommandLine
 
 
 def main(args: ArgsType = None) -> CommandLine:
@@ -28,6 +28,12 @@ def main(args: ArgsType = None) -> CommandLine:
     Returns:
         The command line after the run: its `trainer`, `model`, `datamodule` and `config`.
     """
+    from lightning.pytorch import LightningDataModule, LightningModule
+
+    from scripts.command_line.command_line import CommandLine
+    from scripts.command_line.noise import quieten
+    from scripts.command_line.parser import Parser
+
     quieten()
     try:
         return CommandLine(
@@ -38,7 +44,7 @@ def main(args: ArgsType = None) -> CommandLine:
             subclass_mode_data=True,
             auto_configure_optimizers=False,
             seed_everything_default=0,
-            parser_kwargs={"parser_mode": "omegaconf+", "listed": listed()},
+            parser_kwargs={"parser_mode": "omegaconf+", "help_text": help_text()},
             args=args,
         )
     finally:
@@ -50,7 +56,10 @@ def command() -> int:
     """Run `synvlp` and return its exit code."""
     if debugging():
         os.environ.setdefault("JSONARGPARSE_DEBUG", "1")
-    if sys.argv[1:2] and sys.argv[1] in WORDS:
+    if sys.argv[1:] in ([], ["-h"], ["--help"]):
+        print(help_text(), end="")
+        return 0
+    if sys.argv[1] in WORDS:
         return exit_code(lambda: run_word(sys.argv[1], sys.argv[2:]))
     return exit_code(main)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 from lightning.fabric.plugins import CheckpointIO
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_warn
 
 from callbacks.base.run_directory import free_directory, leave_free, run_directory
@@ -23,6 +24,7 @@ from scripts.command_line.layer_names import layer_names
 from scripts.command_line.parser import Parser
 from scripts.command_line.resumption import Resumption, claim, readable, release, was_requeued
 from scripts.command_line.suggestions import class_named
+from scripts.command_line.words import SUBCOMMANDS
 
 UNTRAINED = "untrained"
 """`--ckpt_path=untrained`: judge the weights that the model is built with."""
@@ -55,6 +57,22 @@ class CommandLine(LightningCLI):
 
     resumption: Resumption | None = None
     _begun_at: int | None = None
+
+    def __init__(self, model: type, data: type, args: ArgsType = None, **options: Any) -> None:
+        self._called = called_among(self.subcommands(), sys.argv[1:] if args is None else args)
+        super().__init__(model, data, args=args, **options)
+
+    def _prepare_subcommand_parser(
+        self, klass: type, subcommand: str, **options: Any
+    ) -> LightningArgumentParser:
+        """Build the parser of a subcommand that is called, and a bare one for each of the others.
+
+        Private in Lightning; `tests/scripts/command_line/test_subcommands.py` pins what it is for.
+        """
+        options["description"] = SUBCOMMANDS[subcommand]
+        if subcommand in self._called:
+            return super()._prepare_subcommand_parser(klass, subcommand, **options)
+        return self.init_parser(**options)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add `--run_dir` and `--resume`.
@@ -209,6 +227,19 @@ class CommandLine(LightningCLI):
                 f"nothing was trained: --ckpt_path={path} stands at step {self._begun_at}, where this "
                 "configuration ends. To go on, give more: --trainer.max_epochs, or max_steps or max_time."
             )
+
+
+def called_among(subcommands: Iterable[str], args: ArgsType) -> set[str]:
+    """Return the subcommands whose options have to be known.
+
+    Args:
+        subcommands: All of them.
+        args: The words of the command line, or a configuration.
+
+    Returns:
+        Those that stand among the words; all of them if none does.
+    """
+    return set(subcommands) & set(map(str, args or ())) or set(subcommands)
 
 
 def check_trainer(options: Mapping[str, Any]) -> None:

@@ -69,7 +69,7 @@ def options_of_subcommands() -> Mapping[str, list[str]]:
             subclass_mode_data=True,
             auto_configure_optimizers=False,
             parser_kwargs={"parser_mode": "omegaconf+"},
-            args=["fit"],
+            args=[],
         )
     except _Built as built:
         subcommands = built.parser.subcommands()

@@ -35,19 +35,19 @@ class Parser(LightningArgumentParser):
     saved configuration holds the paths as they were written.
 
     Args:
-        listed: Lines for the end of `--help`, printed as they are.
+        help_text: What `--help` prints in place of the list of options.
         options: As of the base class.
     """
 
-    def __init__(self, *args: Any, listed: str = "", **options: Any) -> None:
+    def __init__(self, *args: Any, help_text: str = "", **options: Any) -> None:
         options.setdefault("allow_abbrev", False)  # `--trainer.max_epoch` is a mistake, not max_epochs
         super().__init__(*args, **options)
-        self.listed = listed
+        self.help_text = help_text
         self.layers: list[Path] = []  # the files that were named last
 
     def format_help(self, *formatter: Any) -> str:
         """Return what `--help` prints."""
-        return super().format_help(*formatter) + self.listed
+        return self.help_text or super().format_help(*formatter)
 
     def parse_args(self, args: Any = None, *more: Any, **options: Any) -> Any:
         """Parse arguments, the process's own by default."""

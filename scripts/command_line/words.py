@@ -37,10 +37,33 @@ WORDS = {
 """By what is typed. A new program is one line here; its `main` takes the arguments after the word."""
 
 
-def listed() -> str:
-    """Return the list for `synvlp --help`."""
-    lines = [f"  {word:<14}{program.help}" for word, program in WORDS.items()]
-    return "\n".join(["", "further programs, each with its own --help:", *lines, ""])
+SUBCOMMANDS = {
+    "fit": "train a model on pairs, and evaluate it after every epoch",
+    "validate": "evaluate a checkpoint on the validation pairs",
+    "test": "evaluate a checkpoint on the test pairs",
+    "predict": "score radiographs of your own with a checkpoint",
+}
+"""Lightning's: what each does."""
+
+
+def help_text() -> str:
+    """Return what `synvlp --help` prints: known without Lightning, which takes seconds to import."""
+    programs = {word: program.help for word, program in WORDS.items() if word not in SUBCOMMANDS}
+    lines = [
+        "usage: synvlp fit|validate|test -c LAYER.yaml [-c LAYER.yaml …] [--key=value …]",
+        "       synvlp predict IMAGES …",
+        "",
+        "Vision-language pre-training on synthetic radiographs and reports. The later layer wins.",
+        "",
+        *(f"  {word:<14}{does}" for word, does in SUBCOMMANDS.items()),
+        "",
+        *(f"  {word:<14}{does}" for word, does in programs.items()),
+        "",
+        "Each has its own --help; `synvlp fit -c … --print_config` prints what a run would be given;",
+        "`synvlp options` lists the classes that YAML can name. Without installation: python main.py …",
+        "",
+    ]
+    return "\n".join(lines)
 
 
 def run_word(word: str, args: list[str]) -> object:

@@ -7,7 +7,7 @@ import importlib
 import pytest
 
 import main as entry
-from scripts.command_line.words import WORDS, listed
+from scripts.command_line.words import WORDS, help_text
 
 
 @pytest.mark.parametrize("word", WORDS)
@@ -19,7 +19,7 @@ def test_every_word_has_a_program_and_a_line(
         entry.command()
     assert exit_.value.code == 0
     assert "usage: " in capsys.readouterr().out
-    assert f"  {word} " in listed()
+    assert f"  {word} " in help_text()
 
 
 def test_a_program_gets_what_follows_its_word_and_gives_the_exit_code(
