@@ -70,12 +70,12 @@ def test_every_part_declares_a_version_and_is_written_down(goldens: dict[str, go
 
 
 def less_clutter(self: Simulator, anatomy: Any, case: Any, seed: int) -> torch.Tensor:
-    return torch.zeros_like(anatomy.x)
+    return anatomy.base
 
 
 CHANGES = [
     ("GrammarWriter", GrammarWriter, "_weight", lambda self, finding: 1.0),
-    ("Simulator 64", Simulator, "_clutter", less_clutter),
+    ("Simulator 64", Simulator, "_cluttered", less_clutter),
     ("Contrast", Contrast, "measure", lambda self, images: images.std((1, 2))),
     ("EntityExtractor", EntityExtractor, "extract", lambda self, text: []),
 ]
@@ -191,7 +191,7 @@ def test_a_docstring_or_a_moved_file_leaves_the_fingerprint(tree: Path) -> None:
     shutil.move(grammar / "grammar_writer.py", grammar / "writer.py")
     edit(grammar / "__init__.py", "grammar.grammar_writer", "grammar.writer")
     assert run(tree, FINGERPRINT).split() == [place, before]
-    edit(tree / "synthesis/images/simulator/simulator.py", "version: int = 1", "version: int = 2")
+    edit(tree / "synthesis/images/simulator/simulator.py", "version: int = 2", "version: int = 3")
     assert run(tree, FINGERPRINT).split()[1] != before
 
 

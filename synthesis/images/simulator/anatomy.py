@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -24,11 +26,11 @@ class Anatomy:
         x: Atlas column of every pixel (patient's left positive), y: row (down positive), both in mm.
         u: 0 at the medial to 1 at the lateral edge of the lung on the pixel's own side.
         v: 0 at the apex to 1 at the costophrenic recess.
-        left: True on the patient's left of the midline.
-        lobes: (5, height, width) lung path of each lobe, `MAP_NAMES` order.
+        left: 1 on the patient's left of the midline, else 0.
+        kept: Share of the atlas's lung path that heart and mediastinum have left.
         lungs: Lung path of all lobes.
         vessels, heart, spine, ribs, girdle: Excess paths in mm of water (heart: path).
-        tissue: Path through the body as if its lungs were full of water.
+        base: Line integral of the whole chest, mm of water.
         mm: mm per pixel.
     """
 
@@ -39,48 +41,54 @@ class Anatomy:
     u: Tensor
     v: Tensor
     left: Tensor
-    lobes: Tensor
+    kept: Tensor
     lungs: Tensor
     vessels: Tensor
     heart: Tensor
     spine: Tensor
     ribs: Tensor
     girdle: Tensor
-    trachea: Tensor
-    tissue: Tensor
     base: Tensor
     mm: float
     builder: AnatomyBuilder = field(repr=False)
-    _inverse: tuple[np.ndarray, np.ndarray] | None = field(default=None, init=False, repr=False)
 
-    @property
+    @functools.cached_property
     def air(self) -> Tensor:
         """Millimetres of water that filling the lung would add along each ray."""
         return self.lungs * (1 - self.patient.lung_density)
 
     def side(self, laterality: str | None) -> Tensor:
-        """Return True where a finding of a side ("left", "right", "bilateral" or None) may lie."""
+        """Return 1 where a finding of a side ("left", "right", "bilateral" or None) may lie, else 0."""
         if laterality == "left":
             return self.left
         if laterality == "right":
-            return ~self.left
+            return 1 - self.left
         return torch.ones_like(self.left)
+
+    def lobes(self, which: Sequence[int]) -> Tensor:
+        """Return the lung path of some lobes together, numbered as in `MAP_NAMES`."""
+        return self.builder.some_lobes(self.patient, which, self.x, self.y).mul_(self.kept)
 
     def to_pixels(self, points: np.ndarray) -> np.ndarray:
         """Map points (n, 2) of (x, y) in mm of the atlas frame to (row, column) in pixels.
 
         Inverts the sampled geometry by fixed-point iteration; beyond the picture it is continued linearly.
         """
-        if self._inverse is None:
-            self._inverse = (
-                torch.stack([self.x, self.y]).cpu().numpy(),
-                np.array(self.patient.scale) / self.mm,
-            )
-        (x, y), per_mm = self._inverse
-        last = x.shape[0] - 1
-        place = points * per_mm + last / 2  # (column, row)
+        x, y = self._flat
+        size, per_mm = self.x.shape[0], (np.array(self.patient.scale) / self.mm)[:, None]
+        points = points.T
+        place = points * per_mm + (size - 1) / 2  # (column, row)
         for _ in range(4):
-            column, row = np.clip(np.rint(place), 0, last).astype(int).T
-            here = np.stack([x[row, column], y[row, column]], axis=1)
-            place = np.stack([column, row], axis=1) + (points - here) * per_mm
-        return place[:, ::-1]
+            near = np.minimum(np.maximum(np.rint(place), 0), size - 1)
+            at = (near[1] * size + near[0]).astype(int)
+            place = near + (points - np.stack([x[at], y[at]])) * per_mm
+        return place[::-1].T
+
+    def distance(self, centre: tuple[float, float]) -> Tensor:
+        """Return how far every pixel is from a point (x, y), in mm of the atlas frame."""
+        across, down = self.x - centre[0], self.y - centre[1]
+        return across.square_().add_(down.square_()).sqrt_()
+
+    @functools.cached_property
+    def _flat(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.x.cpu().numpy().ravel(), self.y.cpu().numpy().ravel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,21 +13,31 @@ from torch import Tensor
 from synthesis.images.simulator.anatomy import Anatomy
 from synthesis.images.simulator.atlas import MAP_NAMES, Atlas
 from synthesis.images.simulator.body import soft_tissue
+from synthesis.images.simulator.fields import above, hump, rise, sphere
 from synthesis.images.simulator.girdle import girdle_maps
 from synthesis.images.simulator.patient import CONTROL_POINTS, ParameterReader, Patient, parameter_reader
 
-STILL = ("lobe_left_upper", "lobe_left_lower", "lobe_right_upper", "lobe_right_middle", "lobe_right_lower",
-         "vessels", "trachea", "sternum", "heart")  # fmt: skip
-"""Maps that share the body's own geometry; ribs, heart, spine and girdle each have one of their own."""
+BODY = ("lungs", "vessels", "heart", "flesh", "spine")
+"""Maps that share the body's own geometry; ribs, heart and girdle each have one of their own."""
 
-LOBES = 5  # the first maps of `STILL`
+LOBES = 5  # the first maps of an atlas
+BEYOND = 60  # atlas rows of neck and upper abdomen for which the spine of the CT is continued, each way
 RIGHT, LEFT = 0, 1
 HEART_CENTRE = (30.0, 27.0)  # mm in the atlas frame
 GIRDLE_GAIN = 2.8  # mm of water in a mm of drawn bone: collar bones stand out as on films
+GAS = (
+    (62.0, 112.0, 34.0, 17.0, 0.75),
+    (95.0, 135.0, 26.0, 14.0, 0.45),
+    (-85.0, 160.0, 30.0, 15.0, 0.3),
+)
+"""Bubbles of stomach and colon flexures: centre x, y, half width and height in mm, how often there is one."""
 
 
 class AnatomyBuilder:
     """Samples an atlas for batches of patients.
+
+    Maps of a batch are computed together, but for products of matrices and sampling, where the last bit might
+    depend on neighbours.
 
     Args:
         atlas: At about the output's resolution.
@@ -37,116 +48,109 @@ class AnatomyBuilder:
     def __init__(self, atlas: Atlas, image_size: int, device: torch.device) -> None:
         self.atlas, self.size, self.device = atlas, image_size, device
         line = (torch.arange(image_size, device=device) + 0.5) / image_size * 2 - 1
-        self.row, self.column = line[None, :, None], line[None, None, :]
         knots = torch.linspace(-1, 1, CONTROL_POINTS, device=device)
         weights = torch.exp(-(((line[:, None] - knots) / (2 / (CONTROL_POINTS - 1))) ** 2))
-        self.basis = weights / weights.sum(dim=1, keepdim=True)
+        smooth = weights / weights.sum(dim=1, keepdim=True)
+        self.basis = torch.cat([smooth, line[:, None], torch.ones_like(line[:, None])], dim=1)
         pixel = torch.arange(image_size, device=device)[:, None]
         knot = torch.arange(0, image_size, 2, device=device)
         last = knot[-1:]  # an even number of pixels ends beyond the last knot, which is repeated
         self.between = (1 - (pixel.clamp(max=last) - knot).abs() / 2).clamp(min=0)
         poses = torch.stack([pose.maps for pose in atlas.poses]).to(device)
-        self.still, self.posterior_ribs, self.anterior_ribs, self.hearts, spines = (
-            poses[:, [MAP_NAMES.index(name) for name in names]].half()
-            for names in (STILL, ("ribs_posterior",), ("ribs_anterior",), ("heart",), ("spine",))
-        )
+        named = dict(zip(MAP_NAMES, poses.unbind(1), strict=True))
+        self.lobes = poses[:, :LOBES].half()
+        named["lungs"] = poses[:, :LOBES].sum(dim=1)
+        named["flesh"] = 1.2 * named["sternum"] - 0.8 * named["trachea"]
+        body = F.pad(torch.stack([named[name] for name in BODY], dim=1), (0, 0, BEYOND, BEYOND))
         # The neck and the upper abdomen continue the spine of the CT by its mirror image.
-        self.spines = F.pad(spines.float(), (0, 0, 60, 60), mode="reflect").half()
+        body[:, -1] = F.pad(named["spine"], (0, 0, BEYOND, BEYOND), mode="reflect")
+        self.body = body.half()
+        self.ribs = [named[name][:, None].half() for name in ("ribs_posterior", "ribs_anterior")]
         self.girdles = girdle_maps(atlas.spacing).to(device)[:, None].half()
-        self.lung_rows = torch.stack([pose.lung_rows for pose in atlas.poses]).to(device)
         self.midlines = torch.tensor([pose.midline for pose in atlas.poses], device=device)
-        self.lung_columns = torch.stack([pose.lung_columns for pose in atlas.poses]).to(device)
+        self.tops, self.bottoms = torch.stack([pose.lung_rows for pose in atlas.poses]).to(device).unbind(2)
+        edges = torch.stack([pose.lung_columns for pose in atlas.poses]).to(device)
+        self.medial = edges[..., 0].flatten(1)  # (pose, side and row)
+        self.per_width = 1 / (edges[..., 1] - edges[..., 0]).clamp(min=8).flatten(1)
 
     def build(self, patients: Sequence[Patient]) -> list[Anatomy]:
         """Return the healthy anatomy of every patient; one batched pass over the maps."""
         each = parameter_reader(patients, self.device)
         poses = [p.pose for p in patients]
         x, y = self._frame(patients, each)
-        still = self._sample(_of(self.still, poses), x, y)
-        lobes, (vessels, trachea, sternum, before) = still[:, :LOBES], still[:, LOBES:].unbind(1)
-        lungs = lobes.sum(dim=1)
-        ribs = self._ribs(poses, x, y, each) * each("rib_gain")
-        spine = self.spine(poses, x, y) * each("spine_gain")
-        girdle = self._sample(
-            _of(self.girdles, [p.girdle for p in patients]),
-            x - each("girdle_shift", 0) * torch.sign(x),
+        lungs, vessels, before, base, spine = self._sample(self.body, poses, x, y)
+        ribs = self._ribs(poses, x, y, each)
+        spine = spine * each("spine_gain")
+        (girdle,) = self._sample(
+            self.girdles,
+            [p.girdle for p in patients],
+            torch.addcmul(x, each("girdle_shift", 0), torch.sign(x), value=-1),
             y - each("girdle_shift", 1),
-        )[:, 0]
+        )
         heart = self.heart(poses, x, y, each, each("heart_scale", 0), each("heart_scale", 1))
         u, v, left, from_hilum = self._lung_coordinates(poses, x, y)
         kept = self._make_room(lungs, heart - before, from_hilum, each("mediastinum"))
-        lobes = lobes * kept[:, None]
-        lungs = lobes.sum(dim=1)
-        vessels = 7 * torch.tanh(vessels / 7) * kept * each("vessel_gain")
+        lungs = lungs * kept
+        vessels = _saturated(vessels, 7.0).mul_(kept).mul_(each("vessel_gain"))
         # Flesh and gas are smooth: a quarter of the pixels tells all.
         coarse = x[:, ::2, ::2].contiguous(), y[:, ::2, ::2].contiguous()
-        tissue = self._refined(soft_tissue(*coarse, each))
-        gas = self._refined(self._bowel_gas(patients, *coarse))
-        base = tissue - lungs * (1 - each("lung_density")) - 0.8 * trachea - gas
-        base = (base + vessels + ribs + spine + GIRDLE_GAIN * girdle + 1.2 * sternum + 0.06 * heart).clamp(
-            min=0
-        )
-        mm = [p.field / self.size for p in patients]
-        maps = {"x": x, "y": y, "u": u, "v": v, "left": left, "lobes": lobes, "lungs": lungs}
+        soft = soft_tissue(*coarse, each) - self._bowel_gas(patients, *coarse)
+        base.add_(_products(self.between, soft, self.between.T))
+        base.addcmul_(lungs, each("lung_density") - 1).add_(vessels).add_(ribs).add_(spine)
+        base.add_(girdle, alpha=GIRDLE_GAIN).add_(heart, alpha=0.06).clamp_(min=0)
+        maps = {"x": x, "y": y, "u": u, "v": v, "left": left, "kept": kept, "lungs": lungs}
         maps |= {"vessels": vessels, "heart": heart, "spine": spine, "ribs": ribs, "girdle": girdle}
-        maps |= {"trachea": trachea, "tissue": tissue, "base": base}
+        maps |= {"base": base}
         return [
-            Anatomy(p, p.pose, mm=mm[i], builder=self, **{name: m[i] for name, m in maps.items()})
+            Anatomy(
+                p, p.pose, mm=p.field / self.size, builder=self, **{name: m[i] for name, m in maps.items()}
+            )
             for i, p in enumerate(patients)
         ]
 
-    def _refined(self, coarse: Tensor) -> Tensor:
-        """Interpolate a map that was computed at every other pixel."""
-        return self.between @ coarse @ self.between.T
-
     def _frame(self, patients: Sequence[Patient], each: ParameterReader) -> tuple[Tensor, Tensor]:
         """Return where in the atlas frame every output pixel looks, x and y in mm."""
-        x, y = self._rigid(each, self.column, self.row)
-        warp = torch.tensor(np.stack([p.warp for p in patients]), dtype=torch.float32, device=self.device)
-        displaced = self.basis @ warp @ self.basis.T
-        return self._anatomical(each, x + displaced[:, 0], y + displaced[:, 1])
-
-    @staticmethod
-    def _rigid(each: ParameterReader, column: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
-        turn = each("rotation") * (np.pi / 180)
-        half = each("field") / 2
-        x = half * (column * torch.cos(turn) - row * torch.sin(turn)) + each("centre", 0)
-        y = half * (column * torch.sin(turn) + row * torch.cos(turn)) + each("centre", 1)
-        return x / each("scale", 0), y / each("scale", 1)
+        bends = np.stack([_placed(p) for p in patients]).astype(np.float32)
+        x, y = _products(self.basis, torch.from_numpy(bends).to(self.device), self.basis.T).unbind(1)
+        return self._anatomical(each, x, y)
 
     @staticmethod
     def _anatomical(each: ParameterReader, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Shape the lungs: apex and base wider or narrower, each hemidiaphragm higher or lower."""
-        x = x / (
-            1
-            + each("apex_width") * torch.sigmoid((-60 - y) / 30)
-            + each("base_width") * torch.sigmoid((y - 40) / 30)
-        )
-        below = torch.sigmoid((y - 20) / 22)
-        leftness = torch.sigmoid(x / 15)
-        drop = each("diaphragm", 0) * (1 - leftness) + each("diaphragm", 1) * leftness
-        return x, y - drop * below * torch.exp(-(((y - 80) / 110) ** 2))
+        wider = (rise(y, -60, -30) * each("apex_width")).add_(1)
+        x = x / wider.addcmul_(rise(y, 40, 30), each("base_width"))
+        drop = torch.lerp(each("diaphragm", 0), each("diaphragm", 1), rise(x, 0, 15))
+        drop = drop.mul_(rise(y, 20, 22)).mul_(hump(y - 80, 110 / math.sqrt(2)))
+        return x, y - drop
 
-    def _sample(self, maps: Tensor, x: Tensor, y: Tensor, spacing: float | None = None) -> Tensor:
-        """Sample maps (batch, map, row, column) about the origin at x, y (batch, height, width) in mm."""
+    def _sample(self, maps: Tensor, which: Sequence[int], x: Tensor, y: Tensor) -> tuple[Tensor, ...]:
+        """Sample maps (pose, map, row, column) about the origin at x, y (batch, height, width) in mm.
+
+        Maps are in half precision, because a random pose is read from main memory. They are read in order and
+        then sampled: sampled in place, they would be read in many small pieces.
+
+        Returns:
+            Each map, (batch, height, width).
+        """
         rows, columns = maps.shape[2:]
-        half = (spacing or self.atlas.spacing) / 2
+        half = self.atlas.spacing / 2
         # Pairs of (x, y) as complex numbers: interleaving them by torch.stack takes six times as long.
-        grid = torch.view_as_real(torch.complex(x / (columns * half), y / (rows * half)))
-        return F.grid_sample(maps, grid, align_corners=False)
+        grid = torch.view_as_real(torch.complex(x * (1 / (columns * half)), y * (1 / (rows * half))))
+        sampled = [
+            F.grid_sample(maps[pose : pose + 1].float(), grid[i : i + 1], align_corners=False)[0]
+            for i, pose in enumerate(which)
+        ]
+        return torch.stack(sampled, dim=1).unbind(0)
 
     def _ribs(self, poses: Sequence[int], x: Tensor, y: Tensor, each: ParameterReader) -> Tensor:
         """Draw back and front of the ribcage, each steeper or flatter, higher or lower by itself."""
-        total = torch.zeros_like(x)
-        for part, ribs in enumerate((self.posterior_ribs, self.anterior_ribs)):
-            slope = each("rib_slope", part) * torch.sqrt(x * x + 400) * (1 if part == 0 else -1)
-            shifted = (y + slope) * each("rib_spread") + each("rib_shift", part)
-            total += self._sample(_of(ribs, poses), x, shifted)[:, 0]
-        return total
-
-    def spine(self, poses: Sequence[int], x: Tensor, y: Tensor) -> Tensor:
-        """Sample the spine, (batch, height, width)."""
-        return self._sample(_of(self.spines, poses), x, y)[:, 0]
+        lateral = (x * x).add_(400).sqrt_()
+        sampled: list[Tensor] = []
+        for part, ribs in enumerate(self.ribs):
+            steeper = torch.addcmul(y, lateral, each("rib_slope", part), value=1 if part == 0 else -1)
+            shifted = torch.addcmul(each("rib_shift", part), steeper, each("rib_spread"))
+            sampled += self._sample(ribs, poses, x, shifted)
+        return (sampled[0] + sampled[1]).mul_(each("rib_gain"))
 
     def heart(
         self,
@@ -158,33 +162,38 @@ class AnatomyBuilder:
         height: Tensor | float,
     ) -> Tensor:
         """Sample the heart scaled about its centre, shifted and turned as the patient's is."""
-        turn = each("heart_turn") * (np.pi / 180)
-        dx, dy = x - HEART_CENTRE[0] - each("heart_shift", 0), y - HEART_CENTRE[1] - each("heart_shift", 1)
-        dx, dy = dx * torch.cos(turn) - dy * torch.sin(turn), dx * torch.sin(turn) + dy * torch.cos(turn)
-        return self._sample(
-            _of(self.hearts, poses),
-            dx / width + HEART_CENTRE[0],
-            dy / height + HEART_CENTRE[1],
-        )[:, 0]
+        turn = each("heart_turn") * (math.pi / 180)
+        cos, sin = torch.cos(turn), torch.sin(turn)
+        dx, dy = (
+            x - (each("heart_shift", 0) + HEART_CENTRE[0]),
+            y - (each("heart_shift", 1) + HEART_CENTRE[1]),
+        )
+        across = (dx * (cos / width)).addcmul_(dy, sin / width, value=-1).add_(HEART_CENTRE[0])
+        down = dx.mul_(sin / height).addcmul_(dy, cos / height).add_(HEART_CENTRE[1])
+        (heart,) = self._sample(self.body[:, BODY.index("heart"), None], poses, across, down)
+        return heart
 
     def one_heart(self, patient: Patient, x: Tensor, y: Tensor, width: float, height: float) -> Tensor:
         """Sample one patient's heart, (height, width), at another size."""
         each = parameter_reader([patient], self.device)
         return self.heart([patient.pose], x[None], y[None], each, width, height)[0]
 
-    def one_spine(self, patient: Patient, x: Tensor, y: Tensor) -> Tensor:
-        """Sample one patient's spine, (height, width), at other places."""
-        return self.spine([patient.pose], x[None], y[None])[0] * patient.spine_gain
+    def one_map(self, name: str, patient: Patient, x: Tensor, y: Tensor) -> Tensor:
+        """Sample a map of `BODY` of one patient, (height, width), at other places."""
+        at = BODY.index(name)
+        return self._sample(self.body[:, at, None], [patient.pose], x[None], y[None])[0][0]
 
     def one_girdle(self, patient: Patient, x: Tensor, y: Tensor) -> Tensor:
         """Sample one patient's shoulder girdle, (height, width), at other places."""
         dx, dy = patient.girdle_shift
-        maps = _of(self.girdles, [patient.girdle])
-        return self._sample(maps, (x - dx * torch.sign(x))[None], (y - dy)[None])[0, 0]
+        return self._sample(self.girdles, [patient.girdle], (x - dx * torch.sign(x))[None], (y - dy)[None])[
+            0
+        ][0]
 
-    def one_lung(self, patient: Patient, x: Tensor, y: Tensor) -> Tensor:
-        """Sample one patient's lung path, (height, width), at other places."""
-        return self._sample(_of(self.still, [patient.pose])[:, :LOBES], x[None], y[None])[0].sum(dim=0)
+    def some_lobes(self, patient: Patient, which: Sequence[int], x: Tensor, y: Tensor) -> Tensor:
+        """Sample the lung path of some lobes of one patient, all together, (height, width)."""
+        lobes = self.lobes[patient.pose, list(which)].float().sum(dim=0)
+        return self._sample(lobes[None, None], [0], x[None], y[None])[0][0]
 
     @staticmethod
     def _make_room(lungs: Tensor, growth: Tensor, from_hilum: Tensor, mediastinum: Tensor) -> Tensor:
@@ -192,53 +201,61 @@ class AnatomyBuilder:
 
         Organs only grow: giving lung back would leave a black gap along the heart's old border.
         """
-        kept = 1 - growth.clamp(min=0) / lungs.clamp(min=1.0)
-        return kept.clamp(min=0) * torch.sigmoid((from_hilum - mediastinum) / 2.5 + 3)
+        kept = growth.relu_().div_(lungs.clamp(min=1.0)).neg_().add_(1).relu_()
+        return kept.mul_((from_hilum - mediastinum).mul_(1 / 2.5).add_(3).sigmoid_())
 
     def _lung_coordinates(
         self, poses: Sequence[int], x: Tensor, y: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        midline = self.midlines[poses][:, None, None]
-        left = x > midline
-        rows = self.lung_rows[poses]  # (batch, side, 2)
-        top = torch.where(left, rows[:, LEFT, 0, None, None], rows[:, RIGHT, 0, None, None])
-        bottom = torch.where(left, rows[:, LEFT, 1, None, None], rows[:, RIGHT, 1, None, None])
-        edges = self.lung_columns[poses]  # (batch, side, row, 2)
-        count = edges.shape[2]
-        row = (y / self.atlas.spacing + count / 2 - 0.5).round().long().clamp(0, count - 1)
-        flat = row.flatten(1) + left.flatten(1) * count
-        picked = edges.flatten(1, 2).gather(1, flat[:, :, None].expand(-1, -1, 2)).unflatten(1, x.shape[1:])
-        from_hilum = (x - midline).abs() - picked[..., 0]
-        u = from_hilum / (picked[..., 1] - picked[..., 0]).clamp(min=8)
-        return u, (y - top) / (bottom - top), left, from_hilum
+        offset = x - self.midlines[poses][:, None, None]
+        left = above(offset, 0)
+        top, bottom = self.tops[poses][:, :, None, None], self.bottoms[poses][:, :, None, None]
+        above_, height = torch.lerp(top[:, RIGHT], top[:, LEFT], left), bottom - top
+        v = (y - above_).div_(torch.lerp(height[:, RIGHT], height[:, LEFT], left))
+        count = self.medial.shape[1] // 2
+        row = (y * (1 / self.atlas.spacing)).add_(count / 2 - 0.5).round_().clamp_(0, count - 1)
+        row = row.add_(left, alpha=count).int()
+        medial, per_width = (
+            torch.stack(
+                [edges[pose].index_select(0, at.flatten()) for pose, at in zip(poses, row, strict=True)]
+            )
+            for edges in (self.medial, self.per_width)
+        )
+        from_hilum = offset.abs_().sub_(medial.view_as(x))
+        return from_hilum * per_width.view_as(x), v, left, from_hilum
 
     def _bowel_gas(self, patients: Sequence[Patient], x: Tensor, y: Tensor) -> Tensor:
         """Return gas of stomach (under the left dome) and colon flexures, in mm of water that it replaces."""
-        gas = np.stack([p.gas for p in patients])[:, :, None, None]
-        draws = torch.tensor(gas, dtype=torch.float32, device=self.device)
-        total = torch.zeros_like(x)
-        places = (
-            (62.0, 112.0, 34.0, 17.0, 0.75),
-            (95.0, 135.0, 26.0, 14.0, 0.45),
-            (-85.0, 160.0, 30.0, 15.0, 0.3),
-        )
-        for k, (cx, cy, width, height, rate) in enumerate(places):
-            present = (draws[:, k] < rate) * (0.4 + draws[:, k + 3])
-            inside = (
-                1
-                - ((x - cx - 10 * draws[:, 8 + k]) / width) ** 2
-                - ((y - cy - 7 * draws[:, 11 + k]) / height) ** 2
-            )
-            total += present * 26 * torch.sqrt(inside.clamp(min=0))
-        return total
+        draws, places = np.stack([p.gas for p in patients]), np.array(GAS)
+        amount = 26 * (draws[:, :3] < places[:, 4]) * (0.4 + draws[:, 3:6])
+        cx, cy = (places[:, k] + shift * draws[:, 8 + 3 * k : 11 + 3 * k] for k, shift in enumerate((10, 7)))
+        width, height = np.broadcast_to(places[:, 2:4].T[:, None], (2, *cx.shape))
+        numbers = np.stack([amount, cx, cy, 1 / width, 1 / height]).astype(np.float32)[..., None, None]
+        amounts, left, top, per_width, per_height = torch.from_numpy(numbers).to(self.device)
+        across, down = (x[:, None] - left).mul_(per_width), (y[:, None] - top).mul_(per_height)
+        return sphere(across.square_().add_(down.square_()), 1.0).mul_(amounts).mul_(0.5).sum(dim=1)
 
 
-def _of(maps: Tensor, which: Sequence[int]) -> Tensor:
-    """Return every patient's maps in single precision.
+def _placed(patient: Patient) -> np.ndarray:
+    """Return how a patient is placed before the detector, (2, knots, knots): warp, turn, shift and scale.
 
-    Maps are in half precision, because a random pose is read from main memory. They are read in order and
-    then sampled: sampled in place, they would be read in many small pieces.
+    In the basis of the smooth warp and of a straight line and a constant, rows first.
     """
-    if len(which) == 1:
-        return maps[which[0] : which[0] + 1].float()
-    return maps[list(which)].float()
+    turn, half = math.radians(patient.rotation), patient.field / 2
+    bend = np.zeros((2, CONTROL_POINTS + 2, CONTROL_POINTS + 2))
+    bend[:, :CONTROL_POINTS, :CONTROL_POINTS] = patient.warp
+    for k, (down, across) in enumerate(((-math.sin(turn), math.cos(turn)), (math.cos(turn), math.sin(turn)))):
+        bend[k, -2, -1] = half * down / patient.scale[k]
+        bend[k, -1, -2] = half * across / patient.scale[k]
+        bend[k, -1, -1] = patient.centre[k] / patient.scale[k]
+    return bend
+
+
+def _products(left: Tensor, maps: Tensor, right: Tensor) -> Tensor:
+    """Return left @ map @ right of every map, one by one: a product of many may add up in another order."""
+    return torch.stack([left @ one @ right for one in maps])
+
+
+def _saturated(value: Tensor, limit: float) -> Tensor:
+    """Return limit · tanh(value / limit)."""
+    return (value * (2 / limit)).sigmoid_().sub_(0.5).mul_(2 * limit)

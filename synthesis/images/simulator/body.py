@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
-
-def _chord(offset: Tensor, radius: Tensor | float) -> Tensor:
-    """Return the path through a cylinder of a radius at an offset from its axis."""
-    return 2 * torch.sqrt((radius * radius - offset * offset).clamp(min=0))
+from synthesis.images.simulator.fields import above, rise, sphere
+from synthesis.images.simulator.patient import ParameterReader
 
 
-def soft_tissue(x: Tensor, y: Tensor, each: Callable[..., Tensor]) -> Tensor:
+def soft_tissue(x: Tensor, y: Tensor, each: ParameterReader) -> Tensor:
     """Return the path through the body in mm as if the lungs were water.
 
     The CT's own body cannot be used: its field of view cuts it off and its arms are raised.
@@ -25,29 +21,28 @@ def soft_tissue(x: Tensor, y: Tensor, each: Callable[..., Tensor]) -> Tensor:
     """
     width, depth = each("torso", 0), each("torso", 1)
     across = x.abs()
-    narrowing = 1 - 0.12 * torch.sigmoid((-70 - y) / 18) + 0.05 * torch.sigmoid((y - 90) / 30)
-    flank = (1 - (across / (width * narrowing)) ** 2).clamp(min=1e-8)
+    narrowing = 1 - 0.12 * rise(y, -70, -18) + 0.05 * rise(y, 90, 30)
+    flank = (1 - (across / narrowing.mul_(width)).square_()).clamp_(min=1e-8)
     # The chest is deepest below: the heart's level is thinner than the abdomen, the apices thinner still.
-    thickness = depth * (0.5 + 0.6 * torch.sigmoid((y - 25) / 60))
-    beyond = (across - 50).clamp(min=0)
-    muscle = 34 * (1 - torch.exp2(-beyond / 24))  # the trapezius falls off beside the neck
-    top = each("shoulder", 0) + muscle + beyond * (each("shoulder", 1) + 0.0008 * beyond)
-    torso = thickness * torch.exp2(0.42 * torch.log2(flank)) * torch.sigmoid((y - top) / 7)
-    shoulder = 0.6 * depth * torch.sigmoid((y - top) / 5) * torch.sigmoid((-70 - y) / 16)
-    shoulder = shoulder * torch.sigmoid((215 - across) / 8)
-    neck = _chord(across, 52.0) * 0.9 * torch.sigmoid((-120 - y) / 20)
+    thickness = rise(y, 25, 60).mul_(0.6).add_(0.5).mul_(depth)
+    beyond = (across - 50).relu_()
+    muscle = 34 * (1 - torch.exp2(beyond * (-1 / 24)))  # the trapezius falls off beside the neck
+    top = muscle.add_(each("shoulder", 0)).addcmul_(beyond, (0.0008 * beyond).add_(each("shoulder", 1)))
+    below = y - top
+    torso = flank.log2_().mul_(0.42).exp2_().mul_(thickness).mul_(rise(below, 0, 7))
+    shoulder = rise(below, 0, 5).mul_(rise(y, -70, -16)).mul_(rise(across, 215, -8)).mul_(0.6 * depth)
+    neck = sphere(across * across, 52.0).mul_(rise(y, -120, -20)).mul_(0.9)
     total = torch.maximum(torch.maximum(torso, shoulder), neck)
-    for part, side in enumerate((x < 0, x >= 0)):
-        angle = each("arm_angle", part)
-        off = (across - 196) * torch.cos(angle) - (y + 112) * torch.sin(angle)
-        arm = _chord(off, each("arm_radius")) * torch.sigmoid((y + 118) / 8)
-        total = torch.where(side, torch.maximum(total, arm), total)
-    return total + _breasts(across, y, each)
+    angle = torch.lerp(each("arm_angle", 0), each("arm_angle", 1), above(x, 0))
+    off = torch.cos(angle).mul_(across - 196).addcmul_(torch.sin(angle), y + 112, value=-1)
+    arm = sphere(off.square_(), each("arm_radius")).mul_(rise(y, -118, 8))
+    return torch.maximum(total, arm).add_(_breasts(across, y, each))
 
 
-def _breasts(across: Tensor, y: Tensor, each: Callable[..., Tensor]) -> Tensor:
+def _breasts(across: Tensor, y: Tensor, each: ParameterReader) -> Tensor:
     """Return pendent discs with a sharp lower edge, which is what shows on a radiograph."""
     cx, cy, radius = (each("breast_place", k) for k in range(3))
-    below = (y - cy).clamp(min=0) * 1.35 + (y - cy).clamp(max=0) * 0.75
-    inside = 1 - ((across - cx) ** 2 + below * below) / radius**2
-    return 0.8 * each("breast").clamp(max=42) * inside.clamp(min=0) ** 0.8
+    off = y - cy
+    below = off.relu().mul_(0.6).add_(off, alpha=0.75)
+    inside = (across - cx).square_().add_(below.square_()).mul_(-1 / radius**2).add_(1).clamp_(min=1e-8)
+    return inside.log2_().mul_(0.8).exp2_().mul_(0.8 * each("breast").clamp(max=42))

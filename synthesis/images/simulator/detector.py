@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 ATTENUATION = 0.0185  # per mm of water at the effective energy of a chest exposure (about 70 keV)
+WINDOW = (-0.2, 1.6)  # of black and white, beyond which nothing is told apart
 HALVING = ATTENUATION / math.log(2)  # in powers of two, which a CPU computes four times as fast as of e
 
 
@@ -67,7 +68,7 @@ def draw_exposure(rng: np.random.Generator, portable: bool) -> Exposure:
         gamma=float(np.exp(rng.normal(0.0, 0.13 * tail))),
         knee=float(rng.uniform(0.0, 1.6)),
         equalise=float(rng.uniform(0.0, 0.38)),
-        edge=float(rng.choice([0.0, rng.uniform(0.2, 0.9)], p=[0.35, 0.65])),
+        edge=float(rng.uniform(0.2, 0.9) * (rng.random() >= 0.35)),
         blur=float(rng.uniform(0.0, 0.3) * tail),
         floor=float(rng.uniform(0.0, 0.08)),
         ceiling=float(rng.uniform(0.9, 1.0)),
@@ -76,16 +77,14 @@ def draw_exposure(rng: np.random.Generator, portable: bool) -> Exposure:
 
 
 def blurred(image: Tensor, radius: float) -> Tensor:
-    """Return a wide blur of (batch, height, width): means over cells of `radius` pixels, interpolated.
+    """Return a wide blur of square images, (batch, height, width): interpolated means of cells of a size.
 
     Both are linear and separable, so small matrix products do them: large kernels would cost most of the
     rendering time.
     """
     down, up = _pooling(image.shape[-2], radius, image.device)
-    if image.shape[-1] == image.shape[-2]:
-        return up @ (down @ image @ down.T) @ up.T
-    across, back = _pooling(image.shape[-1], radius, image.device)
-    return up @ (down @ image @ across.T) @ back.T
+    # One by one: a product of many may add up in another order.
+    return torch.stack([up @ (down @ one @ down.T) @ up.T for one in image])
 
 
 @functools.lru_cache(maxsize=32)
@@ -102,75 +101,109 @@ def _pooling(size: int, radius: float, device: torch.device) -> tuple[Tensor, Te
     return down.contiguous().to(device), up.contiguous().to(device)
 
 
+@dataclass(frozen=True)
 class Detector:
-    """Develops line integrals of a batch under fixed exposures and healthy pictures.
+    """Develops line integrals of patients under fixed exposures and healthy pictures: see `expose`.
+
+    Everything that depends on an exposure alone is worked out beforehand; maps are (batch, height, width),
+    numbers (batch, 1, 1).
+
+    Attributes:
+        scattered: Scattered signal.
+        offset, gain: A logarithm of the signal times `gain` plus `offset`, noise included, is the window.
+        local_mean: What local equalisation takes out.
+        knee, gamma: See `Exposure`.
+        fixed, span: Grey value of black, blur and edges; range of grey values.
+        toned: The healthy picture, without noise.
+    """
+
+    scattered: Tensor
+    offset: Tensor
+    gain: Tensor
+    local_mean: Tensor
+    knee: Tensor
+    gamma: Tensor
+    fixed: Tensor
+    span: Tensor
+    toned: Tensor
+
+    def one(self, i: int) -> Detector:
+        """Return the detector of one patient of the batch."""
+        return Detector(**{name: value[i : i + 1] for name, value in vars(self).items()})
+
+    def develop(self, integral: Tensor) -> Tensor:
+        """Return grey values in [0, 1], (batch, height, width), of line integrals of the same patients."""
+        signal = (integral * -HALVING).exp2_().add_(self.scattered).log_()
+        window = signal.mul_(self.gain).add_(self.offset).clamp_(*WINDOW)
+        toned = _tone(window.sub_(self.local_mean), self.knee, self.gamma)
+        return toned.mul_(self.span).add_(self.fixed).clamp_(0, 1)
+
+
+def expose(healthy: Tensor, exposures: Sequence[Exposure]) -> Detector:
+    """Set up the detector for patients.
 
     Args:
         healthy: Line integrals without findings, (batch, height, width), mm of water.
         exposures: One an image.
     """
+    names = ("scatter", "latitude", "equalise", "knee", "gamma", "blur", "edge", "floor", "ceiling")
+    table = torch.tensor([[getattr(e, name) for e in exposures] for name in names], device=healthy.device)
+    scatter, latitude, equalise, knee, gamma, blur, edge, floor, ceiling = table[:, :, None, None]
+    scale = healthy.shape[-1] / 128
+    transmitted = (healthy * -HALVING).exp2_()
+    scattered = blurred(transmitted, 14 * scale).clamp_(min=1e-4).mul_(scatter)
+    log_signal = transmitted.add_(scattered).log_().neg_()
+    low, high = _window_ends(healthy, log_signal, exposures)
+    margin = latitude * (high - low)
+    low, span = low - margin, (high - low + margin).clamp(min=0.4)
+    noise = _noise(log_signal, exposures)
+    window = (log_signal - low).div_(span).clamp_(*WINDOW)
+    local_mean = blurred(window, 22 * scale).sub_(0.5).mul_(equalise)
+    toned = _tone(window.sub_(local_mean), knee, gamma)
+    # Blur and edges of the healthy picture are added as one fixed field: a finding stays pointwise.
+    detail = toned - blurred(toned, 2.2 * scale)
+    fixed = detail.mul_((0.8 * edge - blur) * (ceiling - floor)).add_(floor)
+    return Detector(
+        scattered,
+        noise.sub_(low).div_(span),
+        -1 / span,
+        local_mean,
+        knee,
+        gamma,
+        fixed,
+        ceiling - floor,
+        toned,
+    )
 
-    def __init__(self, healthy: Tensor, exposures: Sequence[Exposure]) -> None:
-        self.exposures = exposures
-        names = ("scatter", "latitude", "equalise", "knee", "gamma", "blur", "edge", "floor", "ceiling")
-        table = torch.tensor([[getattr(e, name) for e in exposures] for name in names], device=healthy.device)
-        self.parameters = dict(zip(names, table[:, :, None, None], strict=True))
-        scale = healthy.shape[-1] / 128
-        transmitted = torch.exp2(-HALVING * healthy)
-        self.scattered = self.parameters["scatter"] * blurred(transmitted, 14 * scale).clamp(min=1e-4)
-        log_signal = self._log_signal(healthy)
-        self.noise = self._noise(log_signal)
-        low, high = self._window_ends(healthy, log_signal)
-        margin = self.parameters["latitude"] * (high - low)
-        self.low, self.range = low - margin, (high - low + margin).clamp(min=0.4)
-        window = self._window(log_signal)
-        self.local_mean = self.parameters["equalise"] * (blurred(window, 22 * scale) - 0.5)
-        toned = self._tone(window)
-        self.toned = toned
-        # Blur and edges of the healthy picture are added as one fixed field: a finding stays pointwise.
-        detail = toned - blurred(toned, 2.2 * scale)
-        self.fixed = (0.8 * self.parameters["edge"] - self.parameters["blur"]) * detail
 
-    def _log_signal(self, integral: Tensor) -> Tensor:
-        return -torch.log(torch.exp2(-HALVING * integral) + self.scattered)
+def _window_ends(healthy: Tensor, log_signal: Tensor, exposures: Sequence[Exposure]) -> tuple[Tensor, Tensor]:
+    """Return the percentiles that become black and white, over the body alone (every ninth pixel)."""
+    bodies, signals = healthy[:, ::3, ::3], log_signal[:, ::3, ::3]
+    ends = []
+    for body, signal, exposure in zip(bodies, signals, exposures, strict=True):
+        values = signal[body > 15]
+        last = max(len(values) - 1, 0)
+        ends += [values.kthvalue(1 + round(last * end / 100)).values for end in (exposure.low, exposure.high)]
+    low, high = torch.stack(ends).view(-1, 2, 1, 1).unbind(1)
+    return low, high
 
-    def _window_ends(self, healthy: Tensor, log_signal: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the percentiles that become black and white, over the body alone (every ninth pixel)."""
-        ends = []
-        for body, signal, exposure in zip(
-            healthy[:, ::3, ::3], log_signal[:, ::3, ::3], self.exposures, strict=True
-        ):
-            ordered = signal[body > 15].sort().values
-            last = max(len(ordered) - 1, 0)
-            ends.append(ordered[[round(last * exposure.low / 100), round(last * exposure.high / 100)]])
-        low, high = torch.stack(ends)[:, :, None, None].unbind(1)
-        return low, high
 
-    def _noise(self, log_signal: Tensor) -> Tensor:
-        fields = []
-        for exposure, signal in zip(self.exposures, log_signal, strict=True):
-            rng = np.random.default_rng(exposure.seed)
-            white = torch.from_numpy(rng.standard_normal(signal.shape, dtype=np.float32)).to(signal.device)
-            # Relative noise grows as the square root of the attenuation (Poisson), from a signal of exp(-3).
-            grain = torch.exp2((0.5 / math.log(2)) * (signal - 3.0)).clamp(max=2.5)
-            fields.append(exposure.noise * white * grain)
-        return torch.stack(fields)
+def _noise(log_signal: Tensor, exposures: Sequence[Exposure]) -> Tensor:
+    white = np.empty(log_signal.shape, dtype=np.float32)
+    for exposure, field in zip(exposures, white, strict=True):
+        np.random.default_rng(exposure.seed).standard_normal(dtype=np.float32, out=field)
+    amounts = torch.tensor([e.noise for e in exposures], device=log_signal.device)[:, None, None]
+    # Relative noise grows as the square root of the attenuation (Poisson), from a signal of exp(-3).
+    grain = (log_signal - 3.0).mul_(0.5 / math.log(2)).exp2_().clamp_(max=2.5)
+    return torch.from_numpy(white).to(log_signal.device).mul_(grain).mul_(amounts)
 
-    def _window(self, log_signal: Tensor) -> Tensor:
-        return ((log_signal - self.low) / self.range).clamp(-0.2, 1.6)
 
-    def _tone(self, window: Tensor) -> Tensor:
-        """Apply local equalisation, S-curve and gamma: pointwise once the local mean is known."""
-        level = (window - self.local_mean).clamp(min=1e-4)
-        # A shoulder instead of a cut: dense structures run into white slowly, as film and vendors' curves do.
-        over = (level - 0.75).clamp(min=0)
-        shoulder = level - over + over * torch.rsqrt(1 + 16 * over * over)
-        curved = shoulder + self.parameters["knee"] * (shoulder - 0.5) * shoulder * (1 - shoulder)
-        return torch.exp2(self.parameters["gamma"] * torch.log2(curved.clamp(1e-4, 1.0)))
-
-    def develop(self, integral: Tensor) -> Tensor:
-        """Return grey values in [0, 1], (batch, height, width), of line integrals of the same patients."""
-        toned = self._tone(self._window(self._log_signal(integral) + self.noise))
-        toned = toned + self.fixed
-        low, high = self.parameters["floor"], self.parameters["ceiling"]
-        return (low + (high - low) * toned).clamp(0, 1)
+def _tone(level: Tensor, knee: Tensor, gamma: Tensor) -> Tensor:
+    """Apply S-curve and gamma to a window less its local mean, in its memory: pointwise."""
+    level.clamp_(min=1e-4)
+    # A shoulder instead of a cut: dense structures run into white slowly, as film and vendors' curves do.
+    over = (level - 0.75).relu_()
+    flatter = (over * over).mul_(16).add_(1).rsqrt_().sub_(1)
+    shoulder = level.addcmul_(over, flatter)
+    bend = (shoulder - 0.5).mul_(shoulder).mul_(1 - shoulder)
+    return shoulder.addcmul_(bend, knee).clamp_(1e-4, 1.0).log2_().mul_(gamma).exp2_()

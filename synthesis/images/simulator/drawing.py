@@ -40,20 +40,14 @@ class Drawing:
 
     def pictures(self, without: Sequence[int | None] = (None,)) -> Tensor:
         """Return pictures in [0, 1], (len(without), height, width), each less at most one finding."""
-        parts = [change.parts(s) for change, s in zip(self.changes, self.strengths, strict=True)]
-        integrals = [
-            self._integral([p for k, p in enumerate(parts) if k != left_out]) for left_out in without
-        ]
-        return self.overlay.apply(self.detector.develop(torch.stack(integrals)))
-
-    def _integral(self, parts: Sequence[tuple[Tensor | None, Tensor | None]]) -> Tensor:
-        """Return the line integral, (height, width) in mm of water. Findings fill what others leave."""
-        total, kept = self.healthy, None
-        for share, add in parts:
-            if share is not None:
-                kept = share if kept is None else kept * share
-            if add is not None:
-                total = total + add
-        if kept is not None:
-            total = total + self.anatomy.air * (1 - kept)
-        return total.clamp(min=0)
+        total = self.healthy.repeat(len(without), 1, 1)
+        kept = torch.ones_like(total)
+        for k, (change, strength) in enumerate(zip(self.changes, self.strengths, strict=True)):
+            fill, add = change.parts(strength)
+            for i, left_out in enumerate(without):
+                if left_out != k and fill is not None:  # findings fill what others leave
+                    kept[i].addcmul_(kept[i], fill, value=-1)
+                if left_out != k and add is not None:
+                    total[i].add_(add)
+        total.addcmul_(self.anatomy.air, kept.neg_().add_(1)).clamp_(min=0)
+        return self.overlay.apply(self.detector.develop(total))

@@ -22,7 +22,7 @@ class Overlay:
 
     def apply(self, picture: Tensor) -> Tensor:
         """Return the picture (…, height, width) with the overlay on top."""
-        return picture + self.alpha * (self.value - picture)
+        return torch.lerp(picture, self.value, self.alpha)
 
 
 @functools.lru_cache(maxsize=256)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,8 +18,9 @@ from synthesis.images.image_maker import MadeImages
 from synthesis.images.simulator.anatomy import Anatomy
 from synthesis.images.simulator.anatomy_builder import AnatomyBuilder
 from synthesis.images.simulator.atlas import ATLAS_PATH, load_atlas
-from synthesis.images.simulator.detector import Detector, blurred, draw_exposure
+from synthesis.images.simulator.detector import blurred, draw_exposure, expose
 from synthesis.images.simulator.drawing import Drawing
+from synthesis.images.simulator.fields import above
 from synthesis.images.simulator.findings import PAINTERS
 from synthesis.images.simulator.findings.devices import wire
 from synthesis.images.simulator.girdle import GIRDLES
@@ -27,6 +29,10 @@ from synthesis.images.simulator.patient import draw_patient
 from synthesis.limits import at_least
 from synthesis.reports.report import Report
 from synthesis.seeding import generator
+
+ALIKE = 16
+"""Pictures of a multiple of so many pixels, and their half-size maps, fill the vectors of a CPU: all of a
+chunk are computed alike. What does not fill a vector is computed by other functions, to another last bit."""
 
 TYPICAL_FIELD = 320.0  # mm across a picture, for the choice of the atlas resolution
 
@@ -49,8 +55,8 @@ class Simulator:
         visible_area: Fewest pixels of a 128×128 picture.
         strengthen: Largest factor by which a faint finding is drawn again.
         clutter_rate: Mean number of external wires on a portable film (a third of it on others).
-        chunk: Pictures per pass. 1 on a CPU keeps maps in the cache and a picture independent of its
-            neighbours to the last bit; use more on a GPU.
+        chunk: Pictures per pass: a picture does not depend on its neighbours to the last bit. 8 keep the maps
+            of a CPU in its cache; use more on a GPU.
         device: Where to render.
 
     Raises:
@@ -58,7 +64,7 @@ class Simulator:
             but has no painter.
     """
 
-    version: int = 1  # of the results, see synthesis.identity
+    version: int = 2  # of the results, see synthesis.identity
 
     def __init__(
         self,
@@ -70,7 +76,7 @@ class Simulator:
         visible_area: int = 10,
         strengthen: float = 3.0,
         clutter_rate: float = 0.9,
-        chunk: int = 1,
+        chunk: int = 8,
         device: str = "cpu",
     ) -> None:
         at_least(self, 0, visible_contrast=visible_contrast, visible_change=visible_change)
@@ -156,8 +162,9 @@ class Simulator:
         One chunk at a time: a drawing holds some 2 MB at 128 px, and memory that is used again at once is
         several times faster than fresh pages.
         """
-        for start in range(0, len(cases), self.chunk):
-            part = slice(start, start + self.chunk)
+        together = self.chunk if self.image_size % ALIKE == 0 else 1
+        for start in range(0, len(cases), together):
+            part = slice(start, start + together)
             with torch.inference_mode(), _one_thread(self.device):
                 drawings = self._draw(cases[part], seeds[part], (visits or seeds)[part])
             yield from drawings
@@ -190,9 +197,11 @@ class Simulator:
             pictures = drawing.developed
             if pictures is None:
                 pictures = drawing.pictures([None, *range(len(drawing.changes))])
-            levels = (255 * pictures).round()
+            levels = pictures * 255
+            change = (levels[:1] - levels[1:]).abs_()
+            levels.round_()
             # A finding is where leaving it out would change the 8-bit picture, or nearly so (no speckle).
-            masks = (levels[:1] != levels[1:]) | ((pictures[:1] - pictures[1:]).abs() > 0.4 / 255)
+            masks = torch.maximum(change, (levels[:1] - levels[1:]).abs_()) > 0.4
         return pictures[0], masks
 
     def _draw(self, cases: Sequence[Case], seeds: Sequence[int], visits: Sequence[int]) -> list[Drawing]:
@@ -203,14 +212,17 @@ class Simulator:
             patients.append(draw_patient(rng, builder.atlas.of_view(case.view), GIRDLES, case.view == "AP"))
         anatomies = builder.build(patients)
         healthy = torch.stack(
-            [a.base + self._clutter(a, c, s) for a, c, s in zip(anatomies, cases, visits, strict=True)]
+            [self._cluttered(a, c, s) for a, c, s in zip(anatomies, cases, visits, strict=True)]
         )
+        exposures = [
+            draw_exposure(generator(visit, "exposure"), case.view == "AP")
+            for case, visit in zip(cases, visits, strict=True)
+        ]
+        detector = expose(healthy, exposures)
         drawings = []
         for i, (case, seed, visit) in enumerate(zip(cases, seeds, visits, strict=True)):
-            exposure = draw_exposure(generator(visit, "exposure"), case.view == "AP")
             overlay = draw_overlay(generator(visit, "overlay"), self.image_size, case.view == "AP")
             overlay = Overlay(overlay.value.to(self.device), overlay.alpha.to(self.device))
-            detector = Detector(healthy[i : i + 1], [exposure])
             changes = [
                 PAINTERS[f.concept](
                     anatomies[i], f, self.catalog[f.concept].level(f.severity), generator(seed, f.concept)
@@ -218,18 +230,17 @@ class Simulator:
                 for f in case.findings
             ]
             drawing = Drawing(
-                case, anatomies[i], healthy[i], detector, overlay, changes, [1.0] * len(changes)
+                case, anatomies[i], healthy[i], detector.one(i), overlay, changes, [1.0] * len(changes)
             )
             drawings.append(self._make_visible(drawing))
         return drawings
 
-    def _clutter(self, anatomy: Anatomy, case: Case, seed: int) -> Tensor:
+    def _cluttered(self, anatomy: Anatomy, case: Case, seed: int) -> Tensor:
+        """Return the line integral of a healthy chest with the wires that lie on it."""
         rng = generator(seed, "clutter")
         rate = self.clutter_rate if case.view == "AP" else self.clutter_rate / 3
-        total = torch.zeros_like(anatomy.x)
-        for _ in range(min(4, int(rng.poisson(rate)))):
-            total = torch.maximum(total, wire(anatomy, rng))
-        return total
+        wires = [wire(anatomy, rng) for _ in range(min(4, int(rng.poisson(rate))))]
+        return anatomy.base + functools.reduce(torch.maximum, wires) if wires else anatomy.base
 
     def _make_visible(self, drawing: Drawing) -> Drawing:
         """Strengthen findings that are too faint, and drop those that stay so."""
@@ -257,17 +268,18 @@ class Simulator:
     def _relative_contrast(self, drawing: Drawing) -> list[float]:
         """Return each finding's contrast over its floor (below 1: not visible enough)."""
         drawing.developed = drawing.pictures([None, *range(len(drawing.changes))])
-        change = (drawing.developed[:1] - drawing.developed[1:]).abs()
+        change = (drawing.developed[:1] - drawing.developed[1:]).abs_()
         healthy = drawing.detector.toned
-        texture = (healthy - blurred(healthy, 4 * self.image_size / 128)).square()
-        mask = (change > 0.25 * change.amax(dim=(1, 2), keepdim=True)) & (change > 0.5 / 255)
+        texture = (healthy - blurred(healthy, 4 * self.image_size / 128)).square_()
+        floors = change.amax(dim=(1, 2), keepdim=True).mul_(0.25).clamp_(min=0.5 / 255)
+        mask = above(change, floors)
         count = mask.sum(dim=(1, 2))
         pixels = count.clamp(min=1)
         mean = (change * mask).sum(dim=(1, 2)) / pixels
-        noise = ((texture * mask).sum(dim=(1, 2)) / pixels).sqrt() + 0.004
+        noise = (mask.mul_(texture).sum(dim=(1, 2)) / pixels).sqrt_() + 0.004
         area = count / (self.visible_area * (self.image_size / 128) ** 2)
-        floors = torch.stack([mean / noise / self.visible_contrast, mean / self.visible_change, area])
-        return floors.amin(dim=0).tolist()
+        ratios = torch.stack([mean / noise / self.visible_contrast, mean / self.visible_change, area])
+        return ratios.amin(dim=0).tolist()
 
 
 @contextlib.contextmanager

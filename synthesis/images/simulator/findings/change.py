@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from synthesis.cases import Finding
 from synthesis.images.simulator.anatomy import Anatomy
+from synthesis.images.simulator.fields import hump, step
 
 FAINT = 0.05  # of a change's peak; fainter tails are cut so that a mask is where a finding is seen
 
@@ -31,7 +30,7 @@ class Change:
     add: Tensor | None = None
 
     def parts(self, strength: float = 1.0) -> tuple[Tensor | None, Tensor | None]:
-        """Return the share of the lung path that remains and the mm of water added, at a strength.
+        """Return the share of the lung path that is filled and the mm of water added, at a strength.
 
         Both fade to exactly nothing where they are below `FAINT` of their peak, so that a finding has an end.
 
@@ -40,26 +39,17 @@ class Change:
         """
         fill = None if self.fill is None else _faded((self.fill * strength).clamp(-0.6, 0.97))
         add = None if self.add is None else _faded(self.add * strength)
-        return None if fill is None else 1 - fill, add
+        return fill, add
 
 
 def _faded(change: Tensor) -> Tensor:
-    return F.softshrink(change, FAINT * float(change.abs().amax()))
+    low, high = torch.aminmax(change)
+    faint = FAINT * torch.maximum(high, -low)
+    return change - change.clamp(-faint, faint)
 
 
 Painter = Callable[[Anatomy, Finding, float, np.random.Generator], Change]
 """Draws a finding: anatomy, finding, level (0 mildest to 1 most severe), this finding's random stream."""
-
-
-def step(value: Tensor, width: float) -> Tensor:
-    """Return a smooth step from 0 (value far below 0) to 1, `width` wide."""
-    return torch.sigmoid(value * (4.0 / width))
-
-
-def hump(value: Tensor, width: float) -> Tensor:
-    """Return a Gaussian bump of standard deviation `width` about 0."""
-    scaled = value * (math.sqrt(0.5 / math.log(2)) / width)
-    return torch.exp2(-scaled * scaled)  # much faster than exp on a CPU
 
 
 def zone(anatomy: Anatomy, finding: Finding, rng: np.random.Generator) -> Tensor:
@@ -67,7 +57,7 @@ def zone(anatomy: Anatomy, finding: Finding, rng: np.random.Generator) -> Tensor
 
     Zones are thirds of the lung's visible height; lobes come from the CT's segmentation.
     """
-    side = anatomy.side(finding.laterality).float()
+    side = anatomy.side(finding.laterality)
     # Visible lung ends at the dome, about 0.8 of the way to the recess behind it.
     bands = {"upper zone": 0.14, "mid zone": 0.42, "lower zone": 0.68}
     if finding.location in bands:
@@ -79,7 +69,7 @@ def zone(anatomy: Anatomy, finding: Finding, rng: np.random.Generator) -> Tensor
         "upper lobe": (0, 2), "middle lobe": (3,), "lingula": (0,), "lower lobe": (1, 4), "base": (1, 4)
     }  # fmt: skip
     if finding.location in lobes:
-        share = sum(anatomy.lobes[k] for k in lobes[finding.location]) / anatomy.lungs.clamp(min=1.0)
+        share = anatomy.lobes(lobes[finding.location]).div_(anatomy.lungs.clamp(min=1.0))
         if finding.location == "lingula":
             share = share * step(anatomy.v - 0.45, 0.2)
         if finding.location == "base":

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -11,9 +14,16 @@ from synthesis.images.simulator.anatomy import Anatomy
 
 def spline(points: np.ndarray, count: int = 130) -> np.ndarray:
     """Return (count, 2) points on the Catmull-Rom spline through control points (n, 2)."""
+    return _blend(len(points), count) @ points
+
+
+@functools.cache
+def _blend(knots: int, count: int) -> np.ndarray:
+    """Return how much of each control point every point of a spline is, (count, knots)."""
+    points = np.eye(knots)
     padded = np.concatenate([2 * points[:1] - points[1:2], points, 2 * points[-1:] - points[-2:-1]])
-    t = np.linspace(0, len(points) - 1, count)
-    k = np.minimum(t.astype(int), len(points) - 2)
+    t = np.linspace(0, knots - 1, count)
+    k = np.minimum(t.astype(int), knots - 2)
     s = (t - k)[:, None]
     a, b, c, d = (padded[k + i] for i in range(4))
     return 0.5 * (2 * b + (c - a) * s + (2 * a - 5 * b + 4 * c - d) * s**2 + (3 * b - a - 3 * c + d) * s**3)
@@ -29,18 +39,16 @@ def stamp(anatomy: Anatomy, curve: np.ndarray, width: float) -> Tensor:
     """
     sigma = max(1.3, width / anatomy.mm) / 2.355
     size = anatomy.x.shape[0]
-    reach = int(np.ceil(2.2 * sigma))
+    reach = math.ceil(2.2 * sigma)
     margin = reach + 3  # curves that leave the picture are stamped beyond its border, then cut
-    pixels = torch.from_numpy(anatomy.to_pixels(curve).astype(np.float32))
-    pixels = pixels[((pixels > -3) & (pixels < size + 2)).all(dim=1)] + margin
-    offsets = torch.arange(-reach, reach + 1)
-    dr, dc = (o.flatten() for o in torch.meshgrid(offsets, offsets, indexing="ij"))
-    nearest = pixels.round().long()
-    rows, columns = nearest[:, :1] + dr, nearest[:, 1:] + dc
-    squared = (rows - pixels[:, :1]) ** 2 + (columns - pixels[:, 1:]) ** 2
-    values = torch.exp(-squared / (2 * sigma**2))
+    pixels = anatomy.to_pixels(curve).astype(np.float32)
+    pixels = pixels[((pixels > -3) & (pixels < size + 2)).all(axis=1)] + np.float32(margin)
+    nearest = np.rint(pixels).astype(int)[:, :, None] + np.arange(-reach, reach + 1)  # (point, axis, offset)
+    falls = np.exp((nearest - pixels[:, :, None]) ** 2 * np.float32(-0.5 / sigma**2), dtype=np.float32)
     wide = size + 2 * margin
+    at = nearest[:, 0, :, None] * wide + nearest[:, 1, None]
+    values = falls[:, 0, :, None] * falls[:, 1, None]
     flat = torch.zeros(wide * wide)
-    flat.scatter_reduce_(0, (rows * wide + columns).flatten(), values.flatten(), "amax")
+    flat.scatter_reduce_(0, torch.from_numpy(at.ravel()), torch.from_numpy(values.ravel()), "amax")
     inside = slice(margin, margin + size)
-    return flat.view(wide, wide)[inside, inside].to(anatomy.x.device)
+    return flat.view(wide, wide)[inside, inside].contiguous().to(anatomy.x.device)

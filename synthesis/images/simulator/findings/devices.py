@@ -8,7 +8,8 @@ from torch import Tensor
 
 from synthesis.cases import Finding
 from synthesis.images.simulator.anatomy import Anatomy
-from synthesis.images.simulator.findings.change import Change, hump, step
+from synthesis.images.simulator.fields import hump, step
+from synthesis.images.simulator.findings.change import Change
 from synthesis.images.simulator.findings.curves import spline, stamp
 
 CARINA = -52.0  # row in mm of the atlas frame
@@ -96,5 +97,5 @@ def wire(anatomy: Anatomy, rng: np.random.Generator) -> Tensor:
         (sign * 230, float(rng.uniform(-60, 200))),
     ]
     lead = 8 * stamp(anatomy, spline(_jitter(rng, way, 12.0)), 1.6)
-    distance = torch.sqrt((anatomy.x - pad[0]) ** 2 + (anatomy.y - pad[1]) ** 2)
+    distance = anatomy.distance(pad)
     return torch.maximum(lead, 9 * step(7 - distance, 2.5) + 12 * step(3 - distance, 2.0))

@@ -7,7 +7,8 @@ import torch
 
 from synthesis.cases import Finding
 from synthesis.images.simulator.anatomy import Anatomy
-from synthesis.images.simulator.findings.change import Change, hump, step
+from synthesis.images.simulator.fields import hump, step
+from synthesis.images.simulator.findings.change import Change
 from synthesis.images.simulator.findings.focal import place
 
 
@@ -30,7 +31,7 @@ def enlarged_cardiomediastinum(
     """Draw a superior mediastinum wider than usual: water replaces the lung beside it, both sides."""
     width = 9 + 20 * level + float(rng.uniform(-2, 3))
     lateral = (anatomy.x - anatomy.builder.atlas.poses[anatomy.atlas_pose].midline).abs()
-    bulge = 34 + width * (0.75 + 0.35 * hump(anatomy.y + 60, 40)) * torch.where(anatomy.left, 0.9, 1.1)
+    bulge = 34 + width * (0.75 + 0.35 * hump(anatomy.y + 60, 40)) * (1.1 - 0.2 * anatomy.left)
     extent = step(anatomy.y + 128, 30) * step(5 - anatomy.y, 60)
     return Change(fill=0.93 * step(bulge - lateral, 13.0) * extent)
 
@@ -103,7 +104,10 @@ def scoliosis(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.G
     amount = (13 + 28 * level) * (1.0 if finding.laterality == "left" else -1.0)
     centre, length = float(rng.uniform(-30, 20)), float(rng.uniform(70, 90))
     bend = amount * (hump(anatomy.y - centre, length) - 0.45 * hump(anatomy.y - centre - 190, length))
-    curved = anatomy.builder.one_spine(anatomy.patient, anatomy.x - bend, anatomy.y)
+    curved = (
+        anatomy.builder.one_map("spine", anatomy.patient, anatomy.x - bend, anatomy.y)
+        * anatomy.patient.spine_gain
+    )
     # Where vertebrae come to lie over lung, their soft tissue replaces it.
     beside = hump(anatomy.x - bend, 15) * step(anatomy.y + 140, 40)
     return Change(fill=0.55 * beside * step(bend.abs() - 8, 12), add=1.6 * (curved - anatomy.spine))

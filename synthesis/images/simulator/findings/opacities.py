@@ -11,7 +11,8 @@ from torch import Tensor
 
 from synthesis.cases import Finding
 from synthesis.images.simulator.anatomy import Anatomy
-from synthesis.images.simulator.findings.change import Change, hump, step, zone
+from synthesis.images.simulator.fields import above, hump, step
+from synthesis.images.simulator.findings.change import Change, zone
 from synthesis.images.simulator.textures import texture_bank
 
 
@@ -32,7 +33,7 @@ def edema(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Gener
     septal = step(anatomy.u - 0.72, 0.2) * step(anatomy.v - 0.5, 0.2) * (1 + level)
     lines = 1.6 * septal * texture(anatomy, rng, "reticular").clamp(min=0)
     thick = (0.9 + 0.8 * level) * anatomy.vessels * hump(anatomy.v - 0.4, 0.4)
-    return Change(fill=fill.clamp(min=0), add=(lines + thick) * (anatomy.lungs > 6))
+    return Change(fill=fill.clamp(min=0), add=(lines + thick) * above(anatomy.lungs, 6))
 
 
 def consolidation(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
@@ -80,12 +81,12 @@ def ground_glass_opacity(
     """Draw even haze with geographic borders that leaves vessels visible."""
     where = zone(anatomy, finding, rng)
     geographic = 0.3 + 0.7 * step(texture(anatomy, rng, "coarse") + 0.8 + 0.6 * level, 1.8)
-    return Change(fill=(0.32 + 0.26 * level) * where * geographic * (anatomy.lungs > 3))
+    return Change(fill=(0.32 + 0.26 * level) * where * geographic * above(anatomy.lungs, 3))
 
 
 def atelectasis(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
     """Draw plate-like bands (mild), a segmental wedge with bands (moderate), a collapsed lobe (severe)."""
-    side = anatomy.side(finding.laterality).float()
+    side = anatomy.side(finding.laterality)
     upper = finding.location == "upper lobe"
     add = torch.zeros_like(anatomy.x)
     for _ in range(int(rng.integers(2, 4))):
@@ -96,7 +97,7 @@ def atelectasis(anatomy: Anatomy, finding: Finding, level: float, rng: np.random
         band = hump(anatomy.v - height - tilt * (anatomy.u - 0.5), thick)
         along = step(anatomy.u - start, 0.1) * step(start + length - anatomy.u, 0.1)
         add = torch.maximum(add, (13 + 9 * level) * band * along)
-    add = add * side * (anatomy.lungs > 4)
+    add = add * side * above(anatomy.lungs, 4)
     if level < 0.25:
         return Change(add=add)
     where = zone(anatomy, finding, rng)

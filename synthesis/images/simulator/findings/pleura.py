@@ -8,7 +8,8 @@ from torch import Tensor
 
 from synthesis.cases import Finding
 from synthesis.images.simulator.anatomy import Anatomy
-from synthesis.images.simulator.findings.change import Change, hump, step
+from synthesis.images.simulator.fields import above, hump, step
+from synthesis.images.simulator.findings.change import Change
 from synthesis.images.simulator.findings.opacities import texture
 
 
@@ -43,7 +44,7 @@ def _collapse(anatomy: Anatomy, location: str | None) -> Tensor:
 
 def pneumothorax(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
     """Draw air outside a thin pleural line: no vessels, darker than lung. The collapsed lung is denser."""
-    side = anatomy.side(finding.laterality).float() * (anatomy.lungs > 2)
+    side = anatomy.side(finding.laterality) * above(anatomy.lungs, 2)
     reach = _collapse(anatomy, finding.location)
     # A gentle wave: a pleural line is smooth but never a geometric curve.
     edge = 0.86 - 0.4 * level + float(rng.uniform(-0.03, 0.03)) + 0.012 * texture(anatomy, rng, "coarse")
@@ -56,7 +57,7 @@ def pneumothorax(anatomy: Anatomy, finding: Finding, level: float, rng: np.rando
 
 def pleural_thickening(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
     """Draw a dense, uneven peel along the lateral wall or over the apex, at times calcified."""
-    side = anatomy.side(finding.laterality).float() * (anatomy.lungs > 0.5)
+    side = anatomy.side(finding.laterality) * above(anatomy.lungs, 0.5)
     wave = texture(anatomy, rng, "coarse")
     depth = 0.07 + 0.09 * level
     if finding.location == "apex":

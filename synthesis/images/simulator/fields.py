@@ -1,0 +1,40 @@
+"""Shapes over a picture: smooth steps, bumps and thresholds of maps, from which organs and findings are made.
+
+Each costs as few passes over the map as it can, and in its own memory: at 128 px a pass that stays in the
+cache takes two microseconds, one that makes a bool and multiplies by it twenty.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+_HALVES = math.sqrt(0.5 / math.log(2))  # of a Gaussian, in powers of two: a CPU computes them twice as fast
+
+
+def step(value: Tensor, width: float) -> Tensor:
+    """Return a smooth step from 0 (value far below 0) to 1, `width` wide."""
+    return (value * (4.0 / width)).sigmoid_()
+
+
+def rise(value: Tensor, at: float, scale: float) -> Tensor:
+    """Return the logistic function of (value - at) / scale: from 0 to 1, or down where scale < 0."""
+    return (value - at).mul_(1 / scale).sigmoid_()
+
+
+def hump(value: Tensor, width: float) -> Tensor:
+    """Return a Gaussian bump of standard deviation `width` about 0."""
+    scaled = value * (_HALVES / width)
+    return (scaled * scaled).neg_().exp2_()
+
+
+def above(value: Tensor, floor: Tensor | float) -> Tensor:
+    """Return 1 where a map is above a floor, else 0."""
+    return torch.gt(value, floor, out=torch.empty_like(value))
+
+
+def sphere(offset_squared: Tensor, radius: Tensor | float) -> Tensor:
+    """Return the path through a cylinder or ball at a squared distance from its axis."""
+    return (radius * radius - offset_squared).relu_().sqrt_().mul_(2)
