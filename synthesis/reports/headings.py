@@ -18,7 +18,7 @@ Kind: TypeAlias = Literal["findings", "impression", "views", "organ", "other"]
 _OR = r"[ \t]*(?:AND|&|/|,)[ \t]*"
 _FINDINGS = (
     rf"(?:CHEST |PRELIMINARY )?(?:IMPRESSIONS?{_OR})?FINDINGS?(?:{_OR}(?:IMPRESSIONS?|CONCLUSIONS?))?"
-    r"|OBSERVATIONS?"
+    r"|OBSERVATIONS?|(?<![A-Z] )(?:REPORT|RESULTS?|DESCRIPTION)"
 )
 _IMPRESSION = (
     rf"(?:FINAL |PRELIMINARY |RADIOLOGICAL )?IMPRESSIONS?(?:{_OR}(?:RECOMMENDATIONS?|PLAN))?"
@@ -40,7 +40,7 @@ _OTHER = (
 _VIEW_WORD = (
     r"AP|PA|LAT(?:ERAL)?|FRONTAL|PORTABLE|BEDSIDE|UPRIGHT|ERECT|SUPINE|SEMI[- ]?(?:UPRIGHT|ERECT)|SINGLE|ONE"
     r"|TWO|THREE|\d{1,2}[:/]\d\d(?:[:/]\d+)?|\d+|[AP]\.?M\.?|CHEST|THORAX|VIEWS?|RADIOGRAPHS?|RADIOGRAPHY"
-    r"|X[- ]?RAYS?|FILMS?|IMAGES?|PROJECTIONS?|AND|OF|THE|WITH|AT|ON|_{1,20}"
+    r"|HOURS|HRS|X[- ]?RAYS?|FILMS?|IMAGES?|PROJECTIONS?|AND|OF|THE|WITH|AT|ON|_{1,20}"
 )
 _VIEWS = (
     rf"(?=[\w ,&/()-]*?(?:CHEST|THORAX|VIEW))(?:{_VIEW_WORD})"
@@ -64,7 +64,8 @@ _LINE = re.compile(  # at a line's start, any case
     re.IGNORECASE | re.MULTILINE,
 )
 _ALONE = re.compile(  # a line of its own, without a colon
-    rf"^[ \t*#_>]{{0,80}}(?=(?-i:[A-Z]))(?:{_SECTIONS})[ \t*_]*$", re.IGNORECASE | re.MULTILINE
+    rf"^[ \t*#_>]{{0,80}}(?=(?-i:[A-Z]))(?:{_SECTIONS}|(?-i:(?P<views>{_VIEWS})))[ \t*_]*$",
+    re.IGNORECASE | re.MULTILINE,
 )
 _CAPITALS = re.compile(rf"{_WHOLE}(?:{_NAMES}){_NOTE}{_COLON}")  # anywhere in a line
 _SECTION = re.compile(rf"{_WHOLE}(?:{_SECTIONS}){_NOTE}{_COLON}")

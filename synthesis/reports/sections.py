@@ -70,6 +70,8 @@ def _unheaded(sections: Sequence[tuple[Kind | None, str]], text: str, last_parag
         # The first paragraph is what a heading of another purpose announces.
         return unwrapped("".join(_paragraphs(body)[1 if kind == "other" else 0 :][-1:]))
     rest = _put_together(body for kind, body in sections if kind != "other")
+    if not rest and sections[-1][0] == "other":
+        rest = unwrapped("\n\n".join(_paragraphs(sections[-1][1])[1:]))
     return rest or unwrapped(text)
 
 

@@ -10,7 +10,7 @@ from synthesis.reports.headings import section_headings
 # After these a full stop ends no sentence; after the second group it does unless a small letter follows.
 _NEVER_LAST = r"Dr|Drs|Mr|Mrs|Ms|Prof|e\.g|i\.e|approx|vs|cf|viz"
 _SELDOM_LAST = (
-    r"cm|mm|a\.m|p\.m|al|etc|ca|incl|resp|min|max|est|lt|rt|fig|bilat|poss|prob|ant|post|lat|inf|sup"
+    r"cm|mm|a\.m|p\.m|al|etc|ca|incl|resp|min|max|est|lt|rt|fig|bilat|poss|prob|ant|post|lat|inf|sup|neg|pos"
 )
 _ABBREVIATION = re.compile(
     rf"(?<![\w.])(?:(?P<never>{_NEVER_LAST})|(?P<seldom>{_SELDOM_LAST}))\.$", re.IGNORECASE

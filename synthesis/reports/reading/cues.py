@@ -25,6 +25,7 @@ DEFAULT_CUES = shipped("configs/reports/cues.yaml")
 Status: TypeAlias = Literal["present", "absent", "uncertain"]
 Span: TypeAlias = tuple[int, int]
 _STATUS: dict[str, Status | None] = {"negation": "absent", "uncertainty": "uncertain", "hypothetical": None}
+_PARTING = ("terminators", "unchanged")
 _INTRODUCES = re.compile(r":(?!\d)|\s[-–]\s")
 
 
@@ -147,10 +148,9 @@ class Cues:
         chosen.sort(key=lambda c: c.start)
         for i in range(1, len(chosen)):
             cue, last = chosen[i], chosen[i - 1]
-            if last.meaning in ("uncertainty", "unchanged") and self._echoes.fills(
-                sentence[cue.start : cue.end]
-            ):
-                chosen[i] = replace(cue, meaning=last.meaning)
+            doubted = last.meaning == "uncertainty" or (last.meaning == "unchanged" and cue.before)
+            if doubted and self._echoes.fills(sentence[cue.start : cue.end]):
+                chosen[i] = replace(cue, meaning=last.meaning, keys=frozenset({"before"}))
         return self._without_yielding(sentence, chosen)
 
     def without_asides(self, sentence: str) -> str:
@@ -174,7 +174,7 @@ class Cues:
 
     def _ahead(self, cue: _Cue, cues: Sequence[_Cue], sentence: str, spans: Sequence[Span]) -> list[int]:
         """Return the findings after a cue, and around it, that it speaks of."""
-        stops = (c.start for c in cues if c.start >= cue.end and (c.meaning == "terminators" or c.before))
+        stops = (c.start for c in cues if c.start >= cue.end and (c.meaning in _PARTING or c.before))
         limit = self._clause_end(sentence, cue, min(stops, default=len(sentence)))
         return [
             i
@@ -200,6 +200,8 @@ class Cues:
         begin = max(stops, default=0)
         comma = sentence.rfind(",", begin, cue.start)
         closed = any(any(words.spans(sentence, comma + 1, cue.start)) for words in (self._and, self._or))
+        # "pneumothorax, effusion: none"
+        closed |= ":" in (sentence[cue.start], sentence[: cue.start].rstrip()[-1:])
         if comma >= 0 and not closed:  # not the last comma of "a, b and c"
             begin = comma
         for mark in _INTRODUCES.finditer(sentence, begin, cue.start):

@@ -1,8 +1,10 @@
 """Cutting a report at its headings, as real reports have them."""
 
 import itertools
+from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -72,12 +74,22 @@ def test_both_sections_are_found(text):
         ("There are no new findings: clear lungs.", ("There are no new findings: clear lungs.", "")),
         ("HISTORY: DEPRESSION: yes\nFINDINGS: Clear.", ("Clear.", "")),
         ("No headings at all.", ("No headings at all.", "")),
-        ("INDICATION: cough.\n\nLungs are clear.", ("INDICATION: cough. Lungs are clear.", "")),
+        ("INDICATION: cough.\n\nLungs are clear.", ("Lungs are clear.", "")),
+        ("INDICATION: cough. Lungs are clear.", ("INDICATION: cough. Lungs are clear.", "")),
         ("", ("", "")),
     ],
 )
 def test_sections_as_they_come(text, expected):
     assert cut(text) == expected
+
+
+WHOLE = yaml.safe_load((Path(__file__).parent / "whole_reports.yaml").read_text())
+
+
+@pytest.mark.parametrize("report", WHOLE, ids=range(len(WHOLE)))
+def test_whole_reports_are_cut_into_their_sections(report):
+    sections = [" ".join(section.split()) for section in cut(report["text"])]
+    assert sections == [report["findings"], report["impression"]]
 
 
 @pytest.mark.parametrize(
