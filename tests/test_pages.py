@@ -144,6 +144,15 @@ def test_classes_that_a_page_names_can_be_imported(page: str) -> None:
         assert found or path.with_suffix(".py").exists() or path.is_dir(), name
 
 
+def test_the_page_of_tasks_says_of_every_layer_what_is_measured_and_drawn() -> None:
+    page = (ROOT / "docs/tasks.md").read_text()
+    measured, _, drawn = page.partition("## What is drawn")
+    tasks = sorted(path.stem for path in (ROOT / "configs/tasks").glob("*.yaml"))
+    assert [sorted(re.findall(r"^\| `(\w+)` \|", part, re.MULTILINE)) for part in (measured, drawn)] == [
+        tasks
+    ] * 2
+
+
 def command_lines() -> list[str]:
     """The calls of `main.py` in README and docs, each once."""
     blocks = [block for text in TEXT.values() for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL)]
