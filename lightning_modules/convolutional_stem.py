@@ -9,6 +9,8 @@ from math import gcd
 import torch
 from torch import Tensor, nn
 
+from lightning_modules.group_norm import GroupNorm
+
 
 class ConvolutionalStem(nn.Module):
     """Stages of two 3×3 convolutions, the first of stride 2, then a 1×1 one to the transformer's width.
@@ -45,7 +47,7 @@ class ConvolutionalStem(nn.Module):
         for before, after in pairwise(channels):
             for width_in, stride in ((before, 2), (after, 1)):
                 convolution = nn.Conv2d(width_in, after, kernel_size=3, stride=stride, padding=1, bias=False)
-                blocks += [convolution, nn.GroupNorm(gcd(8, after), after), nn.ReLU(inplace=True)]
+                blocks += [convolution, GroupNorm(gcd(8, after), after), nn.ReLU(inplace=True)]
         # Channels last: a quarter faster on CPU, and what tensor cores want.
         self.blocks = nn.Sequential(*blocks).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.projection = nn.Conv2d(channels[-1], width, kernel_size=1)

@@ -118,6 +118,11 @@ def _depth(name: str) -> int | None:
     return None if block is None else int(block.group(1)) + 1
 
 
+def scales_gradients(trainer: Trainer) -> bool:
+    """Say whether gradients are multiplied by a factor until the optimiser steps, as in ``16-mixed``."""
+    return getattr(trainer.precision_plugin, "scaler", None) is not None
+
+
 def total_steps(trainer: Trainer) -> int | float:
     """Count the optimiser steps of a run: infinite, or negative, where it has no end that could be known.
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 import pytest
 import torch
 from torch import nn
@@ -109,3 +110,30 @@ def test_fused_adamw_where_lightning_allows_it(
     groups = fit.optimizers[0].param_groups
     assert all(group["fused"] is fused and group["betas"] == (0.8, 0.9) for group in groups)
     assert [group["weight_decay"] for group in groups] == [0.2, 0.0]
+
+
+class Clipped(L.Callback):
+    """Sees the optimiser, and the norm of the gradient that it is given."""
+
+    def __init__(self) -> None:
+        self.fused: list[Any] = []
+        self.norms: list[float] = []
+
+    def on_before_zero_grad(self, trainer: L.Trainer, module: L.LightningModule, optimizer: Any) -> None:
+        gradients = [p.grad for p in module.parameters() if p.grad is not None]
+        if gradients:
+            self.fused.append(optimizer.param_groups[0]["fused"])
+            self.norms.append(float(torch.nn.utils.get_total_norm(gradients)))
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_a_fused_optimiser_gets_clipped_gradients(
+    precision: str, model: Make, data: Make, trainer: Make
+) -> None:
+    seen = Clipped()
+    options = {"gradient_clip_val": 1e-3, "callbacks": [seen], "max_steps": 3, "limit_val_batches": 0}
+    trainer(precision=precision, **options).fit(model(), data())
+    assert seen.fused == [True] * len(seen.fused) and seen.norms == pytest.approx(
+        [1e-3] * len(seen.norms), rel=1e-2
+    )
+    assert seen.norms
