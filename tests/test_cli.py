@@ -100,7 +100,7 @@ def _as_shown(summary: dict[str, Any], key: str) -> str:
     """Write a figure as the page does: three decimals and, as far as there is one, its interval."""
     value, (callback, _, figure) = summary[key], key.removeprefix("val/").partition("/")
     interval = summary["details"].get(f"val/{callback}", {}).get("intervals", {}).get(figure)
-    bounds = "" if interval is None else f"{interval[0]:.3f}–{interval[1]:.3f}"
+    bounds = "" if interval is None else f"[{interval[0]:.3f}, {interval[1]:.3f}]"
     return ("–" if value is None else f"{value:.3f}") + bounds
 
 

@@ -148,9 +148,8 @@ def test_the_page_of_tasks_says_of_every_layer_what_is_measured_and_drawn() -> N
     page = (ROOT / "docs/tasks.md").read_text()
     measured, _, drawn = page.partition("## What is drawn")
     tasks = sorted(path.stem for path in (ROOT / "configs/tasks").glob("*.yaml"))
-    assert [sorted(re.findall(r"^\| `(\w+)` \|", part, re.MULTILINE)) for part in (measured, drawn)] == [
-        tasks
-    ] * 2
+    for part in (measured, drawn):
+        assert sorted(re.findall(r"^\| `(\w+)` \|", part, re.MULTILINE)) == tasks
 
 
 def command_lines() -> list[str]:

@@ -174,6 +174,11 @@ def _stage(summary: Summary, stage: str) -> dict[str, Any]:
         "methods": methods,
         "concepts": table,
         "supervised": bool(supervised),
+        "remarks": [
+            (name.removeprefix(f"{stage}/").replace("_", " "), told["note"])
+            for name, told in details.items()
+            if name.startswith(f"{stage}/") and "note" in told
+        ],
         "others": [row for row in figures if id(row) not in shown],
     }
 

@@ -53,7 +53,7 @@ def test_every_figure_is_that_of_the_summary(run: Path) -> None:
     assert page.figures == expected and len(expected) > 50
     assert f"{summary['val/probe/auroc_macro']:.3f}" in page.text
     low, high = summary["details"]["val/probe"]["intervals"]["auroc_macro"]
-    assert f"{low:.3f}–{high:.3f}" in page.text
+    assert f"[{low:.3f}, {high:.3f}]" in page.text
 
 
 def test_it_needs_nothing_else(run: Path) -> None:
@@ -73,8 +73,11 @@ def test_the_closing_lines_link_it(tiny, tmp_path, capsys) -> None:
 
 
 def test_a_summary_alone_is_enough(tmp_path: Path) -> None:
-    (tmp_path / "summary.json").write_text('{"test/vqa/accuracy": 0.5, "test/loss": null, "details": {}}')
+    details = '{"test/report": {"note": "scored at < test"}}'
+    figures = '"test/vqa/accuracy": 0.5, "test/loss": null'
+    (tmp_path / "summary.json").write_text(f'{{{figures}, "details": {details}}}')
     page = Page(write_report(tmp_path).read_text())
+    assert "report: scored at < test" in page.text
     assert page.figures == {"test/vqa/accuracy": 0.5, "test/loss": None} and not page.addresses[3:]
 
 
