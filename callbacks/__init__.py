@@ -26,6 +26,7 @@ from callbacks.run.gradient_norm import GradientNorm
 from callbacks.run.interruption import Interruption
 from callbacks.run.non_finite_guard import NonFiniteGuard
 from callbacks.run.run_checkpoint import RunCheckpoint
+from callbacks.run.run_stopping import RunStopping
 from callbacks.run.step_replay import StepReplay
 from callbacks.run.summary import RunSummary
 from callbacks.run.wandb_run_logger import WandbRunLogger
@@ -57,6 +58,7 @@ __all__ = [
     "Result",
     "Retrieval",
     "RunCheckpoint",
+    "RunStopping",
     "RunSummary",
     "SegmentationDice",
     "StepReplay",

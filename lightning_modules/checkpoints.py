@@ -31,7 +31,11 @@ class CheckpointError(ValueError):
         folder = Path(path).parent
         beside = [] if "://" in str(path) else sorted(file.name for file in folder.glob("*.ckpt"))
         others = [name for name in beside if name != Path(path).name]
-        remedy = f"Beside it: {', '.join(others)}." if others else "Give the best.ckpt or last.ckpt of a run."
+        remedy = (
+            f"Give one that lies beside it: {', '.join(others)}."
+            if others
+            else "Give the best.ckpt or last.ckpt of a run."
+        )
         super().__init__(f"{path} cannot be read as a checkpoint: {reason}. {remedy}")
 
 

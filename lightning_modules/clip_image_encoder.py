@@ -54,13 +54,18 @@ class CLIPImageEncoder(ImageEncoder):
         if image_size % self.patch_size:
             raise ValueError(
                 f"CLIPImageEncoder: image_size {image_size} is no multiple of {self.patch_size}, the side of "
-                f"a patch of {pretrained!r}; its own images have {vision.config.image_size} px"
+                f"a patch of {pretrained!r}: give a multiple; its own images have "
+                f"{vision.config.image_size} px"
             )
         if getattr(vision.config, "vision_use_head", True) is False:
-            raise ValueError(f"CLIPImageEncoder: {pretrained!r} has no pooling head (vision_use_head: false)")
+            raise ValueError(
+                f"CLIPImageEncoder: {pretrained!r} has no pooling head (vision_use_head: "
+                "false): give a model with one"
+            )
         if vision.config.num_channels != 3:
             raise ValueError(
-                f"CLIPImageEncoder: {pretrained!r} takes {vision.config.num_channels} channels, not 3"
+                f"CLIPImageEncoder: {pretrained!r} takes {vision.config.num_channels} "
+                "channels, not 3: give a model of colour images"
             )
         means, deviations = colour_statistics(pretrained)
         self.register_buffer("channel_means", means, persistent=False)

@@ -50,7 +50,7 @@ def load_tower(name: str, dropout: float, sizes: Mapping[str, tuple[str, Any]]) 
     if missing:  # transformers would train on from random values, with a warning
         raise ValueError(
             f"checkpoint {name!r} lacks {len(missing)} weights of a {type(model).__name__}, the first "
-            f"{missing[0]!r}: is it the directory of another kind of model?"
+            f"{missing[0]!r}: give the directory of a model of that kind"
         )
     pooler = getattr(model, "pooler", None)
     if pooler is not None and list(pooler.parameters()):

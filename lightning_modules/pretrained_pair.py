@@ -51,7 +51,7 @@ def load_side(name: str, side: Side, width: int, projection_dim: int) -> tuple[A
     if missing:  # transformers would train on from random values, with a warning
         raise ModelFilesError(
             f"pretrained={name!r} lacks {len(missing)} weights of a {type(model).__name__}, the first "
-            f"{missing[0]!r}: is it the directory of another kind of model?"
+            f"{missing[0]!r}: give the directory of a model of that kind"
         )
     model.train()  # from_pretrained leaves it in evaluation
     tower = getattr(model, f"{side}_model")

@@ -169,10 +169,15 @@ class ViTEncoder(ImageEncoder):
             ("width", width, "heads", heads),
         ):
             if size % divisor:
-                raise ValueError(f"ViTEncoder: {name} {size} is no multiple of {part} {divisor}")
+                raise ValueError(
+                    f"ViTEncoder: {name}={size} is no multiple of {part}={divisor}: give one "
+                    "that is, such as "
+                    f"{max(1, round(size / divisor)) * divisor}, or another {part}"
+                )
         if quiet and pretrained is not None:
             raise ValueError(
-                f"ViTEncoder: quiet_start would wipe trained weights of {pretrained!r}: set it to false"
+                "ViTEncoder: quiet_start would wipe trained weights "
+                f"(pretrained={pretrained!r}): set it to false"
             )
         if stem is not None and pretrained is not None:
             raise ValueError(

@@ -119,7 +119,9 @@ def test_a_saved_configuration_and_a_checkpoint_are_enough_to_test(run: Path) ->
 def test_a_checkpoint_that_is_not_there_leaves_nothing_behind(run: Path) -> None:
     before = sorted(run.iterdir())
     wrong = run / "checkpoints" / "bset.ckpt"
-    with pytest.raises(SystemExit, match=r"bset\.ckpt .*no such file\. Beside it: best\.ckpt, last\.ckpt"):
+    with pytest.raises(
+        SystemExit, match=r"bset\.ckpt .*no such file\. Give one that lies beside it: best\.ckpt, last\.ckpt"
+    ):
         main(["test", "-c", str(run / "config.yaml"), f"--ckpt_path={wrong}"])
     assert sorted(run.iterdir()) == before
 

@@ -125,7 +125,7 @@ class ConceptEvaluation(Evaluation):
     def _require_known(self, subset: str, concepts: Sequence[str], table: ConceptTable) -> None:
         if unknown := sorted(set(concepts) - set(table.names)):
             raise ValueError(
-                f"subset {subset!r} of {type(self).__name__} names {unknown}; known: {table.names}"
+                f"subset {subset!r} of {type(self).__name__} names {unknown}; known are {table.names}"
             )
 
 

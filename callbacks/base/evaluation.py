@@ -124,8 +124,20 @@ class Evaluation(L.Callback, ABC):
 
     # -------------------------------------------------------------------------------------------------- hooks
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Notice at the start, rather than after the first epoch, that there is no `FeatureCollector`."""
+        """Notice at the start, rather than after the first epoch, what would spoil the figures.
+
+        Raises:
+            LookupError: If there is no `FeatureCollector`.
+            ValueError: If another evaluation has the same name: one would overwrite the other's figures.
+        """
         FeatureCollector.of(trainer)
+        callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
+        same = [other for other in callbacks if isinstance(other, Evaluation) and other.name == self.name]
+        if len(same) > 1:
+            kinds = " and ".join(type(other).__name__ for other in same)
+            raise ValueError(
+                f"trainer.callbacks: {kinds} have the name {self.name!r}: give one another `name`"
+            )
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Evaluate the validation pass, unless this is the sanity check."""

@@ -69,7 +69,9 @@ class ClassRetrieval(Evaluation):
         if features.text is None:
             return Result({}, {"note": "image-only data: no reports to retrieve"})
         if missing := sorted({*self.classes, *self.others} - set(occasion.concepts)):
-            raise ValueError(f"ClassRetrieval: classes {missing} are not among {occasion.concepts}")
+            raise ValueError(
+                f"ClassRetrieval: classes {missing} are not in the data: give some of {occasion.concepts}"
+            )
         rows, label = self._chosen(features, occasion.concepts)
         if not len(rows):
             return Result({}, {"note": f"some of {self.classes} has no sample without the others"})

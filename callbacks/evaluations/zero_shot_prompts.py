@@ -26,7 +26,8 @@ def catalogue_prompts(facts: DataFacts) -> Prompts:
     """
     if facts.concept_names and facts.catalog is None:
         raise ValueError(
-            f"{type(facts).__name__} has concept_names and no catalog: prompts are taken from there"
+            f"{type(facts).__name__} has concept_names and no catalog: give it one, prompts "
+            "are taken from there"
         )
     prompts: Prompts = {}
     for name in facts.concept_names:
@@ -70,15 +71,18 @@ def read_prompts(path: Path, facts: DataFacts) -> Prompts:
     keys = {"source", *_SIDES, "concepts"}
     if not isinstance(content, dict) or set(content) - keys or not content.get("source"):
         found = sorted(content) if isinstance(content, dict) else type(content).__name__
-        raise ValueError(f"{path} holds {found}; it takes source, present, absent and concepts")
+        raise ValueError(f"{path} holds {found}; write source, present, absent and concepts")
     if facts.concept_names and facts.catalog is None:
         raise ValueError(
-            f"{type(facts).__name__} has concept_names and no catalog: names are taken from there"
+            f"{type(facts).__name__} has concept_names and no catalog: give it one, names are "
+            "taken from there"
         )
     templates = {side: _texts(content, side, str(path)) for side in _SIDES}
     special: Mapping[str, Any] = content.get("concepts") or {}
     if unknown := sorted(name for name in special if facts.catalog is not None and name not in facts.catalog):
-        raise ValueError(f"{path}, key concepts: {unknown} are not in the data's catalogue")
+        raise ValueError(
+            f"{path}, key concepts: {unknown} are not in the data's catalogue; correct or delete them"
+        )
     prompts: Prompts = {}
     for name in facts.concept_names:
         assert facts.catalog is not None

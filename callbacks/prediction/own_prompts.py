@@ -38,7 +38,7 @@ def own_prompts(texts: Sequence[str], templates: str | Path) -> Prompts:
         present, *against = (part.strip() for part in text.split(AGAINST))
         if not present or len(against) > 1 or against == [""]:
             raise ValueError(
-                f"prompt {text!r}: write a text (pleural effusion), or two with {AGAINST} between them "
+                f"prompts: {text!r}: write a text (pleural effusion), or two with {AGAINST} between them "
                 f"(enlarged heart {AGAINST} normal heart)"
             )
         if present in prompts:

@@ -214,6 +214,12 @@ class PredictionWriter(BasePredictionWriter):
             kinds = ", ".join(f"{kind} {n:,}" for kind, n in counts.bad.most_common())
             print(f"{counts.bad.total():,} files could not be used ({kinds}); all are in bad_files.csv:")
             print("\n".join(f"  {reason}" for _, reason in counts.first_bad))
+        if not counts.predicted:
+            raise ValueError(
+                f"no image was predicted: none of {total:,} files can be used; correct those "
+                "that are listed in "
+                f"{self._directory / 'bad_files.csv'}, or name other images"
+            )
 
 
 def named_images(trainer: L.Trainer) -> NamedImages:

@@ -29,7 +29,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             TypeError: If ``storage_options`` are given.
         """
         if storage_options is not None:
-            raise TypeError(f"storage_options={storage_options!r}: checkpoints are local files")
+            raise TypeError(f"storage_options={storage_options!r}: checkpoints are local files: leave it out")
         content = checkpoint_bytes(checkpoint)
         try:
             with written_whole(Path(path)) as partial:

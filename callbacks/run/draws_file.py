@@ -77,5 +77,7 @@ def read_draws(path: Path) -> tuple[dict[str, Array], dict[str, dict[str, Any]]]
             arrays = {key: file[key] for key in file.files}
         about: dict[str, dict[str, Any]] = json.loads(str(arrays.pop(ABOUT)))
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-        raise ValueError(f"{path} holds no bootstrap draws that can be read ({error})") from error
+        raise ValueError(
+            f"{path} holds no bootstrap draws that can be read ({error}); delete it, and test again"
+        ) from error
     return arrays, about

@@ -40,7 +40,8 @@ def export(module: Any, directory: Path) -> None:
     """
     if not hasattr(module, "export"):
         raise TypeError(
-            f"GeneratorExport: {type(module).__name__} has no export(directory); it is no generator"
+            f"GeneratorExport: {type(module).__name__} has no export(directory); it is no "
+            "generator: leave GeneratorExport out"
         )
     partial = directory.with_name(f".{directory.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)

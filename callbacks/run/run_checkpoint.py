@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
 import time
@@ -15,8 +14,8 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
-from callbacks.base.evaluation import Evaluation
 from callbacks.base.files import written_whole
+from callbacks.run.monitored import WORST, figures_of, hindrance, told
 from callbacks.run.non_finite_guard import require_finite
 
 PREVIOUS = "previous.ckpt"
@@ -24,7 +23,6 @@ PREVIOUS = "previous.ckpt"
 UNLOGGED = "unlogged"
 """In its state: the row of ``metrics.csv`` that was not yet written."""
 _RANKS_AGREE_EVERY = 8  # batches: asking costs the ranks a message
-_MODES = {"min": math.inf, "max": -math.inf}
 
 
 class RunCheckpoint(ModelCheckpoint):
@@ -58,9 +56,7 @@ class RunCheckpoint(ModelCheckpoint):
         every_n_steps: int | None = None,
         **kwargs: Any,
     ) -> None:
-        figures = monitor if isinstance(monitor, dict) else {monitor: mode} if monitor else {}
-        if wrong := {name: best for name, best in figures.items() if best not in _MODES}:
-            raise ValueError(f"RunCheckpoint: {wrong}: what is best of a figure is max or min")
+        figures = figures_of(self, monitor, mode)
         if (minutes is not None and not minutes >= 0) or (every_n_steps is not None and every_n_steps < 1):
             raise ValueError(
                 f"RunCheckpoint: minutes={minutes} must be at least 0, "
@@ -100,7 +96,7 @@ class RunCheckpoint(ModelCheckpoint):
             self._choose({name: hindrance(trainer, name) for name in self.figures})
 
     def _choose(self, hindrances: Mapping[str, str | None]) -> None:
-        against = "; ".join(f"{name}: {why}" for name, why in hindrances.items() if why)
+        against = told(hindrances)
         possible = [name for name, why in hindrances.items() if why is None]
         if not possible and self.demanded:
             raise ValueError(
@@ -108,12 +104,12 @@ class RunCheckpoint(ModelCheckpoint):
                 "val/loss, give validation data that have it, or null to keep the last alone"
             )
         self._monitor_by(possible[0] if possible else None)
-        told = f"the best of {self.monitor} ({self.mode})" if self.monitor else "the last one written"
-        rank_zero_info(f"best.ckpt is {told}{f' ({against})' if against else ''}")
+        kept = f"the best of {self.monitor} ({self.mode})" if self.monitor else "the last one written"
+        rank_zero_info(f"best.ckpt is {kept}{f' ({against})' if against else ''}")
 
     def _monitor_by(self, name: str | None) -> None:
         self.monitor, self.mode = name, self.figures[name] if name else "min"
-        self.kth_value = torch.tensor(_MODES[self.mode])
+        self.kth_value = torch.tensor(WORST[self.mode])
 
     def _save_topk_checkpoint(self, trainer: L.Trainer, monitor_candidates: dict[str, torch.Tensor]) -> None:
         """Save if it is the best; at the first validation, go over to a figure that is there.
@@ -257,23 +253,3 @@ def keep_previous(directory: Path) -> None:
         last.replace(directory / PREVIOUS)
     else:
         second.replace(directory / PREVIOUS)
-
-
-def hindrance(trainer: L.Trainer, figure: str) -> str | None:
-    """Return why a fit cannot measure a figure; None where nothing speaks against it.
-
-    Args:
-        trainer: The trainer, with its data set up.
-        figure: As it is logged: ``val/zero_shot/auroc_macro``.
-    """
-    stage, _, rest = figure.partition("/")
-    if stage != "val":
-        return None
-    if trainer.limit_val_batches == 0 or not trainer.enable_validation:
-        return "there is no validation"
-    name = rest.partition("/")[0].partition("@")[0]
-    callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    known = {callback.name: callback for callback in callbacks if isinstance(callback, Evaluation)}
-    if name in known:
-        return known[name].hindrance(trainer, stage)
-    return None if "/" not in rest or not known else f"no evaluation is called {name}"

@@ -28,10 +28,10 @@ def read_supervised(path: Path) -> dict[str, Any]:
     except (OSError, json.JSONDecodeError) as error:
         raise ValueError(f"RunSummary: cannot read {path}: {error}; give a JSON file") from error
     if not isinstance(read, dict):
-        raise ValueError(f"RunSummary: {path} holds a {type(read).__name__}; it wants {{concept: AUROC}}")
+        raise ValueError(f"RunSummary: {path} holds a {type(read).__name__}; write {{concept: AUROC}}")
     for concept, value in read.items():
         if not isinstance(value, int | float) or not 0 <= value <= 1:
-            raise ValueError(f"RunSummary: {path} has {concept!r}: {value!r}; it wants an AUROC in [0, 1]")
+            raise ValueError(f"RunSummary: {path} has {concept!r}: {value!r}; write an AUROC in [0, 1]")
     supervised: dict[str, Any] = {"auroc": {concept: float(value) for concept, value in read.items()}}
     if (run := path.with_name(f"{path.stem}_run.json")).is_file():
         told = json.loads(run.read_text())

@@ -57,7 +57,7 @@ def read_delimited(
         rows = list(records)
     except csv.Error as error:
         raise TableError(
-            f"{path}: cannot be read as a table ({error}); is a quotation mark opened and never closed?"
+            f"{path}: cannot be read as a table ({error}); close the quotation mark that is open, if one is"
         ) from error
     if not header:
         raise TableError(f"{path}: cannot be read as a table (it is empty); give a CSV or Parquet file.")

@@ -91,7 +91,11 @@ def _dataset(path: Path) -> Dataset:
         )
     frames = numbers(dataset, "NumberOfFrames", path)
     if frames and frames[0] > 1:
-        raise ImageFileError(f"{path}: holds {frames[0]:.0f} frames; a radiograph has one.", "several frames")
+        raise ImageFileError(
+            f"{path}: holds {frames[0]:.0f} frames; a radiograph has one: give it as a file, "
+            "or take it out of the table.",
+            "several frames",
+        )
     if "NumberOfFrames" in dataset:
         del dataset.NumberOfFrames  # 0 and nothing occur, and mean one
     for keyword in ("Rows", "Columns"):
@@ -143,7 +147,8 @@ def _decoded(dataset: Dataset, path: Path) -> Pixels:
         ) from error
     if stored.ndim - (int(dataset.SamplesPerPixel) > 1) > 2:
         raise ImageFileError(
-            f"{path}: holds {len(stored)} frames, though no NumberOfFrames says so; a radiograph has one.",
+            f"{path}: holds {len(stored)} frames, though no NumberOfFrames says so; a radiograph "
+            "has one: give it as a file, or take it out of the table.",
             "several frames",
         )
     if "PixelData" not in dataset or syntax.is_compressed:

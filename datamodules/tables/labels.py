@@ -76,7 +76,7 @@ class LabelColumns:
         if not known:
             vocabularies = sorted({vocabulary for concept in catalog for vocabulary in concept.labels})
             raise TableError(
-                f"{catalog.path}: no vocabulary {self.vocabulary!r}; it has {', '.join(vocabularies)}."
+                f"{catalog.path}: no vocabulary {self.vocabulary!r}; give one of {', '.join(vocabularies)}."
             )
         return known
 

@@ -47,7 +47,11 @@ def picture_pixels(source: Path | BinaryIO, name: Path | str, colour: Colour) ->
         check_size(file.height, file.width, name)
         frames = getattr(file, "n_frames", 1)
         if frames > 1:
-            raise ImageFileError(f"{name}: holds {frames} frames; a radiograph has one.", "several frames")
+            raise ImageFileError(
+                f"{name}: holds {frames} frames; a radiograph has one: give it as a file, or "
+                "take it out of the table.",
+                "several frames",
+            )
         deep = _deep_layout(file)
         if deep is not None:
             return _deep_colour(source, file, deep, name, colour)

@@ -61,7 +61,9 @@ def official_splits(
                 f"or leave its rows out with `where`."
             )
         if len(chosen) > 1 and not sum(chosen.values()):
-            raise ValueError(f"{value!r} belongs to {list(chosen)}, which have no share in `splits`.")
+            raise ValueError(
+                f"{value!r} belongs to {list(chosen)}, which have no share in `splits`: give one."
+            )
     found = []
     for value, patient in zip(values, patients, strict=True):
         chosen, total = dealt[value], sum(dealt[value].values())

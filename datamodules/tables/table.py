@@ -129,7 +129,7 @@ def read_frame(path: Path, separator: str | None = None, names: Sequence[str] | 
     place = other if other.is_file() and not path.is_file() else path
     if not place.is_file():
         link = f" It is a link to {os.readlink(place)}, which is not there." if place.is_symlink() else ""
-        raise MissingFileError(f"{path}: no such table.{link}")
+        raise MissingFileError(f"{path}: no such table.{link} Correct the path.")
     if _is_parquet(place):
         try:
             frame = pd.read_parquet(place)

@@ -65,7 +65,9 @@ class Detection(LocalisationTask):
         at_least(self, 1, tokens=tokens)
         super().__init__(image_encoder, concepts, **kwargs)
         if image_encoder.patch_drop:
-            raise ValueError(f"Detection: patch_drop is {image_encoder.patch_drop}: boxes need every patch")
+            raise ValueError(
+                f"Detection: patch_drop is {image_encoder.patch_drop}: boxes need every patch: set it to 0"
+            )
         self.tokens = tokens
         self.detector = _yolos(image_encoder, len(self.concepts), tokens)
 

@@ -42,7 +42,8 @@ class LocalisationTask(ImageTask):
         known = data_facts(self.trainer).concept_names
         if unknown := [name for name in self.concepts if name not in known]:
             raise ValueError(
-                f"{type(self).__name__}: concepts {unknown} are not among those of the data: {known}"
+                f"{type(self).__name__}: concepts {unknown} are not among those of the data: "
+                f"give some of {known}"
             )
         self._columns = [known.index(name) for name in self.concepts]
 

@@ -49,7 +49,7 @@ class VisualQuestionAnswering(ImageTask):
         if width % fusion_heads:
             raise ValueError(
                 f"VisualQuestionAnswering: the text encoder's width {width} is no multiple of fusion_heads "
-                f"{fusion_heads}"
+                f"{fusion_heads}: give a divisor of {width}"
             )
         self.patches = nn.Linear(image_encoder.width, width)
         layer = nn.TransformerDecoderLayer(

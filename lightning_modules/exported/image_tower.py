@@ -94,7 +94,9 @@ def image_tower_config(encoder: ImageEncoder) -> ImageTowerConfig:
 def _encoder_class(kind: str) -> type[ImageEncoder]:
     found = getattr(lightning_modules, kind, None)
     if not (isinstance(found, type) and issubclass(found, ImageEncoder)):
-        raise ValueError(f"the directory holds a {kind!r}, which is no image encoder of lightning_modules")
+        raise ValueError(
+            f"the directory holds a {kind!r}, which is no image encoder of lightning_modules: export it again"
+        )
     return found
 
 

@@ -79,7 +79,8 @@ class LatentDiffusion(Generator):
         super().__init__(report_encoder, **kwargs)
         if lora_rank is not None and pretrained is None:
             raise ValueError(
-                f"LatentDiffusion: lora_rank is {lora_rank}, but there is no pretrained UNet to update"
+                f"LatentDiffusion: lora_rank is {lora_rank}, but there is no pretrained UNet "
+                "to update: give `pretrained`, or set lora_rank to null"
             )
         parts = diffusion_parts(report_encoder.width, autoencoder, unet, pretrained, image_size)
         self.autoencoder, self.unet, self.scheduler = parts

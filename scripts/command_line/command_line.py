@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ from callbacks.run.non_finite_guard import NonFiniteGuard
 from callbacks.run.progress_lines import ProgressLines
 from callbacks.run.wandb_run_logger import earlier_id
 from lightning_modules.checkpoints import CheckpointError, read_checkpoint
+from scripts.command_line.blanks import check_blanks
 from scripts.command_line.layer_names import layer_names
 from scripts.command_line.parser import Parser
 from scripts.command_line.resumption import Resumption, claim, readable, release, was_requeued
@@ -29,6 +31,7 @@ from scripts.command_line.words import SUBCOMMANDS
 UNTRAINED = "untrained"
 """`--ckpt_path=untrained`: judge the weights that the model is built with."""
 
+_LARGEST_SEED = 2**32 - 1
 # What Lightning takes though it cannot be meant: the option, the least that can, what else may stand there.
 _TRAINER = {
     "gradient_clip_val": (0, ()),
@@ -38,6 +41,9 @@ _TRAINER = {
     "num_sanity_val_steps": (0, (-1,)),
     "num_nodes": (1, ()),
 }
+
+
+_LIMITS = ("max_epochs", "max_steps", "limit_train_batches")
 
 
 class CommandLine(LightningCLI):
@@ -95,6 +101,17 @@ class CommandLine(LightningCLI):
             help="Of fit: go on with the run in --run_dir from its last checkpoint.",
         )
 
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parse the command line, and refuse a seed that NumPy does not take.
+
+        Raises:
+            ValueError: If the seed is out of bounds.
+        """
+        super().parse_arguments(parser, args)
+        seed = self.config[str(self.config.get("subcommand"))].get("seed_everything")
+        if isinstance(seed, int) and not 0 <= seed <= _LARGEST_SEED:
+            raise ValueError(f"seed_everything={seed}: give a whole number from 0 to {_LARGEST_SEED}")
+
     def _parse_ckpt_path(self) -> None:
         """Take the model's hyper-parameters from `--ckpt_path`, but never in `fit`.
 
@@ -124,6 +141,7 @@ class CommandLine(LightningCLI):
         """
         subcommand = str(self.subcommand)
         config = self.config[subcommand]
+        check_blanks(config)
         check_trainer(config.trainer)
         if not config.run_dir:
             raise ValueError("--run_dir is empty: give the directory of the run, such as runs/fit")
@@ -219,8 +237,18 @@ class CommandLine(LightningCLI):
             raise
 
     def after_fit(self) -> None:
-        """Warn if `--ckpt_path` was of a finished run: Lightning then trains nothing, without a word."""
+        """Warn if nothing was trained: Lightning then ends without a word.
+
+        So it does where ``--ckpt_path`` is of a finished run, and where a limit is 0.
+        """
         release(Path(self.config["fit"].run_dir))
+        if self._begun_at is None and self.trainer.global_step == 0 and self.resumption is None:
+            options = self.config_init["fit"].trainer
+            limits = [f"trainer.{name}=0" for name in _LIMITS if options.get(name) == 0]
+            rank_zero_warn(
+                f"nothing was trained: {' and '.join(limits) or 'there was no batch'}. Give 1 "
+                "or more to train."
+            )
         if self._begun_at == self.trainer.global_step:
             path = self.config_init["fit"].ckpt_path
             rank_zero_warn(
@@ -255,6 +283,12 @@ def check_trainer(options: Mapping[str, Any]) -> None:
         value = options.get(name)
         if value is not None and value < low and value not in also:
             raise ValueError(f"trainer.{name}={value}: give {low} or more")
+    devices, cores = options.get("devices"), os.cpu_count() or 1
+    processes = devices if isinstance(devices, int) else int(str(devices)) if str(devices).isdigit() else 0
+    if options.get("accelerator") in ("cpu", "auto") and processes > max(8, 4 * cores):
+        raise ValueError(
+            f"trainer.devices={devices}: as many processes would be started on {cores} cores; give fewer"
+        )
     interval = options.get("val_check_interval")
     if isinstance(interval, int | float) and interval <= 0:
         raise ValueError(

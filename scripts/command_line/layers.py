@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -12,6 +13,9 @@ from scripts.command_line.suggestions import near
 
 GIVEN: ContextVar[tuple[str, ...]] = ContextVar("GIVEN", default=())
 """The words of the command line that is being parsed; the parsers of subcommands see only their share."""
+
+LAST: ContextVar[tuple[str, ...]] = ContextVar("LAST", default=())
+"""The words of the command line that was parsed last, for errors of what is built and run by it."""
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -53,7 +57,9 @@ def check_layer(path: Path, known: Collection[str] = ()) -> None:
             f"{path}: cannot be read ({error.strerror}); correct the path or its rights."
         ) from error
     except yaml.YAMLError as error:
-        raise LayerError(f"{path}{_line(error)}: not valid YAML: {_problem(error)}; correct it.") from error
+        raise LayerError(
+            f"{path}{_line(error)}: not valid YAML: {_problem(error)}; correct it.{_shown(error, path)}"
+        ) from error
     if not isinstance(node, yaml.MappingNode):
         found = "nothing" if node is None else "a list" if isinstance(node, yaml.SequenceNode) else "text"
         raise LayerError(f"{path}: holds {found}; write `key: value` lines, as trainer: {{max_epochs: 2}}.")
@@ -101,8 +107,21 @@ def _line(error: yaml.YAMLError) -> str:
     return "" if mark is None else f", line {mark.line + 1}, column {mark.column + 1}"
 
 
+def _shown(error: yaml.YAMLError, path: Path) -> str:
+    """Return the line at which YAML stumbled, below the message."""
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    line = lines[mark.line].strip() if mark is not None and mark.line < len(lines) else ""
+    return f"\n  {shortened(line)}" if line else ""
+
+
 def _problem(error: yaml.YAMLError) -> str:
     return getattr(error, "problem", None) or " ".join(str(error).split())
+
+
+def shortened(word: str) -> str:
+    """Return an argument, without its end where it is long."""
+    return word if len(word) <= 160 else f"{word[:157]}…"
 
 
 def place(key: str, words: Sequence[str]) -> str | None:
@@ -116,12 +135,47 @@ def place(key: str, words: Sequence[str]) -> str | None:
     for word in reversed(words):
         option = word.partition("=")[0]
         if option.startswith("--") and _plain(option[2:].rstrip("+")) == wanted:
-            return word if len(word) <= 160 else f"{word[:157]}…"
+            return shortened(word)
     for path in reversed(layers(words)):
         line = _line_of(path, wanted)
         if line is not None:
             return f"{path}, line {line}"
     return None
+
+
+@dataclass(frozen=True)
+class Given:
+    """A value, and what set it.
+
+    Attributes:
+        key: Dotted, as it was written.
+        value: As text.
+        place: The argument itself, or file, line and key.
+    """
+
+    key: str
+    value: str
+    place: str
+
+
+def givens(words: Sequence[str]) -> list[Given]:
+    """Return every plain value that a command line and its layers set, the last to be set first."""
+    found = []
+    for path in layers(words):
+        try:
+            node = yaml.compose(path.read_text(encoding="utf-8"), Loader=_LOADER)
+        except (OSError, ValueError, yaml.YAMLError):
+            continue
+        for parts, line, value in _flat(node):
+            key = ".".join(parts)
+            for inner in value.value if isinstance(value, yaml.SequenceNode) else (value,):
+                if isinstance(inner, yaml.ScalarNode):
+                    found.append(Given(key, inner.value, f"{path}, line {line}: {key}"))
+    for word in words:
+        option, equals, text = word.partition("=")
+        if option.startswith("--") and equals:
+            found.append(Given(option[2:].rstrip("+"), text, shortened(word)))
+    return found[::-1]
 
 
 def flat_keys(words: Sequence[str]) -> list[str]:
@@ -133,7 +187,7 @@ def flat_keys(words: Sequence[str]) -> list[str]:
         except (OSError, ValueError, yaml.YAMLError):
             continue
         keys |= dict.fromkeys(
-            ".".join(parts) for parts, _ in _flat(node) if parts[-1] not in ("class_path", "init_args")
+            ".".join(parts) for parts, _, _ in _flat(node) if parts[-1] not in ("class_path", "init_args")
         )
     return list(keys)
 
@@ -143,19 +197,21 @@ def _line_of(path: Path, wanted: list[str]) -> int | None:
         node = yaml.compose(path.read_text(encoding="utf-8"), Loader=_LOADER)
     except (OSError, ValueError, yaml.YAMLError):
         return None
-    lines = [line for parts, line in _flat(node) if _plain(".".join(parts)) == wanted]
+    lines = [line for parts, line, _ in _flat(node) if _plain(".".join(parts)) == wanted]
     return lines[-1] if lines else None
 
 
-def _flat(node: yaml.Node | None, parts: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], int]]:
-    """Yield path and line of every key; the items of a list stand under the key of the list."""
+def _flat(
+    node: yaml.Node | None, parts: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], int, yaml.Node]]:
+    """Yield path, line and value of every key; the items of a list stand under the key of the list."""
     if isinstance(node, yaml.SequenceNode):
         for item in node.value:
             yield from _flat(item, parts)
     elif isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             below = (*parts, str(key.value))
-            yield below, key.start_mark.line + 1
+            yield below, key.start_mark.line + 1, value
             yield from _flat(value, below)
 
 

@@ -19,7 +19,7 @@ import callbacks  # noqa: F401  imported so that YAML and `--model.help` find th
 import datamodules  # noqa: F401
 import lightning_modules  # noqa: F401
 from scripts.command_line.errors import debugging
-from scripts.command_line.layers import GIVEN, LayerError, check_layer, layers
+from scripts.command_line.layers import GIVEN, LAST, LayerError, check_layer, layers
 from scripts.command_line.refusal import refusal, unresolved
 from synthesis.configuration import located_layers, located_values
 
@@ -57,6 +57,7 @@ class Parser(LightningArgumentParser):
         try:
             words = located_layers(words)
             token = GIVEN.set(tuple(words))
+            LAST.set(tuple(words))
             known = {option.partition(".")[0] for option in self._options()}
             for path in _after_config(words):
                 check_layer(path, known | set(self.subcommands()))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
+import types
 import typing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from textwrap import dedent
+from typing import Any
 
 from scripts.command_line.layers import flat_keys, place
 from scripts.command_line.suggestions import class_named, classes, near, path_of
@@ -21,6 +23,17 @@ _TYPES = {
     "NoneType": "null", "list": "a list", "Sequence": "a list", "Iterable": "a list", "tuple": "a list",
     "dict": "a mapping", "Mapping": "a mapping", "Path": "a path", "timedelta": "a time such as 00:10:00",
 }  # fmt: skip
+
+
+def type_named(hint: Any) -> str:
+    """Return a type in plain words, such as: a whole number."""
+    origin = typing.get_origin(hint) or hint
+    if origin is typing.Literal:
+        return f"one of {', '.join(map(str, typing.get_args(hint)))}"
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(dict.fromkeys(type_named(part) for part in typing.get_args(hint)))
+    name = getattr(origin, "__name__", str(origin))
+    return _TYPES.get(name, f"a {name}")
 
 
 @dataclass(frozen=True)
@@ -141,7 +154,7 @@ def _cut(text: str, longest: int = LONGEST) -> str:
 def _unknown_option(match: re.Match[str], leaf: Leaf, asked: _Asked) -> list[str]:
     first = match["name"].split()[0]
     if not leaf.owner and leaf.text.startswith("unrecognized") and not first.startswith("-"):
-        return [f"{first}: not expected; options begin with `--`, files follow `-c`", asked.help("")]
+        return [f"{first}: not expected; write options as --key=value, files after -c", asked.help("")]
     name = first.lstrip("-").partition("=")[0]
     if match.groupdict().get("group"):
         name = f"{match['group']}.{name}"
@@ -156,7 +169,9 @@ def _unknown_option(match: re.Match[str], leaf: Leaf, asked: _Asked) -> list[str
         tops = list(dict.fromkeys(option.partition(".")[0] for option in asked.options()))
         alike = near(name.partition(".")[0], tops) if "." in name else near(name, tops)
         alike = [top for top in alike if top != name.partition(".")[0]] or near(name, known)
-    hint = [f"  did you mean {' or '.join(dict.fromkeys(alike))}?"] if alike else []
+    hint = [f"  did you mean {' or '.join(dict.fromkeys(alike))}?"]
+    if not alike:
+        hint = ["  correct the name, or leave it out"]
     said = (
         f"{key}: {leaf.owner} has no option {name}" if leaf.owner else f"{first}: no option of this command"
     )

@@ -114,7 +114,7 @@ def readable(checkpoint: str) -> str:
         CheckpointError: If neither can be read.
     """
     path = Path(checkpoint)
-    previous = path.with_name(PREVIOUS)
+    previous = path.parent / PREVIOUS
     try:
         read_checkpoint(checkpoint, mmap=True)
     except CheckpointError as error:

@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from scripts.command_line.errors import exit_code
+from scripts.command_line.numbers import number, whole
 from scripts.comparison.definition import Comparison
 from scripts.comparison.engine import Plan, carry_out
 from scripts.comparison.reader import read_comparison
@@ -52,7 +53,7 @@ def parse(args: list[str] | None = None) -> argparse.Namespace:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what every comparison can be asked."""
     parser.add_argument("--scale", default="full", help="one of the comparison's scales (default: full)")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[], help="in place of the comparison's")
+    parser.add_argument("--seeds", type=whole(0), nargs="+", default=[], help="in place of the comparison's")
     parser.add_argument(
         "--arms", nargs="*", metavar="ARM", help="those that run here (none: draw what is recorded)"
     )
@@ -71,7 +72,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--minutes",
-        type=float,
+        type=number(0),
         default=RESUME_MINUTES,
         help="time between two checkpoints that an interrupted arm goes on from (default: %(default)s)",
     )

@@ -156,7 +156,7 @@ def _settings(inner: Entry) -> Mapping[str, Mapping[str, Any]]:
     if not isinstance(settings, Mapping) or not all(
         isinstance(value, Mapping) for value in settings.values()
     ):
-        raise inner.error("measures", settings, "is no mapping of measures to their settings.")
+        raise inner.error("measures", settings, "is no mapping; write `measure: {setting: value}`.")
     return settings
 
 
@@ -188,7 +188,7 @@ def _metrics(entry: Entry) -> tuple[Metric, ...]:
         inner = Entry(f"{entry.where}, metric {column}", value)
         higher = inner.take("higher", True)
         if higher not in (True, False, None):
-            raise inner.error("higher", higher, "is none of true, false and null.")
+            raise inner.error("higher", higher, "must be true, false or null.")
         metrics.append(Metric(str(column), inner.text("metric"), higher))
         inner.close()
     return tuple(metrics)

@@ -45,11 +45,11 @@ def read_sweep(path: Path) -> dict[str, Any]:
     sweep: dict[str, Any] = yaml.safe_load(located(path).read_text())
     for key in ("program", "command", "method", "metric", "parameters"):
         if key not in sweep:
-            raise ValueError(f"{path}: key '{key}' is missing: see configs/sweeps/temperature.yaml")
+            raise ValueError(f"{path}: key '{key}' is missing: add it, as in configs/sweeps/temperature.yaml")
     if sweep["method"] not in ("grid", "random"):
         raise ValueError(
             f"{path}: method is '{sweep['method']}', which needs the W&B server (`make sweep`); "
-            "here only grid and random can be expanded"
+            "give grid or random"
         )
     if "fit" not in sweep["command"] or "${args}" not in sweep["command"]:
         raise ValueError(f"{path}: command is {sweep['command']}: it must call fit and hold ${{args}}")
@@ -207,7 +207,7 @@ def _draw(name: str, parameter: Mapping[str, Any], path: Path, rng: np.random.Ge
         case other:
             raise ValueError(
                 f"{path}: parameter '{name}' has distribution '{other}'; "
-                "drawn here are int_uniform, uniform and log_uniform_values"
+                "give int_uniform, uniform or log_uniform_values"
             )
 
 

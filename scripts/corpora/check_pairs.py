@@ -72,7 +72,10 @@ def read_table_data(configs: Sequence[str], overrides: Sequence[str] = ()) -> Ta
     layers = [word for path in (BASE, *configs) for word in ("-c", path)]
     data = build_data(resolved_config("fit", *layers, *overrides)["data"])
     if not isinstance(data, TableImages):
-        raise SystemExit(f"{', '.join(configs)}: data is a {type(data).__name__}, no table of real images.")
+        raise SystemExit(
+            f"{', '.join(configs)}: data is a {type(data).__name__}, no table of real images; "
+            "give a layer of such, as configs/data/nih_chestxray14.yaml."
+        )
     data.on_bad = "set_aside"
     return data
 

@@ -23,6 +23,7 @@ from lightning.pytorch import LightningDataModule
 
 from datamodules import SyntheticPairs
 from scripts.command_line.errors import exit_code
+from scripts.command_line.numbers import whole
 from scripts.corpora.corpus_gallery import write_gallery
 from scripts.resolved_config import resolved_config
 from synthesis.configuration import located, shipped
@@ -84,7 +85,7 @@ def read_data(configs: Sequence[str], overrides: Sequence[str] = ()) -> Syntheti
     data = build_data(resolved)
     if not isinstance(data, SyntheticPairs):
         raise SystemExit(
-            f"{', '.join(configs)}: data is a {type(data).__name__}; a corpus is made of SyntheticPairs "
+            f"{', '.join(configs)}: data is a {type(data).__name__}; give a layer with SyntheticPairs "
             f"(pairs of your own are checked by scripts/corpora/check_pairs.py)."
         )
     return data
@@ -142,9 +143,9 @@ def parsed(args: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
     )
     parser.add_argument("--out", type=Path, help="directory of the corpus; corpora/<name of the last layer>")
     parser.add_argument("--split", default="train")
-    parser.add_argument("--pairs", type=int, help="pairs to make; as many as the data's train_pairs")
+    parser.add_argument("--pairs", type=whole(1), help="pairs to make; as many as the data's train_pairs")
     parser.add_argument("--shard", help="i/n: make each n-th file; torchrun and SLURM say it themselves")
-    parser.add_argument("--workers", type=int, help="processes; as many as the data's num_workers")
+    parser.add_argument("--workers", type=whole(0), help="processes; as many as the data's num_workers")
     return parser.parse_known_args(args)
 
 

@@ -20,6 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from scripts.command_line.errors import exit_code
+from scripts.command_line.numbers import whole
 from scripts.demo.encoder import Encoder
 from scripts.demo.markup import STYLE
 from scripts.demo.page import build_page
@@ -200,8 +201,10 @@ def _parser() -> argparse.ArgumentParser:
         metavar="[NAME=]DIRECTORY",
         help="a trained generator to compare; can be repeated",
     )
-    parser.add_argument("--image-size", type=int, default=256, help="pixels of simulated radiographs")
-    parser.add_argument("--port", type=int, help="by default the first free one from 7860")
+    parser.add_argument(
+        "--image-size", type=whole(64, 2048), default=256, help="pixels of simulated radiographs"
+    )
+    parser.add_argument("--port", type=whole(1, 65535), help="by default the first free one from 7860")
     return parser
 
 

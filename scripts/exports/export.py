@@ -117,7 +117,10 @@ def load(checkpoint: Path) -> DualEncoder:
     """
     model = load_model(checkpoint)
     if not isinstance(model, DualEncoder):
-        raise TypeError(f"{checkpoint} holds a {type(model).__name__}; only a DualEncoder can be exported")
+        raise TypeError(
+            f"{checkpoint} holds a {type(model).__name__}; give a run of a DualEncoder: "
+            "others are not exported"
+        )
     return model
 
 

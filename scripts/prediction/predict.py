@@ -56,6 +56,8 @@ def long_form(args: Sequence[str]) -> list[str]:
     }
     chosen = [f"{key}={value}" for key, value in meant.items() if value is not None]
     layers = [f"--config={layer}" for layer in short.config or ()]
+    if not chosen and not layers and not any(word.startswith(("--", "-c")) for word in others):
+        parser.error("no images: name a folder, a pattern, a table or files after predict")
     if not chosen:
         return [*layers, *others]
     if bare := [word for word in others if not word.startswith("--") or "=" not in word]:

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from synthesis.cases import Case
 from synthesis.concepts import ConceptCatalog
+from synthesis.devices import named_device, require_device
 from synthesis.images.image_maker import MadeImages
 from synthesis.images.model_directory import ModelDirectory
 from synthesis.images.prompts import Section, prompts
@@ -176,8 +177,11 @@ class DiffusionImageMaker:
             )
             kind: Any = type(pipeline.scheduler)
             if self.scheduler is not None and (kind := getattr(diffusers, self.scheduler, None)) is None:
-                raise ValueError(f"scheduler={self.scheduler!r}: diffusers has no such class")
+                raise ValueError(
+                    f"scheduler={self.scheduler!r}: diffusers has no such class; give DDIMScheduler, say"
+                )
             pipeline.scheduler = kind.from_config(pipeline.scheduler.config, **self.scheduler_arguments)
             pipeline.set_progress_bar_config(disable=True)
+            require_device(self, named_device(self, self.device))
             self._pipeline = pipeline.to(self.device)
         return self._pipeline

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from synthesis.cases import Case
 from synthesis.concepts import ConceptCatalog
+from synthesis.devices import named_device, require_device
 from synthesis.images.image_maker import MadeImages
 from synthesis.images.model_directory import ModelDirectory
 from synthesis.images.prompts import Section, prompts
@@ -63,7 +64,7 @@ class LatentImageMaker(ABC):
         self.image_size = int(settings["image_size"]) if image_size is None else image_size
         self.section: Section = settings["section"] if section is None else section
         self.catalog = ConceptCatalog(catalog)
-        self.batch_size, self.device = batch_size, torch.device(device)
+        self.batch_size, self.device = batch_size, named_device(self, device)
         self._parts: tuple[Any, Any, Any] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -118,6 +119,7 @@ class LatentImageMaker(ABC):
             network.load_state_dict(load_file(path / "generator.safetensors"))
             text_encoder = open_pretrained(AutoModel, path / "text_encoder", dtype=torch.float32)
             tokenizer = open_pretrained(AutoTokenizer, path / "tokenizer")
+            require_device(self, self.device)
             self._parts = network.eval().to(self.device), text_encoder.eval().to(self.device), tokenizer
         return self._parts
 

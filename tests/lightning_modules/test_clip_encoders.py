@@ -202,7 +202,7 @@ def test_the_layer_names_the_checkpoint_once() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"image_size": 36}, "image_size 36 is no multiple of 8.*its own images have 32 px"),
+        ({"image_size": 36}, "image_size 36 is no multiple of 8.*give a multiple; its own images have 32 px"),
         ({"width": 32}, r"vision tower of .*asked for \(width: 32, projection_dim: 12\): set width: 24$"),
         ({"projection_dim": 16}, r"set projection_dim: 12$"),
         ({"pretrained": "no/such"}, "pretrained='no/such': no such directory"),

@@ -202,8 +202,8 @@ def test_either_attention_gives_the_same_features(batch: dict[str, Tensor], pool
     [
         ({"patch_drop": 1.0}, r"patch_drop is 1.0: give a share in \[0, 1\)"),
         ({"mean": 0.5}, "mean is 0.5 and std None"),
-        ({"image_size": 33}, "image_size 33 is no multiple of patch_size 8"),
-        ({"heads": 5}, "width 32 is no multiple of heads 5"),
+        ({"image_size": 33}, "image_size=33 is no multiple of patch_size=8: give one that is, such as 32"),
+        ({"heads": 5}, "width=32 is no multiple of heads=5: give one that is, such as 30"),
         ({"stem_channels": [4, 8]}, r"2 stem_channels \[4, 8\] make patches of 4 px, not 8"),
         (
             {"stem_channels": [4, 8, 16], "pretrained": "some/vit"},

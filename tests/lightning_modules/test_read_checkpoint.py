@@ -138,7 +138,8 @@ def test_other_files_are_named_with_the_reason(ours: Path, tmp_path: Path) -> No
         "weights": "no state_dict",
     }.items():
         with pytest.raises(
-            CheckpointError, match=rf"{name}\.ckpt .*: .*{reason}.*\. Beside it: .*last\.ckpt"
+            CheckpointError,
+            match=rf"{name}\.ckpt .*: .*{reason}.*\. Give one that lies beside it: .*last\.ckpt",
         ):
             read_checkpoint(tmp_path / f"{name}.ckpt")
     with pytest.raises(CheckpointError, match="not a file"):

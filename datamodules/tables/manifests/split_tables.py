@@ -75,7 +75,8 @@ class SplitTables(Manifest):
                 row = int(found.index[found.isna()][0])
                 raise TableError(
                     f"{path}, row {row}, column {source.column!r}, value {cells[row]!r}: {column} is not to "
-                    f"be found in it by {source.pattern!r}; is this the list of another release?"
+                    f"be found in it by {source.pattern!r}; give the list of the release that "
+                    "the images are of."
                 )
             frame[column] = found
         return frame.assign(split=split)

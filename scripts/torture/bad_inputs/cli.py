@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -169,15 +170,17 @@ def inputs() -> Iterator[BadInput]:
     for key, values in VALUES.items():
         for value in values:
             name = f"cli/{key.replace('init_args.', '')}={value}"
-            yield BadInput(name, _fit({key: value}), _named(key, value), MEANT.get((key, value), ""))
+            yield BadInput(name, fit_with({key: value}), named(key, value), MEANT.get((key, value), ""))
     for key in UNKNOWN_KEYS:
-        yield BadInput(f"cli unknown key/{key}", _fit({key: 1}), (key.rpartition(".")[2],))
+        yield BadInput(f"cli unknown key/{key}", fit_with({key: 1}), (key.rpartition(".")[2],))
     for key in CLASSES:
         for value in ("NoSuchClass", "callbacks.Retrieval", "os.system"):
-            yield BadInput(f"cli class/{key.replace('init_args.', '')}={value}", _fit({key: value}), (value,))
+            yield BadInput(
+                f"cli class/{key.replace('init_args.', '')}={value}", fit_with({key: value}), (value,)
+            )
     for what, (entry, names) in CALLBACKS.items():
         before = "" if what == "not first" else "{class_path: callbacks.FeatureCollector}, "
-        yield BadInput(f"cli callback/{what}", _fit({"trainer.callbacks": f"[{before}{entry}]"}), names)
+        yield BadInput(f"cli callback/{what}", fit_with({"trainer.callbacks": f"[{before}{entry}]"}), names)
     for what, (words, names) in WORDS.items():
         yield BadInput(f"cli words/{what}", lambda own, shared, words=words: ["main", *words], names)  # type: ignore[misc]
 
@@ -192,22 +195,35 @@ def small_command(own: Path, changes: dict[str, Any], subcommand: str = "fit") -
     return [*command(subcommand, LAYERS, values), *options(changes)]
 
 
-def _fit(changes: dict[str, Any]) -> Any:
-    return lambda own, shared: small_command(own, changes)
+def fit_with(changes: dict[str, Any], subcommand: str = "fit") -> Callable[[Path, Path], list[str]]:
+    """Return the words of a bad input that has these values; ``{shared}`` stands for what is prepared."""
+
+    def words(own: Path, shared: Path) -> list[str]:
+        filled = {
+            key: value.replace("{shared}", str(shared)) if isinstance(value, str) else value
+            for key, value in changes.items()
+        }
+        return small_command(own, filled, subcommand)
+
+    return words
 
 
-# Keys whose answer names them, or their class or argument, but repeats the value in another form.
-NAMED = {
-    DATA + "views.texts": ("texts|TextView",),
-    TRAINER + "max_time": ("max_time|duration",),
-    TRAINER + "devices": ("devices",),
-}
+_EMPTY = "''|\"\"|empty|nothing"
 
 
-def _named(key: str, value: Any) -> tuple[str, ...]:
+def named(key: str, value: Any) -> tuple[str, ...]:
+    """Return what an answer to a bad value says: the key, or one inside the value, and what stands there."""
     last, shown = key.rpartition(".")[2], str(value)
-    if key in NAMED:
-        return NAMED[key]
-    if "/" in shown:  # a path that is named needs no key
-        return (f"{last}|{shown}",)
-    return (last, shown) if shown and shown[0] not in "[{" else (last,)
+    if key == DATA + "views.texts":
+        last = "texts|TextView"
+    if shown == "":
+        return (last, _EMPTY)
+    if shown in ("null", "true"):
+        return (last, {"null": "null|None|NoneType", "true": "true"}[shown])
+    if shown[0] not in "[{":
+        return (last, shown)
+    words = re.findall(r"[\w./+-]+", shown)
+    if shown[0] == "[" or not words:
+        return (last, "|".join(words) or f"{_EMPTY}|{shown}")
+    keys = re.findall(r"(\w+):", shown)
+    return ("|".join([last, *keys]), "|".join(word for word in words if word not in keys))

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from synthesis.cases import Case
 from synthesis.concepts import ConceptCatalog
+from synthesis.devices import named_device, require_device
 from synthesis.images.image_maker import MadeImages
 from synthesis.images.simulator.anatomy import Anatomy
 from synthesis.images.simulator.anatomy_builder import AnatomyBuilder
@@ -82,11 +83,11 @@ class Simulator:
         at_least(self, 0, visible_contrast=visible_contrast, visible_change=visible_change)
         at_least(self, 0, visible_area=visible_area, clutter_rate=clutter_rate)
         at_least(self, 1, strengthen=strengthen, chunk=chunk)
-        if image_size < 64:
+        if not 64 <= image_size <= 2048:
             raise ValueError(
-                f"image_size={image_size}: the simulator draws 64 px or more; findings vanish below"
+                f"image_size={image_size}: give 64 to 2048 px: findings vanish below, memory above"
             )
-        self.image_size, self.chunk, self.device = image_size, chunk, torch.device(device)
+        self.image_size, self.chunk, self.device = image_size, chunk, named_device(self, device)
         self.visible_contrast, self.visible_change = visible_contrast, visible_change
         self.visible_area, self.strengthen, self.clutter_rate = visible_area, strengthen, clutter_rate
         self.catalog = ConceptCatalog(catalog)
@@ -106,6 +107,7 @@ class Simulator:
     def builder(self) -> AnatomyBuilder:
         """The atlas at this resolution, loaded at first use."""
         if self._builder is None:
+            require_device(self, self.device)
             atlas = load_atlas(self.atlas_path, target_spacing=0.85 * TYPICAL_FIELD / self.image_size)
             self._builder = AnatomyBuilder(atlas, self.image_size, self.device)
         return self._builder

@@ -156,7 +156,7 @@ def test_a_file_of_templates_gives_every_concept_its_prompts(tmp_path) -> None:
     ("text", "message"),
     [
         (None, "cannot be read"),
-        ("present: [a]\nabsent: [b]", "it takes source"),
+        ("present: [a]\nabsent: [b]", "write source"),
         ("source: us\npresent: [a]", "key absent: None"),
         ("source: us\npresent: [a]\nabsent: b", "key absent: 'b'"),
         ("source: us\npresent: [a]\nabsent: [b]\nother: 1", r"holds \['absent', 'other'"),

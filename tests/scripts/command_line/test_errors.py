@@ -54,7 +54,7 @@ def test_the_cause_is_found_where_jsonargparse_wraps_it() -> None:
 
 def test_a_full_disk_is_named_with_the_remedy() -> None:
     answer = answered(refused(OSError(errno.ENOSPC, "No space left on device", "runs/fit/metrics.csv")))
-    assert "no space left on the device for runs/fit/metrics.csv: free some" in answer
+    assert "runs/fit/metrics.csv: no space left on the device: free some" in answer
 
 
 def test_the_cause_is_found_in_a_worker_of_the_loader() -> None:

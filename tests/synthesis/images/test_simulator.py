@@ -223,5 +223,5 @@ def test_an_unpainted_concept_is_refused(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_pictures_too_small_to_show_anything_are_refused() -> None:
-    with pytest.raises(ValueError, match="image_size=48: the simulator draws 64 px or more"):
+    with pytest.raises(ValueError, match="image_size=48: give 64 to 2048 px"):
         Simulator(image_size=48)

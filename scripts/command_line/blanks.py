@@ -1,0 +1,82 @@
+"""Null and empty values where something has to stand: the parser lets null through for any type."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from jsonargparse import Namespace
+from lightning.pytorch import Trainer
+
+from scripts.command_line.refusal import type_named
+from scripts.command_line.suggestions import class_named
+
+_PATHS = {
+    "artifacts_dir", "atlas", "cache_dir", "catalog", "directory", "image_root", "path", "pretrained",
+    "prompts", "table", "weights",
+}  # fmt: skip
+"""Options that take a path: an empty one would be the working directory."""
+
+
+def check_blanks(config: Namespace) -> None:
+    """Refuse null and empty values of a parsed subcommand where they cannot be meant.
+
+    Args:
+        config: With ``trainer``, ``model`` and ``data``.
+
+    Raises:
+        ValueError: Naming the option, the value and what to give.
+    """
+    for name, owner in (("trainer", Trainer), ("model", None), ("data", None)):
+        value = config.get(name)
+        for key, wanted in _options(value, owner, name) if owner else _blanks(value, None, name):
+            raise ValueError(f"{key}{wanted}")
+
+
+def _blanks(value: Any, hint: Any, key: str) -> Iterator[tuple[str, str]]:
+    """Yield the options at or below a value that are null or empty, with what is wanted."""
+    if value is None and hint is not None and not _takes_none(hint):
+        yield key, f"=null: is not {type_named(hint)}; give one, or leave it out for the default"
+    elif value == "" and key.rpartition(".")[2] in _PATHS:
+        yield key, "='': is empty; give a path, or leave it out"
+    elif isinstance(value, Namespace | Mapping):
+        path = value.get("class_path")
+        if isinstance(path, str):
+            yield from _options(value.get("init_args"), class_named(path), f"{key}.init_args")
+        else:
+            yield from _options(value, _group(hint), key)
+    elif isinstance(value, list):
+        for item in value:
+            if isinstance(item, Namespace | Mapping):
+                yield from _blanks(item, None, key)
+
+
+def _options(values: Any, owner: type | None, key: str) -> Iterator[tuple[str, str]]:
+    if owner is None or not isinstance(values, Namespace | Mapping):
+        return
+    try:
+        hints = typing.get_type_hints(owner.__init__)  # type: ignore[misc]
+        parameters = inspect.signature(owner).parameters
+    except (NameError, TypeError, ValueError):
+        return
+    for name, value in (vars(values) if isinstance(values, Namespace) else values).items():
+        parameter = parameters.get(name)
+        known = parameter is not None and parameter.default is not None
+        yield from _blanks(value, hints.get(name) if known else None, f"{key}.{name}")
+
+
+def _takes_none(hint: Any) -> bool:
+    if hint in (Any, None, type(None)) or isinstance(hint, typing.TypeVar):
+        return True
+    union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    return union and any(_takes_none(part) for part in typing.get_args(hint))
+
+
+def _group(hint: Any) -> type | None:
+    """Return the dataclass that a hint asks for, if it does."""
+    parts: Sequence[Any] = (hint, *typing.get_args(hint))
+    return next((part for part in parts if inspect.isclass(part) and dataclasses.is_dataclass(part)), None)
