@@ -164,9 +164,10 @@ torture: install ## Try to break it: kills, damage, bad inputs, hostile files â€
 	$(PYTHON) -m scripts.torture $(ARGS)
 
 .PHONY: audit
-audit: install ## Look up known weaknesses of all packages in .venv (needs a network)
-	@test -x build/audit/bin/pip-audit || { $(PYTHON) -m venv build/audit && build/audit/bin/pip install -q pip-audit; }
-	build/audit/bin/pip-audit --path "$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" $(ARGS)
+audit: install ## Look up known weaknesses of all packages in .venv (needs a network; says how many were looked up)
+	@test -x build/audit/bin/pip-audit || { $(PYTHON) -m venv build/audit && build/audit/bin/pip install -q pip-audit; } \
+	  || { echo "audit: pip-audit cannot be installed; run it where the package index answers" >&2; exit 2; }
+	@$(PYTHON) -m scripts.audit $(ARGS)
 
 .PHONY: check
 check: install ## Lint, format and types, changing nothing

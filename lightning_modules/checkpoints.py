@@ -44,7 +44,7 @@ def read_checkpoint(
 ) -> dict[str, Any]:
     """Read a checkpoint. Nothing that it holds is executed, and a damaged one is refused.
 
-    The one place where files of torch are read. Only tensors and plain values are unpickled
+    The one place where Lightning's files are read. Only tensors and plain values are unpickled
     (``weights_only=True``). A checkpoint that this project wrote ends in its SHA-256, so that any byte that
     has changed is noticed; of others the checksums of the archive are compared.
 

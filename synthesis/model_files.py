@@ -7,8 +7,10 @@ outside: it may be mistyped, and a directory may hold code, pickles, or weights 
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
@@ -104,7 +106,20 @@ def open_pretrained(kind: Any, directory: Path, **options: Any) -> Any:
     """
     if kind.__module__.startswith(("transformers.", "diffusers.pipelines.")):  # the others cannot run any
         options["trust_remote_code"] = False
-    return kind.from_pretrained(directory, local_files_only=True, **options)
+    with _no_report():  # what is missing is looked at by whoever opens it
+        return kind.from_pretrained(directory, local_files_only=True, **options)
+
+
+@contextmanager
+def _no_report() -> Iterator[None]:
+    """Leave out the table of all weights that transformers prints where a directory lacks some."""
+    log = logging.getLogger("transformers")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def has_tokenizer(directory: Path) -> bool:

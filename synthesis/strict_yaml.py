@@ -49,7 +49,9 @@ class Entry:
         try:
             return cls(str(path), yaml.load(content, Loader=_NoDuplicatesLoader)), content
         except yaml.YAMLError as error:
-            raise YamlError(f"{path}: not valid YAML: {error}; correct that line.") from error
+            raise YamlError(
+                f"{path}: not valid YAML: {' '.join(str(error).split())}; correct that line."
+            ) from error
 
     def error(self, key: str, value: object, remedy: str) -> YamlError:
         """Return the error that says what is wrong with the value of a key, and what to do."""
@@ -132,6 +134,16 @@ class Entry:
         if value not in allowed:
             near = difflib.get_close_matches(value, allowed, n=3) or sorted(allowed)
             raise self.error(key, value, f"is unknown here; use one of: {', '.join(near) or 'none'}.")
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Return the top-level mapping of a file.
+
+    Raises:
+        YamlError: If the file is missing, is no YAML, holds no mapping, or holds a key twice.
+    """
+    entry, _ = Entry.read(path)
+    return {key: entry.take(key) for key in entry.keys()}
 
 
 class _NoDuplicatesLoader(yaml.SafeLoader):

@@ -14,7 +14,7 @@ from callbacks.base.result import Occasion, Result
 from callbacks.drawing.curve_pictures import roc_chart
 from callbacks.statistics.concept_scores import ConceptTable, score_concepts
 from callbacks.statistics.intervals import Array
-from callbacks.statistics.strata import stratum_rows
+from callbacks.statistics.strata import check_stratum, stratum_rows
 from datamodules.batch import VIEWS, CountsLabels, data_facts
 
 BOTH_VIEWS = "both_views"
@@ -62,6 +62,18 @@ class ConceptEvaluation(Evaluation):
         require_non_negative(min_count=min_count)
         self.min_count, self.strata, self.subsets = min_count, tuple(strata), dict(subsets or {})
 
+    def check(self, trainer: L.Trainer) -> None:
+        """Refuse strata and subsets that the data do not have.
+
+        Raises:
+            ValueError: If there is one.
+        """
+        names = data_facts(trainer).concept_names
+        for subset, concepts in self.subsets.items() if names else ():
+            self._require_known(subset, concepts, names)
+        for stratum in self.strata if names else ():
+            check_stratum(stratum, names)
+
     def hindrance(self, trainer: L.Trainer, stage: str) -> str | None:
         """Return why no concept can be judged, as far as the labels are known before the samples are read."""
         facts = data_facts(trainer)
@@ -100,7 +112,7 @@ class ConceptEvaluation(Evaluation):
             result.metrics.update(table.metrics(prefix))
             result.draws.update(table.draws(prefix))
             for subset, concepts in self.subsets.items():
-                self._require_known(subset, concepts, table)
+                self._require_known(subset, concepts, table.names)
                 _add_mean(result, table, f"{prefix}{subset}/{{}}_macro", concepts)
             _add_mean(result, table, f"{prefix}{{}}_macro_{FINDINGS}", occasion.findings, once=True)
         views = [tables[f"{view}/"] for view in VIEWS if f"{view}/" in tables]
@@ -122,11 +134,9 @@ class ConceptEvaluation(Evaluation):
             result.charts[f"{self.name}_roc"] = roc_chart(scores, labels, occasion.concepts, result.metrics)
         return result
 
-    def _require_known(self, subset: str, concepts: Sequence[str], table: ConceptTable) -> None:
-        if unknown := sorted(set(concepts) - set(table.names)):
-            raise ValueError(
-                f"subset {subset!r} of {type(self).__name__} names {unknown}; known are {table.names}"
-            )
+    def _require_known(self, subset: str, concepts: Sequence[str], known: Sequence[str]) -> None:
+        if unknown := sorted(set(concepts) - set(known)):
+            raise ValueError(f"subset {subset!r} of {type(self).__name__} names {unknown}; known are {known}")
 
 
 def _add_mean(

@@ -93,6 +93,13 @@ class Evaluation(L.Callback, ABC):
         """
         return None
 
+    def check(self, trainer: L.Trainer) -> None:
+        """Refuse, before anything is trained, what the data cannot give.
+
+        Args:
+            trainer: The trainer, with its data set up.
+        """
+
     def prepare(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Called on every rank before `evaluate`: the place for whatever runs the model."""
 
@@ -138,6 +145,8 @@ class Evaluation(L.Callback, ABC):
             raise ValueError(
                 f"trainer.callbacks: {kinds} have the name {self.name!r}: give one another `name`"
             )
+        if getattr(trainer, "datamodule", None) is not None:
+            self.check(trainer)
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Evaluate the validation pass, unless this is the sanity check."""

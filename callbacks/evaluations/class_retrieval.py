@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import lightning as L
 import numpy as np
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from callbacks.base.features import Features
 from callbacks.base.result import Occasion, Result
 from callbacks.drawing.pictures import COLOURS, GREY, INK, blank_figure, tidy
 from callbacks.statistics.intervals import Array
+from datamodules.batch import data_facts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -64,14 +66,21 @@ class ClassRetrieval(Evaluation):
         self.classes, self.others = tuple(classes), tuple(others)
         self.per_class, self.at = per_class, tuple(at)
 
+    def check(self, trainer: L.Trainer) -> None:
+        """Refuse classes that the data do not have.
+
+        Raises:
+            ValueError: If there is one.
+        """
+        facts = data_facts(trainer)
+        known = facts.concept_names
+        if facts.tokenizer is not None and (missing := sorted({*self.classes, *self.others} - set(known))):
+            raise ValueError(f"ClassRetrieval: classes {missing} are not in the data: give some of {known}")
+
     def evaluate(self, features: Features, occasion: Occasion) -> Result:
         """Rank the chosen samples in both directions."""
         if features.text is None:
             return Result({}, {"note": "image-only data: no reports to retrieve"})
-        if missing := sorted({*self.classes, *self.others} - set(occasion.concepts)):
-            raise ValueError(
-                f"ClassRetrieval: classes {missing} are not in the data: give some of {occasion.concepts}"
-            )
         rows, label = self._chosen(features, occasion.concepts)
         if not len(rows):
             return Result({}, {"note": f"some of {self.classes} has no sample without the others"})

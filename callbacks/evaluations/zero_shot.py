@@ -57,11 +57,16 @@ class ZeroShot(ConceptEvaluation):
         self._prompts: Prompts = {}
         self._directions = torch.empty(0)
 
-    def prepare(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Encode the prompts."""
+    def check(self, trainer: L.Trainer) -> None:
+        """Read the prompts."""
+        super().check(trainer)
         facts = data_facts(trainer)
         own = self.prompts is None
         self._prompts = catalogue_prompts(facts) if own else read_prompts(Path(str(self.prompts)), facts)
+
+    def prepare(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Encode the prompts."""
+        self.check(trainer)
         self._directions = prompt_directions(pl_module, self._prompts) if self._prompts else torch.empty(0)
 
     def evaluate(self, features: Features, occasion: Occasion) -> Result:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.batch import DataFacts
+from synthesis.strict_yaml import read_mapping
 
 Prompts = dict[str, dict[str, list[str]]]
 """Concept → ``{"present": sentences, "absent": sentences}``."""
@@ -62,16 +63,12 @@ def read_prompts(path: Path, facts: DataFacts) -> Prompts:
         ValueError: If the file is missing or malformed, or names a concept that the catalogue lacks; the
             message names file and key.
     """
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise ValueError(f"prompts={str(path)!r} cannot be read ({error}); give a YAML file") from error
+    content = read_mapping(path)
     keys = {"source", *_SIDES, "concepts"}
-    if not isinstance(content, dict) or set(content) - keys or not content.get("source"):
-        found = sorted(content) if isinstance(content, dict) else type(content).__name__
-        raise ValueError(f"{path} holds {found}; write source, present, absent and concepts")
+    if set(content) - keys or not content.get("source"):
+        raise ValueError(
+            f"{path} holds the keys {sorted(map(str, content))}; write source, present, absent and concepts"
+        )
     if facts.concept_names and facts.catalog is None:
         raise ValueError(
             f"{type(facts).__name__} has concept_names and no catalog: give it one, names are "

@@ -218,7 +218,8 @@ class PredictionWriter(BasePredictionWriter):
             raise ValueError(
                 f"no image was predicted: none of {total:,} files can be used; correct those "
                 "that are listed in "
-                f"{self._directory / 'bad_files.csv'}, or name other images"
+                f"{self._directory / 'bad_files.csv'}, or name other images. "
+                f"{counts.first_bad[0][1] if counts.first_bad else ''}"
             )
 
 

@@ -23,15 +23,29 @@ def stratum_rows(stratum: str, labels: Array, view: np.ndarray, names: Sequence[
     Raises:
         ValueError: If a name is neither.
     """
+    check_stratum(stratum, names)
     inside = np.ones(len(labels), bool)
     for name in stratum.split("+"):
         if name in VIEWS:
             inside &= view == VIEWS.index(name)
-        elif name in names:
-            inside &= labels[:, list(names).index(name)] == 1
         else:
+            inside &= labels[:, list(names).index(name)] == 1
+    return inside
+
+
+def check_stratum(stratum: str, names: Sequence[str]) -> None:
+    """Refuse a stratum of views and concepts that there are not.
+
+    Args:
+        stratum: As `stratum_rows` reads it.
+        names: Concepts of the data.
+
+    Raises:
+        ValueError: If a name is neither.
+    """
+    for name in stratum.split("+"):
+        if name not in VIEWS and name not in names:
             raise ValueError(
                 f"stratum {stratum!r}: {name!r} is neither a view ({', '.join(VIEWS)}) nor one of the "
-                f"concepts {names}"
+                f"concepts {names}; give one of these"
             )
-    return inside

@@ -50,6 +50,15 @@ class LabelColumns:
     unmapped: Literal["refuse", "ignore"] = "refuse"
     void: list[str] | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse an empty separator.
+
+        Raises:
+            ValueError: If it is empty.
+        """
+        if not self.separator:
+            raise ValueError("labels.separator='' is empty: give the character between labels, such as |")
+
     @property
     def names(self) -> tuple[str, ...]:
         """All columns named here."""
@@ -126,7 +135,10 @@ class _Reader:
     def read_list(self, matrix: _Labels, known: list[int]) -> None:
         column = str(self.labels.columns)
         cells = [self._split(i, cell) for i, cell in enumerate(self.frame[column])]
-        positions = self._positions(Counter(label for cell in cells for label in cell or ()))
+        first: dict[str, int] = {}
+        for i, cell in enumerate(cells):
+            first |= {label: int(self.frame.index[i]) for label in cell or () if label not in first}
+        positions = self._positions(Counter(label for cell in cells for label in cell or ()), first)
         blank, void = self.labels.blank or "refuse", frozenset(self.labels.void or ())
         for i, cell in enumerate(cells):
             if cell:
@@ -188,11 +200,19 @@ class _Reader:
                 return None
         return [label.strip() for label in labels if label.strip()]
 
-    def _positions(self, counts: Counter[str]) -> dict[str, int]:
-        """Return label → position of its concept; what the catalogue does not know is refused or left out."""
+    def _positions(self, counts: Counter[str], first: Mapping[str, int] | None = None) -> dict[str, int]:
+        """Return label → position of its concept; what the catalogue does not know is refused or left out.
+
+        Args:
+            counts: Labels, and in how many rows they stand.
+            first: The first of these rows, where labels stand in cells.
+        """
         unknown = [label for label in counts if not self.labels.knows(label, self.catalog)]
         if unknown and self.labels.unmapped == "refuse":
-            listed = ", ".join(f"{label!r} ({counts[label]:,} rows)" for label in unknown[:10])
+            rows = {label: f", the first row {(first or {})[label]}" for label in first or {}}
+            listed = ", ".join(
+                f"{label!r} ({counts[label]:,} rows{rows.get(label, '')})" for label in unknown[:10]
+            )
             raise TableError(
                 f"{self.table}, label columns {list(self.labels.names)}: the catalogue has no concept for "
                 f"{listed} in vocabulary {self.labels.vocabulary!r} ({len(unknown)} such labels). Correct "

@@ -68,6 +68,20 @@ class Columns:
     split: str | None = None
     regions: str | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse a column of text that is that of the images, patients, views or splits too.
+
+        Raises:
+            ValueError: If there is one.
+        """
+        for name in ("image", "patient", "view", "split"):
+            for text in ("findings", "impression", "report"):
+                column = getattr(self, text)
+                if column is not None and column == getattr(self, name):
+                    raise ValueError(
+                        f"columns.{text}={column!r} is that of {name} too: give the column of the {text}"
+                    )
+
     @property
     def texts(self) -> tuple[str, ...]:
         """The columns that hold report text."""

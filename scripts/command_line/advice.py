@@ -34,6 +34,7 @@ OPTIONS = {
 """Option of the trainer → what can stand there."""
 _SAID: tuple[tuple[str, str, str], ...] = (
     # what is said, the option that it is about, what to do where the option does not say it
+    (r"`?Timer\(duration", "max_time", ""),
     (r"[Nn]o supported gpu|CUDAAccelerator|`?cuda`? accelerator|GPU.* not available", "accelerator", ""),
     (r"can not run on your system|accelerator", "accelerator", ""),
     (r"`?devices`?|requested gpu", "devices", ""),
@@ -60,6 +61,9 @@ def advised(message: str, words: Sequence[str]) -> str:
 
 
 def _about(message: str) -> tuple[str | None, str]:
+    given = re.search(r"Trainer\((\w+)=", message)
+    if given and given[1] in OPTIONS:
+        return given[1], OPTIONS[given[1]]
     for name, remedy in OPTIONS.items():
         if "_" in name and re.search(rf"\b{name}\b", message):
             return name, remedy

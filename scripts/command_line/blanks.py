@@ -58,15 +58,26 @@ def _blanks(value: Any, hint: Any, key: str) -> Iterator[tuple[str, str]]:
 def _options(values: Any, owner: type | None, key: str) -> Iterator[tuple[str, str]]:
     if owner is None or not isinstance(values, Namespace | Mapping):
         return
-    try:
-        hints = typing.get_type_hints(owner.__init__)  # type: ignore[misc]
-        parameters = inspect.signature(owner).parameters
-    except (NameError, TypeError, ValueError):
-        return
+    hints = _hints(owner)
     for name, value in (vars(values) if isinstance(values, Namespace) else values).items():
-        parameter = parameters.get(name)
-        known = parameter is not None and parameter.default is not None
-        yield from _blanks(value, hints.get(name) if known else None, f"{key}.{name}")
+        yield from _blanks(value, hints.get(name), f"{key}.{name}")
+
+
+def _hints(owner: type) -> dict[str, Any]:
+    """Return the types of the arguments of a class and those that it hands on to its bases.
+
+    Arguments that are null by default are left out.
+    """
+    found: dict[str, Any] = {}
+    for base in reversed(owner.__mro__):
+        try:
+            hints = typing.get_type_hints(base.__init__)  # type: ignore[misc]
+            parameters = inspect.signature(base).parameters
+        except (NameError, TypeError, ValueError):
+            continue
+        for name, parameter in parameters.items():
+            found[name] = hints.get(name) if parameter.default is not None else None
+    return found
 
 
 def _takes_none(hint: Any) -> bool:

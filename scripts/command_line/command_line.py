@@ -122,6 +122,10 @@ class CommandLine(LightningCLI):
         subcommand = str(self.config.get("subcommand"))
         config = self.config[subcommand]
         path = config.get("ckpt_path")
+        if path == "":
+            raise SystemExit(
+                "--ckpt_path='' is empty: give a checkpoint, such as runs/fit/checkpoints/last.ckpt"
+            )
         try:
             if path is not None and path not in ("best", "last", "hpc", UNTRAINED):
                 if subcommand == "fit":

@@ -37,7 +37,7 @@ _REMEDIES = {
 }
 """Error of the system → what it means for a path, and what to do."""
 _NAMED = re.compile(r"\b([a-z_]\w*)(?:=| is |: )('[^']*'|\"[^\"]*\"|[^\s:;,()]+)")
-_PATH = re.compile(r"[/.]")
+_PATH = re.compile(r"/|\.[a-z]", re.IGNORECASE)
 _WORKER = re.compile(r"Caught (\w+) in DataLoader worker process \d+\.\n(?P<trace>.*)", re.DOTALL)
 _INTERNAL = re.compile(r"Given value type:|Does not validate against any of the Union")
 
@@ -101,6 +101,8 @@ def answered(error: BaseException) -> str:
         message, meant = f"{what} is too large for the memory ({asked.rstrip('.')}); lower it", True
     elif _of_lightning(cause) and (advice := advised(message, LAST.get())) != message:
         message, meant = advice, True
+    elif _of_lightning(cause) and (built := being_built(cause)):
+        message = f"{built[0]}: {message.strip().rstrip('.')}; correct {built[1]}"
     elif not meant and message.strip() and (built := being_built(cause)):
         message, meant = f"{built[0]}: {message.strip().rstrip('.')}; correct {built[1]}", True
     lines = [line.rstrip() for line in message.strip().splitlines() if line.strip()] or ["(no message)"]

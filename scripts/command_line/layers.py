@@ -139,7 +139,8 @@ def place(key: str, words: Sequence[str]) -> str | None:
     for path in reversed(layers(words)):
         line = _line_of(path, wanted)
         if line is not None:
-            return f"{path}, line {line}"
+            text = path.read_text(encoding="utf-8").splitlines()[line - 1]
+            return f"{path}, line {line}: {shortened(text.strip())}"
     return None
 
 

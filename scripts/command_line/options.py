@@ -40,7 +40,11 @@ def main(args: Sequence[str] | None = None) -> int:
         alike = near(name, [path_of(other) for other in classes()])
         print(
             f"{name}: no such class; "
-            + (f"did you mean {' or '.join(alike)}?" if alike else "see `synvlp options`")
+            + (
+                f"did you mean {' or '.join(alike)}?"
+                if alike
+                else "give one, such as lightning_modules.SigLIP; `synvlp options` lists all"
+            )
         )
         return 1
     print(path_of(found), "–", (inspect.getdoc(found) or "").partition("\n")[0])

@@ -153,6 +153,8 @@ def _cut(text: str, longest: int = LONGEST) -> str:
 
 def _unknown_option(match: re.Match[str], leaf: Leaf, asked: _Asked) -> list[str]:
     first = match["name"].split()[0]
+    if re.match(r"-[a-z]\w", first):
+        return [f"{first}: not expected; write -{first}", asked.help("")]
     if not leaf.owner and leaf.text.startswith("unrecognized") and not first.startswith("-"):
         return [f"{first}: not expected; write options as --key=value, files after -c", asked.help("")]
     name = first.lstrip("-").partition("=")[0]
@@ -199,15 +201,14 @@ def _unknown_class(match: re.Match[str], leaf: Leaf, asked: _Asked) -> list[str]
     if not hint and base is not None and known:
         listed = ", ".join(path.rpartition(".")[2] for path in known)
         hint = [f"  there are: {_cut(listed, 400)}"]
+    hint = hint or ["  correct the name"]
     return [said, *asked.found(key), *hint, f"  all classes: {asked.prog} options"]
 
 
 def _wrong_type(match: re.Match[str], leaf: Leaf, asked: _Asked) -> list[str]:
     value = leaf.value or ""
     found = re.findall(r"(?:Expected a|Not of type|Not a valid subclass of) (?:<class ')?([\w.]+)", leaf.text)
-    kinds = [
-        _TYPES.get(kind, f"a {kind}") for kind in (name.rstrip(".").rpartition(".")[2] for name in found)
-    ]
+    kinds = [_kind(name.rstrip(".")) for name in found]
     literals = [
         word
         for inside in re.findall(r"Literal\[(.*?)\]", leaf.text)
@@ -225,6 +226,14 @@ def _wrong_type(match: re.Match[str], leaf: Leaf, asked: _Asked) -> list[str]:
         *hint,
         asked.help(leaf.owner),
     ]
+
+
+def _kind(path: str) -> str:
+    """Return in plain words what the class of a dotted path is."""
+    name = path.rpartition(".")[2]
+    if dataclasses.is_dataclass(class_named(path)):
+        return f"a mapping of the options of {name}"
+    return _TYPES.get(name, f"a {name}")
 
 
 def _no_mapping(match: re.Match[str], leaf: Leaf, asked: _Asked) -> list[str]:
@@ -245,7 +254,7 @@ def _required(match: re.Match[str], leaf: Leaf, asked: _Asked) -> list[str]:
         ]
     keys = ", ".join(f"{leaf.key}.{name}" for name in names)
     return [
-        f"{keys}: not given ({leaf.owner} needs {'it' if len(names) == 1 else 'them'})",
+        f"{keys}: not given, or null ({leaf.owner} needs {'it' if len(names) == 1 else 'them'})",
         *asked.found(leaf.key),
         f"  give it in a layer or as --{leaf.key}.{names[0]}=…",
         asked.help(leaf.owner),
@@ -268,6 +277,7 @@ _KINDS: tuple[tuple[str, _Explain], ...] = (
     (r"Option '(?P<name>.+?)' is not accepted", _unknown_option),
     (r"unrecognized arguments: (?P<name>.+)", _unknown_option),
     (r"Import path (?P<name>\S*?) ?does not correspond to a subclass of (?P<base>\S+)", _unknown_class),
+    (r"Import path (?P<name>\S+) does not implement protocol (?P<base>\S+)", _unknown_class),
     (r"Expected a dot import path string: ?(?P<name>.*)", _unknown_class),
     (r"Unexpected import path format: ?(?P<name>.*)", _unknown_class),
     (r"module '[\w.]+' has no attribute '\w+'|No module named '[\w.]+'", _unknown_class),

@@ -155,8 +155,11 @@ def carry_out(plan: Plan) -> dict[str, str]:
     if that process has died, it is gone on with here. A run that fails does not keep the others from running.
 
     Raises:
+        SystemExit: If the place of the results is a file.
         ValueError: If the arms do not train alike.
     """
+    if plan.out.exists() and not plan.out.is_dir():
+        raise SystemExit(f"--out={plan.out} is a file; give the path of a directory")
     waiting = plan.wanted()
     if waiting:
         plan.check()

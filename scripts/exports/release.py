@@ -8,6 +8,7 @@ Hugging Face (log in first: `hf auth login`).
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,6 +43,8 @@ def main(args: Sequence[str] | None = None) -> Path:
     parser.add_argument("--full", action="store_true", help="store the weights in 32 bits")
     parser.add_argument("--push", metavar="OWNER/NAME", help="upload it to this repository of the hub")
     options = parser.parse_args(args)
+    if options.push and not re.fullmatch(r"[\w.-]+/[\w.-]+", options.push):
+        parser.error(f"--push={options.push}: give OWNER/NAME, of letters, digits, and the characters . _ -")
     directory: Path = options.to or ENCODERS / options.name
     export_run(options.run, options.checkpoint, directory, half=not options.full)
     model_directory(directory, ("config", "weights", "tokenizer"), argument="directory")

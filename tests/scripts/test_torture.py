@@ -60,6 +60,19 @@ def test_a_record_goes_on_and_belongs_to_its_commit(tmp_path: Path) -> None:
     [
         (2, "error: --lr: -1 is negative; give 0 or more", "clear"),
         (2, "error: something is wrong; give another one", "vague"),
+        (2, "error: --lr: -1 is wrong\n  all options: main.py --help", "vague"),  # a pointer is no remedy
+        (
+            2,
+            "error: --lr: /cases-1/a is negative; give 0 or more",
+            "vague",
+        ),  # nor a digit of a path the value
+        (
+            2,
+            "--lr=-1 is set\nerror: something is wrong; give another one",
+            "vague",
+        ),  # nor what came before it
+        (1, "error: KeyError: '--lr'\n  at main.py:3, in main", "obscure"),
+        (1, "error: ValueError: --lr: -1.0 must be positive\n  at main.py:3, in main", "clear"),
         (2, "\n".join(["--lr: -1: give 0 or more", *["line"] * 9]), "buried"),
         (
             1,

@@ -71,7 +71,7 @@ PROGRAMS: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "sweep of a folder": (["scripts.comparison.sweep", "configs"], ("configs",)),
     "sweep scale": (["scripts.comparison.sweep", "configs/sweeps/temperature.yaml", "--scale=huge"], ("huge",)),
     "check of nothing": ([CHECK, "configs/data/nothing.yaml"], ("nothing.yaml",)),
-    "check options missing": ([CHECK, "configs/data/clinic.yaml", "--corpus={own}/no.yaml"], ("no.yaml",)),
+    "check options missing": ([CHECK, "--corpus={own}/no.yaml"], ("no.yaml",)),
     "replay of nothing": (["scripts.replay", "{own}/nothing"], ("nothing",)),
     "replay of a run without a stop": (["scripts.replay", "{shared}/run"], ("run",)),
     "replay of a file": (["scripts.replay", "{own}/table.csv"], ("table.csv",)),
@@ -95,7 +95,7 @@ PROGRAMS: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "demo image size": (["scripts.demo.serve", "--image-size=0"], ("image-size|image_size", "0")),
     "demo encoder": (["scripts.demo.serve", "--encoder={own}/no.ckpt"], ("no.ckpt",)),
     "demo generator": (["scripts.demo.serve", "--generator={own}/nothing"], ("nothing",)),
-    "options of nothing": (["scripts.command_line.options", "NoSuchClass"], ("NoSuchClass",)),
+    "options of nothing": (["main", "options", "NoSuchClass"], ("NoSuchClass",)),
     "completion of nothing": (["main", "completion", "csh"], ("csh",)),
     "extraction of nothing": (["scripts.corpora.extraction", "--sentences={own}/no.yaml"], ("no.yaml",)),
 }  # fmt: skip
@@ -105,12 +105,14 @@ PROGRAMS: dict[str, tuple[list[str], tuple[str, ...]]] = {
 def inputs() -> Iterator[BadInput]:
     """Yield the bad inputs of this kind."""
     for what, (words, names) in PREDICT.items():
-        yield BadInput(f"predict/{what}", _filled(["main", "predict", *words], "--to={own}/out"), names)
+        yield BadInput(f"predict/{what}", filled(["main", "predict", *words], "--to={own}/out"), names)
     for what, (words, names) in PROGRAMS.items():
-        yield BadInput(f"program/{what}", _filled(words), names)
+        yield BadInput(f"program/{what}", filled(words), names)
 
 
-def _filled(words: list[str], default: str = "") -> Callable[[Path, Path], list[str]]:
+def filled(words: list[str], default: str = "") -> Callable[[Path, Path], list[str]]:
+    """Return the words of a bad input; ``{own}`` and ``{shared}`` stand for its directories."""
+
     def write(own: Path, shared: Path) -> list[str]:
         write_files(own)
         more = (

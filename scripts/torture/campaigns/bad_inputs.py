@@ -48,7 +48,7 @@ REMEDY = re.compile(
     r"\bneeds? (a|an|at|one|two|it|them|the|\d+)\b|\bat (least|most) \S|\bbetween \S|"
     r"\bfrom -?[\d.]+ to\b|[≥≤]|\bone of\b|\b(there|known|they|options) are\b|\bchoose from\b|"
     r"\b(allowed|available|supported|possible) .*(:|\bare\b)|\bcan only be\b|"
-    r"\bdid you mean\b|\bexpected (one|at|\d)|\binvalid (int|float) value\b|"
+    r"\bdid you mean\b|\bare required: |\bexpected (one|at|\d)|\binvalid (int|float) value\b|"
     rf"\bis (not|neither) ({_TYPES})",
     re.IGNORECASE | re.MULTILINE,
 )
