@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.command_line.errors import carried_out
+from scripts.command_line.errors import exit_code
 
 TOOL = Path("build/audit/bin/pip-audit")
 _REMEDY = "run it where pypi.org answers, or try another service: make audit ARGS='--service=osv'"
@@ -83,4 +83,4 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(carried_out(main))
+    sys.exit(exit_code(main))

@@ -14,7 +14,12 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from synthesis.limits import above, at_least, below, within
 
 # Negative numbers that are meant.
-SIGNED = {("SigLIP", "bias"), ("RunCheckpoint", "save_top_k")}
+SIGNED = {
+    ("SigLIP", "bias"),
+    ("RunCheckpoint", "save_top_k"),
+    ("RunStopping", "stopping_threshold"),
+    ("RunStopping", "divergence_threshold"),
+}
 # Refused together with others, or by Lightning, under the name of the class or the argument.
 WITH_OTHERS = {
     ("MGCA", "weight"),

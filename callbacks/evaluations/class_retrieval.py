@@ -73,14 +73,18 @@ class ClassRetrieval(Evaluation):
             ValueError: If there is one.
         """
         facts = data_facts(trainer)
-        known = facts.concept_names
-        if facts.tokenizer is not None and (missing := sorted({*self.classes, *self.others} - set(known))):
+        if facts.tokenizer is not None:
+            self._require_known(facts.concept_names)
+
+    def _require_known(self, known: Sequence[str]) -> None:
+        if missing := sorted({*self.classes, *self.others} - set(known)):
             raise ValueError(f"ClassRetrieval: classes {missing} are not in the data: give some of {known}")
 
     def evaluate(self, features: Features, occasion: Occasion) -> Result:
         """Rank the chosen samples in both directions."""
         if features.text is None:
             return Result({}, {"note": "image-only data: no reports to retrieve"})
+        self._require_known(occasion.concepts)
         rows, label = self._chosen(features, occasion.concepts)
         if not len(rows):
             return Result({}, {"note": f"some of {self.classes} has no sample without the others"})

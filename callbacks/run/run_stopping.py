@@ -11,6 +11,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
 from callbacks.run.monitored import WORST, figures_of, hindrance, told
+from synthesis.limits import at_least
 
 
 class RunStopping(EarlyStopping):
@@ -41,6 +42,7 @@ class RunStopping(EarlyStopping):
                 f"RunStopping: monitor={monitor!r}, patience={patience}: give a figure, such as val/loss, "
                 "and a patience of 1 or more"
             )
+        at_least(self, 0, min_delta=kwargs.get("min_delta", 0.0))
         first, best = next(iter(figures.items()))
         super().__init__(monitor=first, mode=best, patience=patience, **kwargs)
         self.figures, self.demanded = figures, isinstance(monitor, str)

@@ -240,7 +240,8 @@ def _shuffle(size: int, seed: int, split: str, block: int) -> tuple[int, ...]:
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
-        raise ValueError(f"{name}={value!r}: must be from {low:g} to {high:g}; correct it.")
+        to = f"to {high:g}" if math.nextafter(high, math.inf) != 1 else "to less than 1"
+        raise ValueError(f"{name}={value!r}: must be from {low:g} {to}; correct it.")
 
 
 def _check_weights(name: str, weights: Sequence[float], sum_to_one: bool = False) -> None:

@@ -72,7 +72,7 @@ def test_other_concepts_may_be_asked_to_be_absent() -> None:
     rows, _ = ClassRetrieval(TWO, others=["hernia"])._chosen(features, NAMES)
     assert len(rows) and not (features.labels[rows, 2] == 1).any()
     assert (features.labels[ClassRetrieval(TWO)._chosen(features, NAMES)[0], 2] == 1).any()
-    with pytest.raises(ValueError, match=r"\['gout'\] are not among"):
+    with pytest.raises(ValueError, match=r"\['gout'\] are not in the data"):
         ClassRetrieval(TWO, others=["gout"]).evaluate(features, TEST)
 
 
@@ -80,7 +80,7 @@ def test_what_cannot_be_judged_is_noted_or_refused() -> None:
     features = made()
     features.labels[:, 1] = 0
     assert "no sample" in ClassRetrieval(TWO).evaluate(features, TEST).details["note"]
-    with pytest.raises(ValueError, match=r"\['wrong'\] are not among"):
+    with pytest.raises(ValueError, match=r"\['wrong'\] are not in the data"):
         ClassRetrieval(("edema", "wrong")).evaluate(made(), TEST)
     with pytest.raises(ValueError, match="two or more"):
         ClassRetrieval(("edema",))

@@ -155,11 +155,11 @@ def test_a_file_of_templates_gives_every_concept_its_prompts(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "cannot be read"),
+        (None, "no such file"),
         ("present: [a]\nabsent: [b]", "write source"),
         ("source: us\npresent: [a]", "key absent: None"),
         ("source: us\npresent: [a]\nabsent: b", "key absent: 'b'"),
-        ("source: us\npresent: [a]\nabsent: [b]\nother: 1", r"holds \['absent', 'other'"),
+        ("source: us\npresent: [a]\nabsent: [b]\nother: 1", r"holds the keys \['absent', 'other'"),
         ("source: us\npresent: [a]\nabsent: [b]\nconcepts: {edem: {}}", r"\['edem'\] are not in"),
         (
             "source: us\npresent: [a]\nabsent: [b]\nconcepts: {edema: {present: [c]}}",

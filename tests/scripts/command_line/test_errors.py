@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 
 import main as entry
 from scripts.command_line.advice import advised
-from scripts.command_line.errors import answered, carried_out, given
+from scripts.command_line.errors import answered, exit_code, given
 from scripts.command_line.layers import LAST
 
 
@@ -122,7 +122,7 @@ def test_a_program_ends_with_an_answer_and_its_code(capsys: pytest.CaptureFixtur
     def fail() -> None:
         raise ValueError("--to=a: is a file; give a directory")
 
-    assert (carried_out(lambda: 3), carried_out(lambda: None), carried_out(fail)) == (3, 0, 1)
+    assert (exit_code(lambda: 3), exit_code(lambda: None), exit_code(fail)) == (3, 0, 1)
     assert capsys.readouterr().err.startswith("error: --to=a: is a file; give a directory\n")
 
 
