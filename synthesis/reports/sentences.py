@@ -19,7 +19,7 @@ _ANSWER = r"(?i:no|none|nil|yes|absent|present|negative|positive|not|unlikely|po
 _END = re.compile(
     rf"(?P<stop>(?<=[^\s(\[.!?])[.!?]+[\"')\]]*(?=\s|$)(?!(?<=\?)\s*{_ANSWER}))"
     r"|(?P<token>(?<=[^\s\d]\s)\.(?=\s+\D|\s*$))"  # tokens apart: "clear . no effusion ."
-    r"|(?P<number>(?:(?<=\s)|^)\d{1,2}\)(?=\s))"
+    r"|(?P<number>(?:(?<=\s)|^)(?:\d{1,2}|[a-h])\)(?=\s))"
     r"|(?P<tight>(?<=[^\W\d][a-z])\.(?=[A-Z][a-z ]))"  # the blank left out
     r"|(?P<line>[ \t\r]*\n\s*)"
     r"|(?P<heading>(?<=[a-z)\]])\s(?=[A-Z]{3}[A-Z/ ,&-]{0,40}:))"  # "… clear HEART: …"
@@ -113,7 +113,8 @@ def _borders(text: str) -> Iterator[tuple[int, int]]:
             else:
                 border = (end, end)
         elif kind == "number":
-            marked = int(match[0][:-1])
+            mark = match[0][:-1]
+            marked = int(mark) if mark.isdigit() else ord(mark) - ord("a") + 1
             listed = item is not None and marked == item + 1
             if not text[begin:start].strip() or not listed:  # "2)" begins the sentence, or is no list's
                 item = marked if listed or marked == 1 else item

@@ -202,6 +202,10 @@ class Cues:
         closed = any(any(words.spans(sentence, comma + 1, cue.start)) for words in (self._and, self._or))
         # "pneumothorax, effusion: none"
         closed |= ":" in (sentence[cue.start], sentence[: cue.start].rstrip()[-1:])
+        following = sentence[cue.end :].strip()[:1]
+        apart = sentence[comma + 1 : cue.start].strip() or following not in ("", ",", ".")
+        if comma >= 0 and not apart:  # "nodule, questionable, left apex"
+            comma, closed = sentence.rfind(",", begin, comma), False
         if comma >= 0 and not closed:  # not the last comma of "a, b and c"
             begin = comma
         for mark in _INTRODUCES.finditer(sentence, begin, cue.start):
