@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from synthesis.cases import Case, CaseSampler
+from synthesis.cases import Case, CaseSampler, View
 from synthesis.concepts import ConceptCatalog
 from synthesis.identity import identity, json_sha256
 from synthesis.images.image_maker import ImageMaker, MadeImages
@@ -67,6 +67,15 @@ class Pair:
     attempt: int = 0
     rejections: tuple[Rejection, ...] = ()
     unwritten: bool = False
+
+    @property
+    def view(self) -> View:
+        """Projection."""
+        return self.case.view
+
+    def labels(self, catalog: ConceptCatalog) -> Tensor:
+        """Return the labels ``(concept,)``, float32: see `Case.labels`."""
+        return torch.from_numpy(self.case.labels(catalog))
 
 
 @runtime_checkable

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+Floats = npt.NDArray[np.float64]
+
+_BLOCK = 16  # images changed at once: what is between the steps fits the cache of a core
 
 
 @dataclass(frozen=True)
@@ -71,47 +76,75 @@ class Augmentation:
         return max(self.scale, self.shift, self.rotation, self.shear, self.stretch, self.warp) > 0
 
     def __call__(self, image: Tensor, rng: np.random.Generator) -> Tensor:
-        """Change one image.
+        """Change one image: see `batch`.
 
         Args:
             image: uint8 ``(1, height, width)``.
             rng: The random numbers of this sample in this epoch.
+        """
+        return self.batch(image[None], [rng])[0]
+
+    def batch(self, images: Tensor, rngs: Sequence[np.random.Generator]) -> Tensor:
+        """Change some images, each by its own random numbers: none depends on the others, to the last bit.
+
+        Args:
+            images: uint8 ``(batch, 1, height, width)``.
+            rngs: The random numbers of each sample in this epoch.
 
         Returns:
             float32 of the same shape, in [0, 1]. What comes into view from outside repeats the border.
         """
+        blocks = range(0, len(images), _BLOCK)
+        return torch.cat([self._block(images[i : i + _BLOCK], rngs[i : i + _BLOCK]) for i in blocks])
+
+    def _block(self, images: Tensor, rngs: Sequence[np.random.Generator]) -> Tensor:
         strengths = (self.brightness, self.contrast, self.gamma, self.scale, self.shift, self.shift)
-        brightness, contrast, gamma, scale, *shift = rng.uniform(-1, 1, len(strengths)) * strengths
+        drawn = np.stack([rng.uniform(-1, 1, len(strengths)) for rng in rngs]) * strengths
+        brightness, contrast, gamma = drawn.T[:3, :, None]
         levels = (np.linspace(0, 1, 256) - 0.5) * (1 + contrast) + 0.5 + brightness
-        table = torch.from_numpy(self._curved(np.clip(levels, 0, 1) ** np.exp(gamma), rng)).float()
-        changed = table[image.long()]
+        tables = self._curved(np.clip(levels, 0, 1) ** np.exp(gamma), rngs).astype(np.float32)
+        changed = torch.from_numpy(
+            np.stack([table[image] for table, image in zip(tables, images.numpy(), strict=True)])
+        )
         if self.moves:
-            changed = self._moved(changed, 1 + float(scale), 2 * np.array(shift), rng)
+            changed = self._moved(changed, 1 + drawn[:, 3], 2 * drawn[:, 4:], rngs)
         if max(self.shading, self.sharpness, self.noise, self.erase) > 0:
-            changed = self._processed(changed, rng).clamp(0, 1)
+            each = zip(changed, rngs, strict=True)
+            changed = torch.stack([self._processed(image, rng).clamp(0, 1) for image, rng in each])
         return changed
 
-    def _curved(self, levels: npt.NDArray[np.float64], rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    def _curved(self, levels: Floats, rngs: Sequence[np.random.Generator]) -> Floats:
         if not self.curve:
             return levels
-        steps = np.exp(self.curve * rng.normal(size=6))
-        knots = np.concatenate([[0], steps.cumsum() / steps.sum()])
-        return np.interp(levels, np.linspace(0, 1, len(knots)), knots)
+        bent = []
+        for row, rng in zip(levels, rngs, strict=True):
+            steps = np.exp(self.curve * rng.normal(size=6))
+            knots = np.concatenate([[0], steps.cumsum() / steps.sum()])
+            bent.append(np.interp(row, np.linspace(0, 1, len(knots)), knots))
+        return np.stack(bent)
 
     def _moved(
-        self, image: Tensor, scale: float, shift: npt.NDArray[np.float64], rng: np.random.Generator
+        self, images: Tensor, scale: Floats, shift: Floats, rngs: Sequence[np.random.Generator]
     ) -> Tensor:
-        # One image a call and no matrix product, for what else is in the batch must not change a bit.
-        lines = (torch.linspace(1 / n - 1, 1 - 1 / n, n) for n in image.shape[-2:])
-        y, x = torch.meshgrid(*lines, indexing="ij")
-        turn, shear, stretch = rng.uniform(-1, 1, 3) * (math.radians(self.rotation), self.shear, self.stretch)
-        cos, sin, wide, high = math.cos(turn), math.sin(turn), math.exp(stretch / 2), math.exp(-stretch / 2)
-        across = (cos * x - sin * y) / (scale * wide) + shear * y + float(shift[1])
-        down = (sin * x + cos * y) / (scale * high) + float(shift[0])
-        grid = torch.stack([across, down], dim=-1)
+        # No matrix product, for what else is in the batch must not change a bit.
+        size = images.shape[-2:]
+        y, x = (torch.linspace(1 / n - 1, 1 - 1 / n, n) for n in size)
+        y = y[:, None]
+        drawn = np.stack([rng.uniform(-1, 1, 3) for rng in rngs])
+        turn, shear, stretch = (drawn * (math.radians(self.rotation), self.shear, self.stretch)).T
+        across, down = x, y
+        if self.rotation:
+            cos, sin = _each(np.cos(turn)), _each(np.sin(turn))
+            across, down = cos * x - sin * y, sin * x + cos * y
+        across = across / _each(scale * np.exp(stretch / 2))
+        if self.shear:
+            across = across + _each(shear) * y
+        across, down = across + _each(shift[:, 1]), down / _each(scale * np.exp(-stretch / 2))
+        grid = torch.empty(len(images), *size, 2)
+        grid[..., 0], grid[..., 1] = across, down + _each(shift[:, 0])
         if self.warp:
-            grid = grid + 2 * self.warp * _smooth_noise(rng, 2, image.shape[-2:]).movedim(0, -1)
-        return F.grid_sample(image[None], grid[None], padding_mode="border", align_corners=False)[0]
+            grid += 2 * self.warp * torch.stack([_smooth_noise(rng, 2, size) for rng in rngs]).movedim(1, -1)
+        return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
     def _processed(self, image: Tensor, rng: np.random.Generator) -> Tensor:
         side = min(image.shape[-2:])
@@ -133,6 +166,11 @@ class Augmentation:
             image = image.clone()
             image[:, top : top + height, left : left + width] = float(rng.uniform())
         return image
+
+
+def _each(values: Floats) -> Tensor:
+    """Return a number for each image, to be combined with its coordinates."""
+    return torch.from_numpy(values).float()[:, None, None]
 
 
 def _smooth_noise(rng: np.random.Generator, channels: int, size: torch.Size) -> Tensor:

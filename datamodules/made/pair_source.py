@@ -10,10 +10,13 @@ import torch
 
 from datamodules.batch import VIEWS
 from datamodules.loading.sample import Sample
+from synthesis.cases import Case
 from synthesis.concepts import ConceptCatalog
 from synthesis.pairs import Pair
+from synthesis.reports.report import Report
+from synthesis.store import StoredPair
 
-ReadPairs = Callable[[Sequence[int]], list[Pair]]
+ReadPairs = Callable[[Sequence[int]], Sequence[Pair | StoredPair]]
 """Returns the pairs of some indices, in that order."""
 
 
@@ -58,18 +61,39 @@ class PairSource:
                 sample.companions = {**sample.companions, key: self.sample(pair, masks=False)}
         return samples
 
-    def sample(self, pair: Pair, masks: bool) -> Sample:
+    def sample(self, pair: Pair | StoredPair, masks: bool) -> Sample:
         """Return one pair as a sample."""
-        sample = Sample(
-            image=pair.image,
-            labels=torch.from_numpy(pair.case.labels(self.catalog)),
-            group=pair.index,
-            view=VIEWS.index(pair.case.view),
-            report=pair.report,
-            case=pair.case,
-        )
+        sample = PairSample(pair, self.catalog)
         if masks and pair.masks is not None:
             sample.masks = pair.masks
             concepts = [self.catalog.index(finding.concept) for finding in pair.case.findings]
             sample.mask_concepts = torch.tensor(concepts, dtype=torch.int64)
         return sample
+
+
+class PairSample(Sample):
+    """A pair as a sample; report and case of a stored one are read when they are asked for.
+
+    Args:
+        pair: The pair.
+        catalog: The concepts, in label order.
+    """
+
+    def __init__(self, pair: Pair | StoredPair, catalog: ConceptCatalog) -> None:
+        # Not that of a dataclass: it would set what is asked of the pair, and what has a default.
+        self._pair = pair
+        self.image = pair.image
+        self.labels = pair.labels(catalog)
+        self.group = pair.index
+        self.view = VIEWS.index(pair.view)
+        self.companions = {}
+
+    @property
+    def report(self) -> Report:  # type: ignore[override]
+        """The report."""
+        return self._pair.report
+
+    @property
+    def case(self) -> Case:  # type: ignore[override]
+        """What the image shows."""
+        return self._pair.case

@@ -11,8 +11,7 @@ from datamodules.made.corpus_error import CorpusError
 from datamodules.made.pair_source import PairSource
 from datamodules.texts.text_view import full_text
 from synthesis.concepts import ConceptCatalog
-from synthesis.pairs import Pair
-from synthesis.store import PairStore
+from synthesis.store import PairStore, StoredPair
 
 _CHUNK = 256
 
@@ -61,7 +60,7 @@ class StoreCorpus(Corpus):
         """See `Corpus.texts`."""
         for start in range(0, len(chosen), _CHUNK):
             places = [int(place) for place in chosen[start : start + _CHUNK]]
-            yield from (full_text(pair.report) for pair in self.store.pairs(places, masks=False))
+            yield from (full_text(pair.report) for pair in self.store.stored(places))
 
 
 class _Chosen:
@@ -70,5 +69,5 @@ class _Chosen:
     def __init__(self, store: PairStore, chosen: Indices, masks: bool) -> None:
         self.store, self.chosen, self.masks = store, chosen, masks
 
-    def __call__(self, indices: Sequence[int]) -> list[Pair]:
-        return self.store.pairs([int(self.chosen[i]) for i in indices], masks=self.masks)
+    def __call__(self, indices: Sequence[int]) -> list[StoredPair]:
+        return self.store.stored([int(self.chosen[i]) for i in indices], masks=self.masks)

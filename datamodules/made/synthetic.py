@@ -165,11 +165,11 @@ class SyntheticPairs(MadePairs):
 
     def _reader(self, maker: Maker, split: str, masks: bool) -> ReadPairs:
         if self.cache_dir is None:
-            made: ReadPairs = partial(maker.make, seed=self.loader.seed, split=split)
+            made = partial(maker.make, seed=self.loader.seed, split=split)
             shown_again = self.loader.echo > 1 and split == "train" and not masks  # which are not kept
             return RecentPairs(made, ECHO_ROWS * ECHO_SPAN * self.loader.batch_size) if shown_again else made
         recipe = self._plan(maker, split).recipe()
-        return partial(PairStore(cache_directory(self.cache_dir, recipe, split), recipe).pairs, masks=masks)
+        return partial(PairStore(cache_directory(self.cache_dir, recipe, split), recipe).stored, masks=masks)
 
     def _plan(self, maker: Maker, split: str) -> StorePlan:
         return StorePlan(maker, self.sizes[split], self.loader.seed, split)

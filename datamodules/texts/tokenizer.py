@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from datamodules.texts.word_memory import WordMemory
 from synthesis.files import locked, replaced, write_json
 from synthesis.identity import json_sha256
 from synthesis.model_files import model_directory, open_pretrained, write_checksums
@@ -131,13 +134,29 @@ def encode(tokenizer: BertTokenizerFast, texts: Sequence[str], max_length: int) 
     Returns:
         Token ids and attention mask, int64 ``(batch, tokens)``.
     """
-    encoded = tokenizer(
-        list(texts),
-        padding=True,
-        truncation=True,
-        max_length=max_length,
-        pad_to_multiple_of=PADDING_MULTIPLE,
-        return_token_type_ids=False,
-    )
-    # Not return_tensors: its check of the nesting costs more than encoding does.
-    return torch.tensor(encoded["input_ids"]), torch.tensor(encoded["attention_mask"])
+    memory = _memory(tokenizer, len(tokenizer))
+    if memory is None:
+        encoded = tokenizer(
+            list(texts),
+            padding=True,
+            truncation=True,
+            max_length=max_length,
+            pad_to_multiple_of=PADDING_MULTIPLE,
+            return_token_type_ids=False,
+        )
+        # Not return_tensors: its check of the nesting costs more than encoding does.
+        return torch.tensor(encoded["input_ids"]), torch.tensor(encoded["attention_mask"])
+    rows = memory.encode(texts, max_length)
+    length = -(-max(map(len, rows)) // PADDING_MULTIPLE) * PADDING_MULTIPLE
+    ids = np.full((len(rows), length), tokenizer.pad_token_id)
+    mask = np.zeros_like(ids)
+    for k, row in enumerate(rows):
+        ids[k, : len(row)] = row
+        mask[k, : len(row)] = 1
+    return torch.from_numpy(ids), torch.from_numpy(mask)
+
+
+@lru_cache(maxsize=4)
+def _memory(tokenizer: BertTokenizerFast, entries: int) -> WordMemory | None:
+    """Return what remembers the words of a tokenizer, while it has so many entries; None if it cannot."""
+    return WordMemory(tokenizer) if WordMemory.suits(tokenizer) else None

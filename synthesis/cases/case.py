@@ -55,7 +55,7 @@ class Case:
     def concepts(self, catalog: ConceptCatalog) -> frozenset[str]:
         """Return the concepts present: of findings, implied ones, and no_finding with devices alone."""
         present = catalog.closure(finding.concept for finding in self.findings)
-        return present if any(not catalog[name].is_device for name in present) else present | {NO_FINDING}
+        return present | {NO_FINDING} if present <= catalog.devices else present
 
     def labels(self, catalog: ConceptCatalog) -> npt.NDArray[np.float32]:
         """Return the labels ``(concept,)``: 1 for each concept present, 0 for the others."""

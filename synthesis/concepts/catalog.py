@@ -43,6 +43,7 @@ class ConceptCatalog:
     Attributes:
         path: The file read.
         names: The concept names, in label order.
+        devices: Those of tubes, lines and implants.
         sha256: Hash of the file, and of those that it extends, for fingerprints.
 
     Raises:
@@ -56,6 +57,7 @@ class ConceptCatalog:
         self._concepts = {concept.name: concept for concept in reader.concepts}
         self.names = tuple(self._concepts)
         self._index = {name: i for i, name in enumerate(self.names)}
+        self.devices = frozenset(concept.name for concept in self if concept.is_device)
         self._closures: dict[str, frozenset[str]] = {}
         for name in self.names:
             self._close(name, ())
@@ -92,11 +94,12 @@ class ConceptCatalog:
 
     def index(self, name: str) -> int:
         """Return the position of a concept in the labels."""
-        return self._index[self[name].name]
+        return self._index[name if name in self._index else self[name].name]
 
     def closure(self, names: Iterable[str]) -> frozenset[str]:
         """Return the given concepts and all that they imply."""
-        return frozenset[str]().union(*(self._closures[self[name].name] for name in names))
+        closures = self._closures
+        return frozenset[str]().union(*[closures.get(name) or closures[self[name].name] for name in names])
 
     def implies(self, a: str, b: str) -> bool:
         """Return whether ``a`` implies ``b``; every concept implies itself."""

@@ -17,6 +17,7 @@ from synthesis.store.pair_store import PairStore
 from synthesis.store.parquet_export import export_parquet
 from synthesis.store.plan import Maker, StorePlan, cache_directory
 from synthesis.store.share import Share
+from synthesis.store.stored_pair import StoredPair
 from synthesis.store.webdataset_export import export_webdataset
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "StaleStoreError",
     "StoreError",
     "StorePlan",
+    "StoredPair",
     "cache_directory",
     "data_card",
     "export_parquet",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 from synthesis.files import file_sha256
@@ -38,9 +39,23 @@ def check_size(path: Path, size: int) -> None:
 
 
 def check_sha256(path: Path, expected: str) -> None:
-    """Raise a DamagedStoreError unless the file has that SHA-256."""
-    actual = file_sha256(path) if path.exists() else "no file"
+    """Raise a DamagedStoreError unless the file has that SHA-256.
+
+    A file is read for it once: again only after it has changed, and not by processes that fork off later.
+    """
+    actual = "no file"
+    if path.exists():
+        there = path.stat()
+        actual = _sha256(
+            path, there.st_dev, there.st_ino, there.st_size, there.st_mtime_ns, there.st_ctime_ns
+        )
     if actual != expected:
         raise DamagedStoreError(
             f"{path} is damaged: its SHA-256 is {actual}, not {expected} as written. {REMEDY}"
         )
+
+
+@lru_cache(maxsize=1 << 16)
+def _sha256(path: Path, *state: int) -> str:
+    """Return the SHA-256 of a file in a state: device, inode, size, times of the last changes."""
+    return file_sha256(path)

@@ -125,7 +125,8 @@ class _Shards:
             made, refused = self.plan.make(range(first, min(first + _CHUNK, stop)))
             passed += made
             missing += refused
-        write_range(self.directory, range(start, stop), passed, missing, self.plan.filters)
+        catalog = self.plan.maker.catalog
+        write_range(self.directory, range(start, stop), passed, missing, self.plan.filters, catalog)
         return stop - start
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from synthesis.concepts import ConceptCatalog
 from synthesis.files import write_atomically, write_json
 from synthesis.filters import CorpusFilter
 from synthesis.identity import json_sha256
@@ -144,6 +145,7 @@ def write_range(
     pairs: Sequence[Pair],
     missing: Sequence[Pair],
     filters: Sequence[CorpusFilter],
+    catalog: ConceptCatalog,
 ) -> None:
     """Write the pairs of one range, what the corpus filters look at, and then the ledger.
 
@@ -153,11 +155,12 @@ def write_range(
         pairs: Those that passed, in the order of their indices.
         missing: Those that were rejected on every attempt.
         filters: The corpus filters.
+        catalog: What labels are read by.
     """
     from safetensors.numpy import save
 
     stem = f"{indices.start:09}-{indices.stop:09}"
-    content = encode(pairs) if pairs else b""
+    content = encode(pairs, catalog) if pairs else b""
     digest = hashlib.sha256(content).hexdigest()
     name = f"{stem}-{digest[:16]}.safetensors" if pairs else None
     if name is not None:

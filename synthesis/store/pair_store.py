@@ -15,6 +15,7 @@ from synthesis.store.errors import REMEDY, DamagedStoreError, StoreError, check_
 from synthesis.store.ledger import Ledger, Refused
 from synthesis.store.manifest import Manifest, ShardEntry
 from synthesis.store.shard import Shard
+from synthesis.store.stored_pair import StoredPair
 
 
 class PairStore:
@@ -64,7 +65,11 @@ class PairStore:
             IndexError: If a place is out of range.
             DamagedStoreError: If a shard is not what was written.
         """
-        return [self._pair(place, masks) for place in places]
+        return [shard.pair(position, masks) for shard, position in map(self._found, places)]
+
+    def stored(self, places: Sequence[int], masks: bool = True) -> list[StoredPair]:
+        """Find pairs by their place in the store; what is not asked of them is not read. See `pairs`."""
+        return [StoredPair(shard, position, masks) for shard, position in map(self._found, places)]
 
     def check_catalog(self, catalog: ConceptCatalog) -> None:
         """Raise a StoreError unless the pairs were made with this concept catalogue.
@@ -97,7 +102,8 @@ class PairStore:
     def _ledgers(self) -> list[Ledger]:
         return [Ledger.read(Ledger.path(self.directory, e.start, e.stop)) for e in self.manifest.shards]
 
-    def _pair(self, place: int, masks: bool) -> Pair:
+    def _found(self, place: int) -> tuple[Shard, int]:
+        """Return the shard of a place, and the position in it."""
         if not 0 <= place < len(self):
             raise IndexError(f"{self.directory} holds pairs 0 to {len(self) - 1}; {place} was asked for.")
         number = bisect_right(self._ends, place)
@@ -105,7 +111,7 @@ class PairStore:
         shard = self._shards.get(number)
         if shard is None:
             shard = self._shards[number] = self._open(self.manifest.shards[number])
-        return shard.pair(position, masks)
+        return shard, position
 
     def _open(self, entry: ShardEntry) -> Shard:
         """Open a shard, or the longer one that begins like it if the store has grown since it was opened."""
@@ -117,7 +123,7 @@ class PairStore:
         assert entry.file is not None
         path = self.directory / entry.file
         check_sha256(path, entry.sha256)
-        shard = Shard(path)
+        shard = Shard.open(path)
         if len(shard) != entry.pairs:
             raise DamagedStoreError(f"{path} holds {len(shard)} pairs, not {entry.pairs}. {REMEDY}")
         return shard

@@ -34,9 +34,8 @@ class Images:
 
     def stacked(self, samples: Sequence[Sample], draws: Draws, view: int = 0) -> Tensor:
         """Return one view of each image, float32 ``(batch, 1, height, width)`` in [0, 1]."""
+        images = torch.stack([sample.image for sample in samples])
         if self.augmentation is None:
-            return torch.stack([sample.image for sample in samples]).float().div_(255)
+            return images.float().div_(255)
         purpose = f"augmentation {view}" if view else "augmentation"
-        return torch.stack(
-            [self.augmentation(sample.image, draws.rng(row, purpose)) for row, sample in enumerate(samples)]
-        )
+        return self.augmentation.batch(images, [draws.rng(row, purpose) for row in range(len(samples))])

@@ -49,6 +49,19 @@ def test_the_same_random_numbers_give_the_same_image(
     assert one.dtype == torch.float32 and one.shape == image.shape
 
 
+@pytest.mark.parametrize("strengths", [{}, STRONG])
+def test_what_else_is_in_the_batch_changes_no_bit(strengths: dict[str, float]) -> None:
+    """By its place in the batch, by the neighbours, or by their number."""
+    images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (21, 1, 48, 64))).to(torch.uint8)
+    change = Augmentation(**strengths)
+    together = change.batch(images, [np.random.default_rng(k) for k in range(21)])
+    for order in ([*range(21)][::-1], [20, 3]):
+        other = change.batch(images[order], [np.random.default_rng(k) for k in order])
+        assert torch.equal(other, together[order])
+    for k, image in enumerate(images):
+        assert torch.equal(change(image, np.random.default_rng(k)), together[k])
+
+
 @pytest.mark.parametrize("strength", LIGHT)
 def test_each_default_strength_works_alone_and_stays_light(strength: str, image: torch.Tensor) -> None:
     change = Augmentation(**{**OFF, strength: getattr(Augmentation(), strength)})
