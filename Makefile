@@ -11,6 +11,7 @@ COMPARISON ?= objectives
 SWEEP ?= temperature
 ENCODER ?= runs/fit/checkpoints/last.ckpt
 REAL ?=
+AGAINST ?=
 RUN ?= runs/fit
 CONFIG ?= configs/filters/standard.yaml
 CORPUS ?=
@@ -62,6 +63,11 @@ compare-objectives: ## COMPARISON=objectives: every objective at equal steps and
 .PHONY: generators
 generators: ## COMPARISON=generators: VAE, GAN and diffusion, equally long, against the simulator: ENCODER=…
 	@$(MAKE) --no-print-directory compare COMPARISON=generators ARGS='--var encoder=$(ENCODER) $(ARGS)'
+
+.PHONY: transfer
+transfer: install ## How well a run reads real radiographs, by view and within a finding: RUN=runs/fit REAL=folder [AGAINST=runs/other]
+	@test -n "$(REAL)" || { echo "which radiographs? make transfer REAL=FOLDER, of NIH ChestX-ray14, or REAL=layer.yaml"; exit 2; }
+	$(PYTHON) -m scripts.transfer --run=$(RUN) --real=$(REAL) $(if $(AGAINST),--against=$(AGAINST)) $(ARGS)
 
 .PHONY: sweep
 sweep: install ## Register a sweep file (SWEEP=temperature) with Weights & Biases and run one agent (needs an account)

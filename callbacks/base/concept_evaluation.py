@@ -88,16 +88,27 @@ class ConceptEvaluation(Evaluation):
         most = int(np.minimum(positives, negatives).max(initial=0))
         return f"no concept has {least} positives and {least} negatives (at most {most} of each)"
 
-    def tables(self, scores: Array, features: Features, occasion: Occasion) -> dict[str, ConceptTable]:
-        """Score the concepts over all samples (under ``""``) and in each stratum (``"PA/"`` …)."""
+    def tables(
+        self, scores: Array, features: Features, occasion: Occasion, logits: Array | None = None
+    ) -> dict[str, ConceptTable]:
+        """Score the concepts over all samples (under ``""``) and in each stratum (``"PA/"`` …).
+
+        Args:
+            scores: ``(n, concept)``, higher means more likely present.
+            features: With labels, views and patients.
+            occasion: With the concepts' names.
+            logits: ``(n, concept)``, by which the class of a sample is chosen; None takes the scores.
+        """
         labels, view = features.labels.double().numpy(), features.view.numpy()
         bootstrap, names = self.bootstrap(features.group.numpy(), occasion), occasion.concepts
-        tables = {"": score_concepts(scores, labels, names, self.min_count, bootstrap)}
+        tables = {"": score_concepts(scores, labels, names, self.min_count, bootstrap, logits)}
         for stratum in self.strata:
             inside = stratum_rows(stratum, labels, view, names)
             if inside.any():
                 masked = np.where(inside[:, None], labels, np.nan)
-                tables[f"{stratum}/"] = score_concepts(scores, masked, names, self.min_count, bootstrap)
+                tables[f"{stratum}/"] = score_concepts(
+                    scores, masked, names, self.min_count, bootstrap, logits
+                )
         return tables
 
     def result(self, tables: Mapping[str, ConceptTable], occasion: Occasion) -> Result:

@@ -90,7 +90,7 @@ class LinearProbe(ConceptEvaluation):
 
         def probe(x: Tensor, components: int | None = None) -> tuple[dict[str, ConceptTable], OutOfFold]:
             scored = out_of_fold(x, features.labels, fold, self.penalty, components)
-            return self.tables(scored.scores, features, occasion), scored
+            return self.tables(scored.scores, features, occasion, scored.logits), scored
 
         tables, scored = probe(features.pooled)
         result = self.with_roc(self.result(tables, occasion), scored.scores, features, occasion)
@@ -118,7 +118,11 @@ class LinearProbe(ConceptEvaluation):
         for seed in range(self.fraction_seeds):
             choose = partial(chosen_rows, group, fraction, seed)
             scored = out_of_fold(features.pooled, features.labels, fold, self.penalty, choose=choose)
-            tables.append(score_concepts(scored.scores, labels, occasion.concepts, self.min_count, bootstrap))
+            tables.append(
+                score_concepts(
+                    scored.scores, labels, occasion.concepts, self.min_count, bootstrap, scored.logits
+                )
+            )
         patients = [
             len(np.unique(group[chosen_rows(group, fraction, 0, fold != k)])) for k in np.unique(fold)
         ]

@@ -159,6 +159,7 @@ def score_concepts(
     names: Sequence[str],
     min_count: int = 10,
     bootstrap: PatientBootstrap | None = None,
+    logits: Array | None = None,
 ) -> ConceptTable:
     """Judge scores by labels.
 
@@ -169,6 +170,7 @@ def score_concepts(
         min_count: A concept with fewer positives or fewer negatives is left out and named: its figure would
             be noise, and counting it as 0 (as some libraries do) drags every mean down.
         bootstrap: Draws the resamples for intervals; None for none.
+        logits: ``(n, concept)``, by which the class of a sample is chosen; None takes the scores.
     """
     positives, negatives = (labels == 1).sum(0), (labels == 0).sum(0)
     judged = np.flatnonzero((positives >= max(1, min_count)) & (negatives >= max(1, min_count)))
@@ -180,7 +182,7 @@ def score_concepts(
     once = _measure(rankings, np.ones((len(scores), 1)), len(names))
     value = {measure: rows[0] for measure, rows in once.items()}
     labelled = int((~np.isnan(labels)).any(1).sum())
-    right = right_class(scores, labels)
+    right = right_class(scores if logits is None else logits, labels)
     frequent = None if right is None else right_class(np.broadcast_to(positives, labels.shape), labels)
     return ConceptTable(
         tuple(names), labelled, positives, negatives, value, resampled, bootstrap, right, frequent,

@@ -134,11 +134,13 @@ class OutOfFold:
     """Scores of samples by models that have not seen their patients.
 
     Attributes:
-        scores: ``(n, concept)`` float64.
+        scores: ``(n, concept)`` float64, to rank samples by: without the bias.
+        logits: ``(n, concept)`` float64, to compare concepts by: with it.
         gradient: Largest gradient entry left over the folds: how well the fits converged.
     """
 
     scores: np.ndarray
+    logits: np.ndarray
     gradient: float
 
 
@@ -153,9 +155,10 @@ def out_of_fold(
     """Score every sample by a logistic regression fitted on the other folds.
 
     Everything learnt from data (principal axes, mean, deviation, weights) is learnt from the fitting folds
-    alone. The score is ``x @ weight`` **without the bias**: a fold rich in positives leaves the others poor
-    in them, so their bias is low, and pooling scores over folds would push AUROC below its true value (for
-    chance features, below one half).
+    alone. Samples are ranked by ``x @ weight``, **without the bias**: a fold rich in positives leaves the
+    others poor in them, so their bias is low, and pooling scores over folds would push AUROC below its true
+    value (for chance features, below one half). Which class a sample has is another question: there the
+    biases hold how frequent the classes are.
 
     Args:
         features: ``(n, dim)``.
@@ -177,6 +180,7 @@ def out_of_fold(
         )
     x, y = features.double(), labels.double()
     scores, gradient = torch.zeros(y.shape, dtype=torch.float64), 0.0
+    logits = scores.clone()
     for k in present:
         held_out = torch.from_numpy(fold == k)
         fitted = torch.from_numpy(fold != k if choose is None else choose(fold != k))
@@ -187,5 +191,6 @@ def out_of_fold(
         standardise = standardiser(fitting)
         fit = fit_logistic(standardise(fitting), y[fitted], penalty)
         scores[held_out] = standardise(rows) @ fit.weight
+        logits[held_out] = scores[held_out] + fit.bias
         gradient = max(gradient, fit.gradient)
-    return OutOfFold(scores.numpy(), gradient)
+    return OutOfFold(scores.numpy(), logits.numpy(), gradient)

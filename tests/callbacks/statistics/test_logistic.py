@@ -7,6 +7,7 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from callbacks.statistics.concept_scores import score_concepts
 from callbacks.statistics.intervals import auroc
 from callbacks.statistics.logistic import (
     fit_logistic,
@@ -131,3 +132,17 @@ def test_chance_features_score_at_one_half_even_for_rare_classes() -> None:
 def test_one_fold_is_refused() -> None:
     with pytest.raises(ValueError, match="one fold"):
         out_of_fold(*drawn(10), np.zeros(10, int), 1.0)
+
+
+def test_a_class_is_chosen_with_the_biases_and_samples_are_ranked_without() -> None:
+    """Of features that say nothing the best guess is the most frequent class; AUROC stays at chance."""
+    rng = np.random.default_rng(0)
+    classes = rng.choice(3, 600, p=[0.7, 0.2, 0.1])
+    labels = torch.from_numpy(np.eye(3)[classes])
+    features = torch.from_numpy(rng.normal(size=(600, 8)))
+    found = out_of_fold(features, labels, np.arange(600) % 5, penalty=30.0)
+    table = score_concepts(found.scores, labels.numpy(), ["a", "b", "c"], logits=found.logits)
+    figures = table.metrics()
+    assert figures["accuracy"] == pytest.approx(figures["majority"], abs=0.01)
+    assert score_concepts(found.scores, labels.numpy(), ["a", "b", "c"]).metrics()["accuracy"] < 0.5
+    assert abs(figures["auroc_macro"] - 0.5) < 0.06
