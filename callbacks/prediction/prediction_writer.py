@@ -210,10 +210,6 @@ class PredictionWriter(BasePredictionWriter):
             f"{counts.predicted:,} images predicted in {seconds:.1f} s, {total / seconds:,.1f} images/s "
             f"→ {self._directory}"
         )
-        if counts.bad:
-            kinds = ", ".join(f"{kind} {n:,}" for kind, n in counts.bad.most_common())
-            print(f"{counts.bad.total():,} files could not be used ({kinds}); all are in bad_files.csv:")
-            print("\n".join(f"  {reason}" for _, reason in counts.first_bad))
         if not counts.predicted:
             raise ValueError(
                 f"no image was predicted: none of {total:,} files can be used; correct those "
@@ -221,6 +217,10 @@ class PredictionWriter(BasePredictionWriter):
                 f"{self._directory / 'bad_files.csv'}, or name other images. "
                 f"{counts.first_bad[0][1] if counts.first_bad else ''}"
             )
+        if counts.bad:
+            kinds = ", ".join(f"{kind} {n:,}" for kind, n in counts.bad.most_common())
+            print(f"{counts.bad.total():,} files could not be used ({kinds}); all are in bad_files.csv:")
+            print("\n".join(f"  {reason}" for _, reason in counts.first_bad))
 
 
 def named_images(trainer: L.Trainer) -> NamedImages:

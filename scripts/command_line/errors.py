@@ -134,15 +134,15 @@ def given(message: str, words: Sequence[str]) -> str | None:
         for one in same:
             if _same_value(one.value, value):
                 return one.place
-    for number in re.findall(r"(?<![\w.])\d{4,}(?![\w.])", message):
+    for number in re.findall(r"(?<![\w.])\d{6,}(?![\w.])", message):
         for one in there:
             if one.value.replace("_", "") == number:
                 return one.place
-    paths = sorted(
-        (one for one in there if _PATH.search(one.value) and _lies_in(one.value, message)),
-        key=lambda one: -len(one.value),
-    )
-    return paths[0].place if paths else None
+    first = message.partition("\n")[0]  # other paths follow: where all rows are listed, say
+    paths = [
+        (start, one) for one in there if _PATH.search(one.value) and (start := _begins(one.value, first)) >= 0
+    ]
+    return min(paths, key=lambda found: (found[0], -len(found[1].value)))[1].place if paths else None
 
 
 def _of_lightning(error: BaseException) -> bool:
@@ -197,9 +197,10 @@ def _same_value(one: str, other: str) -> bool:
         return False
 
 
-def _lies_in(path: str, message: str) -> bool:
-    """Return whether a message names a path, or something below it."""
-    return re.search(rf"(?<![\w./-]){re.escape(path.rstrip('/'))}(?![\w.-])", message) is not None
+def _begins(path: str, message: str) -> int:
+    """Return where a message names a path, or something below it; -1 where it does not."""
+    found = re.search(rf"(?<![\w./-]){re.escape(path.rstrip('/'))}(?![\w.-])", message)
+    return -1 if found is None else found.start()
 
 
 def innermost(error: BaseException) -> BaseException:

@@ -25,7 +25,8 @@ from scripts.torture.record import Record, row, write_table
 from scripts.torture.schedule import Schedule
 
 PRELOADED = (
-    "main", "lightning.pytorch.strategies", "monai.transforms", "pandas", "pydicom",
+    "main", "scripts.command_line.command_line", "lightning.pytorch.strategies", "monai.transforms",
+    "pandas", "pydicom",
     "scripts.comparison.__main__", "scripts.comparison.sweep", "scripts.corpora.make_corpus",
     "matplotlib.pyplot", "safetensors.torch", "transformers.models.bert.modeling_bert",
     "transformers.models.vit.modeling_vit", "diffusers", "pyarrow.parquet", "datasets", "webdataset",

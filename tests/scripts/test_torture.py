@@ -13,7 +13,7 @@ import pytest
 
 from scripts.torture.bad_inputs.bad_input import BadInput
 from scripts.torture.campaign import Outcome
-from scripts.torture.campaigns.bad_inputs import classed
+from scripts.torture.campaigns.bad_inputs import classed, known_inputs
 from scripts.torture.process import Ended
 from scripts.torture.record import OUTCOMES, Record
 
@@ -39,7 +39,7 @@ def test_the_short_campaigns_are_survived(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(300)
 def test_a_broken_mechanism_is_seen(tmp_path: Path) -> None:
-    code, found, said = torture(tmp_path, "hostile", "--short", "--sabotage")
+    code, found, said = torture(tmp_path, "hostile", "--short", "--sabotage", "--only=pickle")
     (campaign,) = found["campaigns"]
     assert code == 1 and campaign["survived"] < campaign["tried"] and "code run" in campaign["verdicts"], said
 
@@ -90,3 +90,9 @@ def test_answers_are_classed(code: int, said: str, verdict: str) -> None:
     if verdict == "silent":
         meant = BadInput("cli/lr", lambda own, shared: [], ("--lr",), "so that it does nothing")
         assert classed(meant, Ended(code, said, 0.0)).verdict == "meant"
+
+
+def test_every_bad_input_says_what_a_clear_answer_names() -> None:
+    entries = list(known_inputs())
+    assert len({entry.name for entry in entries}) == len(entries) > 900
+    assert not [entry.name for entry in entries if not entry.names and not entry.meant]

@@ -81,7 +81,6 @@ VALUES: dict[str, tuple[Any, ...]] = {
 }
 """Key → values that it must not take."""
 MEANT: dict[tuple[str, Any], str] = {
-    ("seed_everything", "null"): "no seed: every run is another one, as Lightning has it",
     (TRAINER + "devices", "null"): "null is the trainer's own choice",
 }
 

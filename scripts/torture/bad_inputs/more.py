@@ -62,7 +62,7 @@ SETTINGS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
         ("subset", "oedema")),
     "stratum unknown": (
         {TRAINER + "callbacks": f"[{FEATURES}, {{class_path: callbacks.ZeroShot, init_args: {{strata: [lateral]}}}}]"},
-        ("strat", "lateral")),
+        ("stratum", "lateral")),
     "minutes between checkpoints": ({TRAINER + "callbacks": "[{class_path: callbacks.RunCheckpoint, init_args: {minutes: -1}}]"}, ("minutes", "-1")),
     "top checkpoints": ({TRAINER + "callbacks": "[{class_path: callbacks.RunCheckpoint, init_args: {save_top_k: -3}}]"}, ("save_top_k", "-3")),
     "interval of learning rates": (
