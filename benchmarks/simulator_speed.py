@@ -30,6 +30,7 @@ import numpy as np
 import torch
 
 from benchmarks.timing import threads
+from scripts.command_line.errors import exit_code
 from synthesis.configuration import shipped
 
 ROOT, RESULTS = Path(__file__).resolve().parents[1], shipped("results/bench")
@@ -245,4 +246,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

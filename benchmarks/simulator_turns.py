@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
+from scripts.command_line.errors import exit_code
 from synthesis.cases import BalancedCaseSampler, Case
 from synthesis.images.simulator import Simulator
 from synthesis.pairs import Pair, PairSynthesizer
@@ -78,4 +79,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))
