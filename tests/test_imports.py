@@ -32,6 +32,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "synthesis.model_files",
         "synthesis.limits",
         "synthesis.progress",
+        "synthesis.strict_yaml",
         "datamodules.batch",
         "lightning_modules",
         "callbacks",
