@@ -13,7 +13,7 @@ from torch import Tensor
 from synthesis.images.simulator.anatomy import Anatomy
 from synthesis.images.simulator.atlas import MAP_NAMES, Atlas
 from synthesis.images.simulator.body import soft_tissue
-from synthesis.images.simulator.fields import above, hump, rise, sphere
+from synthesis.images.simulator.fields import above, hump, products, rise, sphere
 from synthesis.images.simulator.girdle import girdle_maps
 from synthesis.images.simulator.patient import CONTROL_POINTS, ParameterReader, Patient, parameter_reader
 
@@ -95,7 +95,7 @@ class AnatomyBuilder:
         # Flesh and gas are smooth: a quarter of the pixels tells all.
         coarse = x[:, ::2, ::2].contiguous(), y[:, ::2, ::2].contiguous()
         soft = soft_tissue(*coarse, each) - self._bowel_gas(patients, *coarse)
-        base.add_(_products(self.between, soft, self.between.T))
+        base.add_(products(self.between, soft, self.between.T))
         base.addcmul_(lungs, each("lung_density") - 1).add_(vessels).add_(ribs).add_(spine)
         base.add_(girdle, alpha=GIRDLE_GAIN).add_(heart, alpha=0.06).clamp_(min=0)
         maps = {"x": x, "y": y, "u": u, "v": v, "left": left, "kept": kept, "lungs": lungs}
@@ -111,7 +111,7 @@ class AnatomyBuilder:
     def _frame(self, patients: Sequence[Patient], each: ParameterReader) -> tuple[Tensor, Tensor]:
         """Return where in the atlas frame every output pixel looks, x and y in mm."""
         bends = np.stack([_placed(p) for p in patients]).astype(np.float32)
-        x, y = _products(self.basis, torch.from_numpy(bends).to(self.device), self.basis.T).unbind(1)
+        x, y = products(self.basis, torch.from_numpy(bends).to(self.device), self.basis.T).unbind(1)
         return self._anatomical(each, x, y)
 
     @staticmethod
@@ -249,11 +249,6 @@ def _placed(patient: Patient) -> np.ndarray:
         bend[k, -1, -2] = half * across / patient.scale[k]
         bend[k, -1, -1] = patient.centre[k] / patient.scale[k]
     return bend
-
-
-def _products(left: Tensor, maps: Tensor, right: Tensor) -> Tensor:
-    """Return left @ map @ right of every map, one by one: a product of many may add up in another order."""
-    return torch.stack([left @ one @ right for one in maps])
 
 
 def _saturated(value: Tensor, limit: float) -> Tensor:

@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from synthesis.images.simulator.fields import products
+
 ATTENUATION = 0.0185  # per mm of water at the effective energy of a chest exposure (about 70 keV)
 WINDOW = (-0.2, 1.6)  # of black and white, beyond which nothing is told apart
 HALVING = ATTENUATION / math.log(2)  # in powers of two, which a CPU computes four times as fast as of e
@@ -83,8 +85,7 @@ def blurred(image: Tensor, radius: float) -> Tensor:
     rendering time.
     """
     down, up = _pooling(image.shape[-2], radius, image.device)
-    # One by one: a product of many may add up in another order.
-    return torch.stack([up @ (down @ one @ down.T) @ up.T for one in image])
+    return products(up, products(down, image, down.T), up.T)
 
 
 @functools.lru_cache(maxsize=32)

@@ -11,11 +11,9 @@ import math
 import torch
 from torch import Tensor
 
-_HALVES = math.sqrt(0.5 / math.log(2))  # of a Gaussian, in powers of two: a CPU computes them twice as fast
-
 
 def step(value: Tensor, width: float) -> Tensor:
-    """Return a smooth step from 0 (value far below 0) to 1, `width` wide."""
+    """Return a smooth step from 0 (value far below 0) to 1, `width` wide; down where width < 0."""
     return (value * (4.0 / width)).sigmoid_()
 
 
@@ -26,8 +24,7 @@ def rise(value: Tensor, at: float, scale: float) -> Tensor:
 
 def hump(value: Tensor, width: float) -> Tensor:
     """Return a Gaussian bump of standard deviation `width` about 0."""
-    scaled = value * (_HALVES / width)
-    return (scaled * scaled).neg_().exp2_()
+    return (value * value).mul_(-0.5 / math.log(2) / width**2).exp2_()  # of 2: a CPU takes half the time of e
 
 
 def above(value: Tensor, floor: Tensor | float) -> Tensor:
@@ -38,3 +35,14 @@ def above(value: Tensor, floor: Tensor | float) -> Tensor:
 def sphere(offset_squared: Tensor, radius: Tensor | float) -> Tensor:
     """Return the path through a cylinder or ball at a squared distance from its axis."""
     return (radius * radius - offset_squared).relu_().sqrt_().mul_(2)
+
+
+def products(left: Tensor, maps: Tensor, right: Tensor) -> Tensor:
+    """Return left @ map @ right of every map of a batch (batch, …, row, column).
+
+    One by one: a product of many may add up in another order, to another last bit.
+    """
+    made = maps.new_empty((*maps.shape[:-2], left.shape[0], right.shape[1]))
+    for one, place in zip(maps, made, strict=True):
+        torch.matmul(left @ one, right, out=place)
+    return made

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from synthesis.cases import Finding
@@ -43,9 +43,7 @@ class Change:
 
 
 def _faded(change: Tensor) -> Tensor:
-    low, high = torch.aminmax(change)
-    faint = FAINT * torch.maximum(high, -low)
-    return change - change.clamp(-faint, faint)
+    return F.softshrink(change, FAINT * float(change.abs().amax()))
 
 
 Painter = Callable[[Anatomy, Finding, float, np.random.Generator], Change]

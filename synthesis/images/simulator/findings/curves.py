@@ -41,13 +41,15 @@ def stamp(anatomy: Anatomy, curve: np.ndarray, width: float) -> Tensor:
     size = anatomy.x.shape[0]
     reach = math.ceil(2.2 * sigma)
     margin = reach + 3  # curves that leave the picture are stamped beyond its border, then cut
-    pixels = anatomy.to_pixels(curve).astype(np.float32)
-    pixels = pixels[((pixels > -3) & (pixels < size + 2)).all(axis=1)] + np.float32(margin)
-    nearest = np.rint(pixels).astype(int)[:, :, None] + np.arange(-reach, reach + 1)  # (point, axis, offset)
-    falls = np.exp((nearest - pixels[:, :, None]) ** 2 * np.float32(-0.5 / sigma**2), dtype=np.float32)
+    pixels = anatomy.to_pixels(curve)
+    pixels = pixels[((pixels > -3) & (pixels < size + 2)).all(axis=1)]
+    nearest, offsets = np.rint(pixels), np.arange(-reach, reach + 1)
+    away = (nearest - pixels)[:, :, None] + offsets  # (point, axis, offset)
+    fall = np.exp((away * away * (-0.5 / sigma**2)).astype(np.float32))
+    values = fall[:, 0, :, None] * fall[:, 1, None]
     wide = size + 2 * margin
-    at = nearest[:, 0, :, None] * wide + nearest[:, 1, None]
-    values = falls[:, 0, :, None] * falls[:, 1, None]
+    corner = (nearest + margin) @ (wide, 1)
+    at = corner.astype(int)[:, None, None] + (offsets[:, None] * wide + offsets)
     flat = torch.zeros(wide * wide)
     flat.scatter_reduce_(0, torch.from_numpy(at.ravel()), torch.from_numpy(values.ravel()), "amax")
     inside = slice(margin, margin + size)

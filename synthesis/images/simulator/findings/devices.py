@@ -34,8 +34,9 @@ def endotracheal_tube(anatomy: Anatomy, finding: Finding, level: float, rng: np.
     tip = CARINA - above
     way: Points = [(-4, -260), (-3, -200), (-3, (tip - 200) / 2), (-3, tip + rng.normal(0, 4))]
     course = spline(_jitter(rng, way, 1.5))
-    walls = [stamp(anatomy, course + np.array([offset, 0.0]), 2.4) for offset in (-4.2, 4.2)]
-    return Change(add=1.1 * LINE * torch.maximum(*walls) + 0.6 * LINE * stamp(anatomy, course, 1.5))
+    walls = np.concatenate([course + np.array([offset, 0.0]) for offset in (-4.2, 4.2)])
+    stripe = stamp(anatomy, course, 1.5).mul_(0.6 * LINE)
+    return Change(add=stripe.add_(stamp(anatomy, walls, 2.4), alpha=1.1 * LINE))
 
 
 def central_venous_catheter(
@@ -50,14 +51,14 @@ def central_venous_catheter(
     if finding.laterality == "left":  # crosses the midline in the brachiocephalic vein
         entry = [*entry, (-6, -88)]
     course = spline(_jitter(rng, entry + tip, 2.5))
-    return Change(add=LINE * stamp(anatomy, course, 2.2))
+    return Change(add=stamp(anatomy, course, 2.2).mul_(LINE))
 
 
 def nasogastric_tube(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
     """Draw a tube down the oesophagus into the stomach, or ending short of it."""
     course: Points = [(0, -260), (2, -190), (3, -110), (5, -40), (9, 30)]
     course += [(16, 62)] if finding.location == "distal oesophagus" else [(15, 85), (36, 118), (66, 132)]
-    return Change(add=1.3 * LINE * stamp(anatomy, spline(_jitter(rng, course, 2.5)), 2.6))
+    return Change(add=stamp(anatomy, spline(_jitter(rng, course, 2.5)), 2.6).mul_(1.3 * LINE))
 
 
 def pacemaker(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
@@ -73,9 +74,8 @@ def pacemaker(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.G
     leads = [[*vein, (-12, 40), (22, 60), (50, 60)]]
     if finding.location == "dual lead":
         leads.append([*vein, (-30, 14), (-18, 2), (-12, -8)])
-    for lead in leads:
-        add = torch.maximum(add, 1.1 * LINE * stamp(anatomy, spline(_jitter(rng, lead, 2.0)), 2.2))
-    return Change(add=add)
+    courses = np.concatenate([spline(_jitter(rng, lead, 2.0)) for lead in leads])
+    return Change(add=torch.maximum(add, stamp(anatomy, courses, 2.2).mul_(1.1 * LINE)))
 
 
 def chest_drain(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
@@ -84,7 +84,8 @@ def chest_drain(anatomy: Anatomy, finding: Finding, level: float, rng: np.random
     basal: Points = [(195, 30), (142, 50), (118, 76), (82, 92), (58, 94)]
     course = _mirror(apical if finding.location == "apical" else basal, finding.laterality)
     curve = spline(_jitter(rng, course, 5.0))
-    return Change(add=0.45 * LINE * stamp(anatomy, curve, 7.5) + LINE * stamp(anatomy, curve, 2.0))
+    stripe = stamp(anatomy, curve, 2.0).mul_(LINE)
+    return Change(add=stripe.add_(stamp(anatomy, curve, 7.5), alpha=0.45 * LINE))
 
 
 def wire(anatomy: Anatomy, rng: np.random.Generator) -> Tensor:
@@ -96,6 +97,7 @@ def wire(anatomy: Anatomy, rng: np.random.Generator) -> Tensor:
         (sign * 130, pad[1] + float(rng.uniform(-40, 60))),
         (sign * 230, float(rng.uniform(-60, 200))),
     ]
-    lead = 8 * stamp(anatomy, spline(_jitter(rng, way, 12.0)), 1.6)
+    lead = stamp(anatomy, spline(_jitter(rng, way, 12.0)), 1.6).mul_(8)
     distance = anatomy.distance(pad)
-    return torch.maximum(lead, 9 * step(7 - distance, 2.5) + 12 * step(3 - distance, 2.0))
+    electrode = step(distance - 7, -2.5).mul_(9).add_(step(distance - 3, -2.0), alpha=12)
+    return torch.maximum(lead, electrode)

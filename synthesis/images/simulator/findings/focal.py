@@ -18,17 +18,15 @@ from synthesis.images.simulator.findings.opacities import texture
 
 def place(anatomy: Anatomy, weights: Tensor, rng: np.random.Generator) -> tuple[float, float]:
     """Draw a point (x, y in mm) with probability proportional to weights times lung path."""
-    return places(anatomy, weights, rng, 1)[0]
+    return places(anatomy, weights, rng.random(1))[0]
 
 
-def places(
-    anatomy: Anatomy, weights: Tensor, rng: np.random.Generator, count: int
-) -> list[tuple[float, float]]:
-    """Draw several points as `place` does."""
+def places(anatomy: Anatomy, weights: Tensor, draws: np.ndarray) -> list[tuple[float, float]]:
+    """Draw several points as `place` does, by as many numbers from [0, 1)."""
     chance = (weights * anatomy.lungs.clamp(max=60) * above(anatomy.lungs, 15)).flatten().double().cumsum(0)
-    draws = torch.from_numpy(rng.random(count)).to(chance.device)
-    index = torch.searchsorted(chance, draws * chance[-1]).clamp(max=len(chance) - 1)
-    return list(zip(anatomy.x.flatten()[index].tolist(), anatomy.y.flatten()[index].tolist(), strict=True))
+    numbers = torch.from_numpy(np.ascontiguousarray(draws)).to(chance.device)
+    index = torch.searchsorted(chance, numbers * chance[-1]).clamp_(max=len(chance) - 1)
+    return list(zip(anatomy.x.take(index).tolist(), anatomy.y.take(index).tolist(), strict=True))
 
 
 def balls(
@@ -71,7 +69,7 @@ def nodule(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Gene
     count = int(rng.integers(6, 13)) if finding.laterality == "bilateral" else 1
     if count > 1:
         where = above(anatomy.lungs, 15)
-    centres, draws = places(anatomy, where, rng, count), rng.random((count, 5))
+    centres, draws = places(anatomy, where, rng.random(count)), rng.random((count, 5))
     low, high = (20, 29) if level > 0.5 else (13, 19)
     path = balls(anatomy, centres, (low + (high - low) * draws[:, 0]) / 2, draws[:, 1:], 0.06)
     return Change(add=path.mul_(rng.uniform(2.3, 3.6)))
@@ -98,7 +96,7 @@ def mass(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Genera
 def tuberculosis(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
     """Draw upper-lobe disease of the post-primary type: nodules, fibrotic bands to the hilum, cavities."""
     apex = anatomy.side(finding.laterality) * hump(anatomy.v - 0.17, 0.11)
-    centres = places(anatomy, apex, rng, int(10 + 14 * level))
+    centres = places(anatomy, apex, rng.random(int(10 + 14 * level)))
     draws = rng.random((len(centres), 5))
     add = balls(anatomy, centres, 2.5 + 2.5 * draws[:, 0], draws[:, 1:], 0.1).mul_(1.6)
     fill = (0.18 + 0.2 * level) * apex * (1 + 0.6 * texture(anatomy, rng, "fine")).clamp(min=0)
@@ -135,11 +133,11 @@ def emphysema(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.G
     lost = (0.35 + 0.4 * level) * tissue * where * (1 + 0.25 * texture(anatomy, rng, "patchy"))
     expansion = _expansion(anatomy, 0.2 + 0.8 * level)
     add = -(0.55 + 0.35 * level) * anatomy.vessels * where
-    for _ in range(int(rng.integers(1, 3 + int(4 * level)))):
-        centre, radius = place(anatomy, where, rng), float(rng.uniform(9, 20))
-        distance = anatomy.distance(centre)
-        lost = lost + 0.5 * tissue * step(radius - distance, 3.0)
-        add = add + 3.0 * hump(distance - radius, 1.3) * above(anatomy.lungs, 5)
+    draws = rng.random((int(rng.integers(1, 3 + int(4 * level))), 2))
+    bullae = zip(places(anatomy, where, draws[:, 0]), 9 + 11 * draws[:, 1], strict=True)
+    beyond = torch.stack([anatomy.distance(centre).sub_(radius) for centre, radius in bullae])
+    lost = lost.add_(step(-beyond, 3.0).sum(dim=0), alpha=0.5 * tissue)
+    add = add.add_(hump(beyond, 1.3).sum(dim=0).mul_(above(anatomy.lungs, 5)), alpha=3.0)
     return Change(fill=-lost.clamp(0, 0.95 * tissue), add=add + expansion)
 
 
