@@ -146,7 +146,7 @@ def tokens(count: int, turns: int = 7) -> dict[str, float]:
     from synthesis.cases import BalancedCaseSampler
     from synthesis.reports.grammar import GrammarWriter
 
-    cases = [BalancedCaseSampler().sample(0, "train", i) for i in range(max(count, 400))]
+    cases = [BalancedCaseSampler().sample(0, "train", i) for i in range(count)]
     texts = [full_text(report) for report in GrammarWriter().write(cases, range(len(cases)))]
     tokenizer, taken = train_tokenizer(texts, 2048), []
     for _ in range(turns + 1):
@@ -188,6 +188,13 @@ def measure(against: Path, size: int = 128, turns: int = 12, count: int = 48) ->
             "milliseconds": costs(ours, turns, count),
             "differences": differences(*made),
         }
+
+
+def row(against: Path, size: int = 128, turns: int = 12, count: int = 48) -> tuple[float, float, float]:
+    """Return pairs a CPU second of this checkout and of another, and their ratio: medians of turns."""
+    with Checkout(ROOT, size) as ours, Checkout(against, size) as theirs:
+        found = compared(ours, theirs, turns, count)
+    return found["ours"]["median"], found["theirs"]["median"], found["cpu"]["median"]
 
 
 def markdown(found: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -59,6 +59,18 @@ def save(path: str, made: Sequence[Pair]) -> None:
     )
 
 
+def answer(line: str, works: Mapping[str, Callable[[range], object]], synthesizer: PairSynthesizer) -> str:
+    """Do what a line asks for, and return what to answer."""
+    first, *numbers = line.split()
+    if first == "save":
+        save(numbers[0], synthesizer.make(range(int(numbers[1])), 0, SPLIT))
+        return "saved"
+    start, count = map(int, numbers)
+    cpu, wall = time.process_time(), time.perf_counter()
+    works[first](range(start, start + count))
+    return f"{time.process_time() - cpu} {time.perf_counter() - wall}"
+
+
 def main() -> None:
     """Answer the turns that are asked for."""
     torch.set_num_threads(1)
@@ -66,16 +78,7 @@ def main() -> None:
     synthesizer.make(range(2), 0, SPLIT)  # loads the atlas
     print("ready", flush=True)
     for line in sys.stdin:
-        first, *numbers = line.split()
-        if first == "save":
-            path, count = numbers
-            save(path, synthesizer.make(range(int(count)), 0, SPLIT))
-            print("saved", flush=True)
-            continue
-        start, count = map(int, numbers)
-        cpu, wall = time.process_time(), time.perf_counter()
-        works[first](range(start, start + count))
-        print(time.process_time() - cpu, time.perf_counter() - wall, flush=True)
+        print(answer(line, works, synthesizer), flush=True)
 
 
 if __name__ == "__main__":
