@@ -56,8 +56,8 @@ class Simulator:
         visible_area: Fewest pixels of a 128×128 picture.
         strengthen: Largest factor by which a faint finding is drawn again.
         clutter_rate: Mean number of external wires on a portable film (a third of it on others).
-        chunk: Pictures per pass: a picture does not depend on its neighbours to the last bit. 8 keep the maps
-            of a CPU in its cache; use more on a GPU.
+        chunk: Pictures per pass, fewer where they are larger than 128 px: a picture does not depend on its
+            neighbours to the last bit. 8 keep the maps of a CPU in its cache; use more on a GPU.
         device: Where to render.
 
     Raises:
@@ -164,7 +164,8 @@ class Simulator:
         One chunk at a time: a drawing holds some 2 MB at 128 px, and memory that is used again at once is
         several times faster than fresh pages.
         """
-        together = self.chunk if self.image_size % ALIKE == 0 else 1
+        together = max(1, min(self.chunk, self.chunk * 128**2 // self.image_size**2))
+        together = together if self.image_size % ALIKE == 0 else 1
         for start in range(0, len(cases), together):
             part = slice(start, start + together)
             with torch.inference_mode(), _one_thread(self.device):
