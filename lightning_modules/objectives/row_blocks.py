@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-BLOCK = 2**22
-"""Similarities computed at once, at most (16 MiB in float32); at least one row."""
+BLOCK = 2**21
+"""Similarities computed at once, at most (8 MiB in float32); at least one row."""
 
 RowLosses = Callable[[Tensor, slice], tuple[Tensor, Tensor]]
 """Turns some rows of similarities, ``(rows, keys)``, and where they stand into their losses and something to

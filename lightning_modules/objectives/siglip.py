@@ -57,8 +57,8 @@ class SigLIP(Objective):
         own = gather.own(image)
 
         def losses(logits: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
-            signs = torch.full_like(logits, -1.0).scatter(1, own[rows, None], 1.0)
-            found = -F.logsigmoid(signs * logits).sum(1)
+            # −log σ(−x) = softplus(x) for every pair, and for the own one −log σ(x) = softplus(x) − x.
+            found = F.softplus(logits).sum(1) - logits.gather(1, own[rows, None])[:, 0]
             return found, found.detach()
 
         parameters = [scale, self.bias.float()]
