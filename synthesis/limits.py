@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+_LARGEST = 2**63 - 1
+
 
 def at_least(owner: object, low: float, **values: Any) -> None:
     """Refuse numbers below a limit.
@@ -38,6 +40,9 @@ def below(owner: object, high: float, **values: Any) -> None:
 def _check(owner: object, values: dict[str, Any], allowed: str, holds: Any) -> None:
     for name, value in values.items():
         for number in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(number, int) and abs(number) > _LARGEST:
+                kind = owner.__name__ if isinstance(owner, type) else type(owner).__name__
+                raise ValueError(f"{kind}: {name}={value!r}: give {allowed}, within 64 bits")
             if not isinstance(number, int | float) or not math.isfinite(number) or not holds(number):
                 kind = owner.__name__ if isinstance(owner, type) else type(owner).__name__
                 raise ValueError(f"{kind}: {name}={value!r}: give {allowed}")

@@ -37,6 +37,7 @@ _SAID: tuple[tuple[str, str, str], ...] = (
     (r"`?Timer\(duration", "max_time", ""),
     (r"[Nn]o supported gpu|CUDAAccelerator|`?cuda`? accelerator|GPU.* not available", "accelerator", ""),
     (r"can not run on your system|accelerator", "accelerator", ""),
+    (r"\w+Strategy\b", "strategy", ""),
     (r"`?devices`?|requested gpu", "devices", ""),
     (r"enable_checkpointing=False", "enable_checkpointing", ""),
     (r"no logger", "logger", "give trainer.logger one, or leave the callback out of trainer.callbacks"),

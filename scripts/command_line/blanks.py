@@ -49,6 +49,8 @@ def _blanks(value: Any, hint: Any, key: str) -> Iterator[tuple[str, str]]:
             yield from _options(value.get("init_args"), class_named(path), f"{key}.init_args")
         else:
             yield from _options(value, _group(hint), key)
+    elif isinstance(value, list) and any(dataclasses.is_dataclass(part) for part in _members(hint)):
+        yield key, f"={value}: is a list; write a mapping {{name: value}} of the options, or leave it out"
     elif isinstance(value, list):
         for item in value:
             if isinstance(item, Namespace | Mapping):
@@ -85,6 +87,12 @@ def _takes_none(hint: Any) -> bool:
         return True
     union = typing.get_origin(hint) in (typing.Union, types.UnionType)
     return union and any(_takes_none(part) for part in typing.get_args(hint))
+
+
+def _members(hint: Any) -> Sequence[Any]:
+    """Return the members of a union, or the hint itself."""
+    union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    return typing.get_args(hint) if union else (hint,)
 
 
 def _group(hint: Any) -> type | None:

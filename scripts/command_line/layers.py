@@ -92,6 +92,8 @@ def _check_keys(path: Path, node: yaml.Node, place: str) -> None:
         line = key.start_mark.line + 1
         if not isinstance(key, yaml.ScalarNode):
             raise LayerError(f"{path}, line {line}: a key is a list or a mapping; write a plain name.")
+        if not key.value:
+            raise LayerError(f"{path}, line {line}: {place or 'the file'} has an empty key; give it a name.")
         name = f"{place}.{key.value}".lstrip(".")
         if key.value in seen and key.value != "<<":
             raise LayerError(

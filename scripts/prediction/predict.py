@@ -54,6 +54,10 @@ def long_form(args: Sequence[str]) -> list[str]:
         "--trainer.callbacks.catalogue": short.catalogue,
         **{f"--trainer.callbacks.{key}": _listed(getattr(short, key)) for key in _LISTS},
     }
+    for key in _LISTS:
+        if _listed(getattr(short, key)) == "[]":
+            given = " ".join(getattr(short, key))
+            parser.error(f"--{key}={given!r} names nothing: give texts, or leave it out")
     chosen = [f"{key}={value}" for key, value in meant.items() if value is not None]
     layers = [f"--config={layer}" for layer in short.config or ()]
     if not chosen and not layers and not any(word.startswith(("--", "-c")) for word in others):

@@ -22,7 +22,7 @@ class Share:
         """Refuse a share that does not exist."""
         if not 0 <= self.number < self.count:
             raise ValueError(
-                f"share {self.number} of {self.count}: shares are numbered from 0; give i/n with 0 ≤ i < n."
+                f"shard={self.number}/{self.count}: shares are numbered from 0; give i/n with 0 ≤ i < n."
             )
 
     @classmethod

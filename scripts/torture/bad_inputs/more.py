@@ -102,7 +102,6 @@ PROGRAMS: dict[str, tuple[list[str], tuple[str, ...]]] = {
 
 MEANT = {
     "logger without a place": "every logger is given the directory of the run",
-    "predict of a map without prompts": "nothing between the separators: no map is drawn",
 }
 
 

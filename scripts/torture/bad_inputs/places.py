@@ -87,7 +87,7 @@ TABLES: dict[str, tuple[Make, dict[str, Any], tuple[str, ...], str]] = {
     "blank lines": (_text("\n\n\n"), {}, ("table.csv",), ""),
     "blank header": (_text(",,,,\n1.png,p,PA,Normal heart.,Effusion\n"), {}, ("table.csv", "image"), ""),
     "header twice": (_text(table() + table().splitlines()[0] + "\n"), {}, ("table.csv|row 7",), ""),
-    "suffix of nothing": (_text(table()), {"image_suffix": ".jpeg"}, ("row 1", ".jpeg"), ""),
+    "suffix of nothing": (_text(table()), {"image_suffix": ".jpeg"}, ("row 1", "image"), ""),
     "column of a number": (_text(table()), {"columns": "{image: 0, report: 3}"}, ("columns", "0"), ""),
     "labels null": (_text(table()), {"labels": {"columns": None, "vocabulary": "nih"}}, ("labels",), ""),
     "an image size of a patch": (_text(table()), {"image_size": 1}, ("image_size", "1"), ""),

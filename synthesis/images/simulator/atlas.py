@@ -7,6 +7,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -94,12 +95,17 @@ def load_atlas(path: Path = ATLAS_PATH, target_spacing: float = 1.5) -> Atlas:
 
     Raises:
         FileNotFoundError: No such file; says how to build one.
-        ValueError: The file has other maps than this code.
+        ValueError: It is no atlas, or has other maps than this code.
     """
     if not path.exists():
         raise FileNotFoundError(f"atlas {path} is missing: run `make atlas`, or name another file")
-    with np.load(path) as file:
-        differences, scales, meta = file["differences"], file["scales"], json.loads(str(file["meta"]))
+    try:
+        with np.load(path) as file:
+            differences, scales, meta = file["differences"], file["scales"], json.loads(str(file["meta"]))
+    except (ValueError, KeyError, TypeError, AttributeError, EOFError, BadZipFile) as error:
+        raise ValueError(
+            f"atlas={str(path)!r} is no atlas ({type(error).__name__}): give a file that `make atlas` wrote"
+        ) from error
     if differences.shape[1] != len(MAP_NAMES):
         raise ValueError(
             f"atlas {path} holds {differences.shape[1]} maps, this code knows {len(MAP_NAMES)}: rebuild it"
