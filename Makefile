@@ -16,6 +16,8 @@ RUN ?= runs/fit
 CONFIG ?= configs/filters/standard.yaml
 CORPUS ?=
 ARGS ?=
+PAIRS ?= 1_000_000
+GPUS ?= 0
 # bfloat16 only where the processor multiplies it itself: elsewhere it is several times slower than float32.
 PRECISION ?= $(shell grep -qsm1 -E 'avx512_bf16|amx_bf16' /proc/cpuinfo && echo bf16-mixed || echo 32-true)
 # All cores train: the recipes make their pairs before. Where pairs are made on the fly, leave a core to each worker.
@@ -130,8 +132,16 @@ figures: install ## Compare the figures of README and docs with the files under 
 
 # ---------------------------------------------------------------------------------------------- measurements
 .PHONY: bench
-bench: install ## Pairs a second, training samples a second, on the fly against cached
+bench: install ## One table beside our peers, in results/bench: ARGS="--rows cache loss --quick" (peers: pip install -e '.[bench]')
+	$(PYTHON) -m benchmarks.bench $(ARGS)
+
+.PHONY: bench-throughput
+bench-throughput: install ## Pairs a second, training samples a second, on the fly against cached
 	$(PYTHON) -m benchmarks.throughput $(ARGS)
+
+.PHONY: plan
+plan: install ## Time, memory, disk and cost of a large run, from measured figures: PAIRS=10_000_000 GPUS=8 ARGS="--images=diffusion"
+	$(PYTHON) -m scripts.plan --pairs=$(PAIRS) --gpus=$(GPUS) $(ARGS)
 
 .PHONY: bench-objectives
 bench-objectives: install ## What a training step of each objective costs, beside plain InfoNCE's
