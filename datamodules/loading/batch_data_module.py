@@ -268,6 +268,7 @@ class BatchDataModule(LightningDataModule):
             drop_last=True,
             collate_fn=_unchanged,
             num_workers=self.loader.num_workers,
+            ahead=self.loader.ahead,
             # Workers outlive an epoch: its number comes with each key.
             persistent_workers=self.loader.num_workers > 0,
             pin_memory=torch.cuda.is_available(),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import torch
 from torch.utils.data import DataLoader
 
 from datamodules.loading.samplers import EpochSampler
@@ -21,11 +23,23 @@ class EpochLoader(DataLoader[Any]):
     position = 0
     """Batches of the current epoch handed out so far, those before a resume included."""
 
+    def __init__(self, *args: Any, ahead: bool = False, **options: Any) -> None:
+        """Set up.
+
+        Args:
+            *args: As for `torch.utils.data.DataLoader`.
+            ahead: See `LoaderOptions`.
+            **options: As for `torch.utils.data.DataLoader`.
+        """
+        super().__init__(*args, **options)
+        self.ahead = ahead
+
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         """Iterate over the batches of the epoch that is set when the first one is asked for."""
         sampler = self._epoch_sampler()
         self.position = sampler.skipped // sampler.batch_size if sampler else 0
-        for batch in super().__iter__():
+        batches = super().__iter__()
+        for batch in made_ahead(batches) if self.ahead else batches:
             self.position += 1
             yield batch
 
@@ -42,3 +56,22 @@ class EpochLoader(DataLoader[Any]):
     def _epoch_sampler(self) -> EpochSampler | None:
         # overfit_batches puts another sampler in its place.
         return self.sampler if isinstance(self.sampler, EpochSampler) else None
+
+
+def made_ahead(batches: Iterator[Any]) -> Iterator[Any]:
+    """Yield batches in their order, the next one made in a thread while this one is used.
+
+    On a GPU the thread queues its work in a stream of its own, beside the step's.
+    """
+    end = object()
+    with ThreadPoolExecutor(1, initializer=_own_stream) as thread:
+        coming = thread.submit(next, batches, end)
+        while (batch := coming.result()) is not end:
+            coming = thread.submit(next, batches, end)
+            yield batch
+
+
+def _own_stream() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()  # what the step's stream has put on the GPU is there
+        torch.cuda.set_stream(torch.cuda.Stream())

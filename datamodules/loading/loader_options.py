@@ -21,6 +21,8 @@ class LoaderOptions:
         label_fraction: Share of the training patients that are trained on, in (0, 1]: 0.01, 0.1 and 1 are
             usual. A smaller share is a subset of a larger one; other seeds choose others. An epoch has as
             many samples as with all, for curves over labels at equal steps. Evaluation keeps all.
+        ahead: Make the next batch in a thread of the training process while the step of this one runs: for
+            pairs that are drawn on a GPU, with ``num_workers`` 0.
     """
 
     batch_size: int = 64
@@ -30,6 +32,7 @@ class LoaderOptions:
     seed: int = 0
     echo: int = 1
     label_fraction: float = 1.0
+    ahead: bool = False
 
     def __post_init__(self) -> None:
         """Refuse sizes and shares that make no sense."""
@@ -40,6 +43,11 @@ class LoaderOptions:
         if self.num_workers < 0 or self.seed < 0:
             raise ValueError(
                 f"loader.num_workers={self.num_workers}, loader.seed={self.seed}: give both 0 or more."
+            )
+        if self.ahead and self.num_workers:
+            raise ValueError(
+                f"loader.ahead with loader.num_workers={self.num_workers}: workers make batches ahead; "
+                "leave one of them out."
             )
         if not 0 < self.label_fraction <= 1:
             raise ValueError(

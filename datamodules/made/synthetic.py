@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from datamodules.batch import MIRRORED_TWINS, PRIOR, SWAPPED_TWINS, TWINS, TwinKey
 from datamodules.loading.batch_data_module import STAGES
 from datamodules.loading.enrichers import PRIOR_KEYS, Enricher, Images, Priors, TwinPairs
@@ -75,6 +77,13 @@ class SyntheticPairs(MadePairs):
         at_least(self, 1, tokenizer_reports=tokenizer_reports)
         super().__init__(synthesizer.catalog, loader, views, questions)
         self.synthesizer = synthesizer
+        device = getattr(synthesizer.image_maker, "device", torch.device("cpu"))
+        if loader.ahead and cache_dir is None and torch.device(device).type == "cpu":
+            raise ValueError(
+                f"loader.ahead=true: {type(synthesizer.image_maker).__name__} draws on the CPU, where it "
+                "changes the number of threads of the step that runs meanwhile. Give the image maker device: "
+                "cuda, or take loader.num_workers instead."
+            )
         self.sizes = dict(zip(STAGES, (train_pairs, val_pairs, test_pairs), strict=True))
         for split, size in self.sizes.items():
             if size < 1:
