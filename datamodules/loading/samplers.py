@@ -80,12 +80,9 @@ class EpochSampler(DistributedSampler[Key]):
         self.steps = self.epoch_size // echo // (world * batch_size) * echo
         if self.steps < 1:
             raise ValueError(
-                f"an epoch of {self.epoch_size} samples (epoch_size={epoch_size}, of {size}) "
-                "is less than one "
-                f"step of {world} × {batch_size} (ranks × batch_size)"
-                f"{f', shown {echo} times (echo)' if echo > 1 else ''}; lower batch_size or "
-                "the ranks, or give "
-                f"more samples an epoch."
+                f"an epoch of {self.epoch_size} samples is less than one step of {world} × {batch_size} "
+                f"(ranks × batch_size){f', shown {echo} times (echo)' if echo > 1 else ''}; lower batch_size "
+                f"or the ranks, or give more samples an epoch (epoch_size={epoch_size}, of {size})."
             )
         self._skip = (-1, 0)  # an epoch, and how many of its samples were seen before a resume
 

@@ -261,7 +261,8 @@ def test_an_empty_list_of_labels_can_have_a_meaning(nih: Any, catalog: ConceptCa
 def test_unknown_labels_are_named_with_their_number(nih: Any) -> None:
     rows = spoil(spoil(nih.rows, 1, "Finding Labels", "Edema|Gout"), 2, "Finding Labels", "Gout")
     with pytest.raises(
-        TableError, match=r"no concept for 'Gout' \(2 rows\) in vocabulary 'nih' .*unmapped: ignore"
+        TableError,
+        match=r"no concept for 'Gout' \(2 rows, the first row 1\) in vocabulary .*unmapped: ignore",
     ):
         nih(rows)
     data = nih(rows, labels=LabelColumns("Finding Labels", "nih", unmapped="ignore"))
@@ -269,7 +270,7 @@ def test_unknown_labels_are_named_with_their_number(nih: Any) -> None:
 
 
 def test_unknown_vocabularies_and_columns_are_named(nih: Any) -> None:
-    with pytest.raises(TableError, match="no vocabulary 'icd10'; it has chexpert, nih, padchest"):
+    with pytest.raises(TableError, match="no vocabulary 'icd10'; give one of chexpert, nih, padchest"):
         nih(labels=LabelColumns("Finding Labels", "icd10"))
     with pytest.raises(TableError, match="no column 'Image index'; did you mean 'Image Index'"):
         nih(columns=Columns("Image index"))

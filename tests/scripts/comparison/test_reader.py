@@ -111,7 +111,7 @@ def test_arms_lie_over_the_base_and_under_the_scale(tmp_path: Path) -> None:
         ({"metrics": {"x": "nih:test/probe/auroc"}}, r"'nih:test/probe/auroc' asks for a measure 'nih'"),
         (
             {"metrics": {"x": {"metric": "m", "higher": "yes"}}},
-            r"metric x, key higher: 'yes' is none",
+            r"metric x, key higher: 'yes' must be true",
         ),
         ({"test": None}, r"key test: None is missing; say what arms are tested on"),
         (
