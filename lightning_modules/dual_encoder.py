@@ -82,6 +82,9 @@ class DualEncoder(LightningModule):
             1 gives all the same rate.
         encoded_at_once: Samples whose activations memory holds in a training step (see `in_chunks`), for
             batches that do not fit: all of them are still compared. None: the whole batch.
+        compiled: Parts that ``torch.compile`` compiles as training begins, such as ``image_encoder``: the
+            first steps take minutes, the others less. On a CPU that needs a C++ compiler, and a `BertEncoder`
+            is faster as it is, for compiled it computes all padding. Results differ in their rounding.
 
     Attributes:
         tokenizer: What turns reports into `text_encoder`'s numbers. Taken from the datamodule, kept in
@@ -106,6 +109,7 @@ class DualEncoder(LightningModule):
         frozen: Sequence[str] = (),
         layer_decay: float = 1.0,
         encoded_at_once: int | None = None,
+        compiled: Sequence[str] = (),
     ) -> None:
         at_least(self, 0, learning_rate=learning_rate, weight_decay=weight_decay, warmup=warmup, seed=seed)
         at_least(self, 0, text_agreement=text_agreement)
@@ -140,6 +144,8 @@ class DualEncoder(LightningModule):
         self.frozen = tuple(frozen)
         for part in frozen_modules(self, self.frozen):
             part.requires_grad_(False).eval()  # Lightning begins in the mode that it finds
+        self.compiled = tuple(compiled)
+        frozen_modules(self, self.compiled, "compiled")  # refuses names of nothing
         self.tokenizer: PreTrainedTokenizerBase | None = None
 
     def forward(self, batch: Batch) -> tuple[EncoderOutput, EncoderOutput | None]:
@@ -274,6 +280,11 @@ class DualEncoder(LightningModule):
             raise self._unread
 
     on_validation_start = on_test_start = on_predict_start = on_fit_start
+
+    def on_train_start(self) -> None:
+        """Compile what is to be compiled."""
+        for part in frozen_modules(self, self.compiled, "compiled"):
+            part.compile()
 
     def on_train_epoch_start(self) -> None:
         """Refuse gradient accumulation, which a callback may switch on at any epoch.

@@ -168,11 +168,12 @@ def take_weights(
     log.log(logging.WARNING if fit.missing or fit.reshaped else logging.INFO, told)
 
 
-def frozen_modules(model: nn.Module, names: Iterable[str]) -> list[nn.Module]:
+def frozen_modules(model: nn.Module, names: Iterable[str], argument: str = "frozen") -> list[nn.Module]:
     """Return the parts of a model that are to keep their weights.
 
     Args:
         model: The model.
+        argument: What asks for them, for the message.
         names: Dotted paths: ``text_encoder``, ``image_encoder.stem``, ``image_encoder.vit.layers.0`` …
 
     Raises:
@@ -185,7 +186,9 @@ def frozen_modules(model: nn.Module, names: Iterable[str]) -> list[nn.Module]:
             part = getattr(above, word, None)
             if not isinstance(part, nn.Module):
                 there = ", ".join(child for child, _ in above.named_children())
-                raise ValueError(f"frozen: {name!r} is no part of the model: at {word!r} there are {there}")
+                raise ValueError(
+                    f"{argument}: {name!r} is no part of the model: at {word!r} there are {there}"
+                )
             above = part
         found.append(above)
     return found

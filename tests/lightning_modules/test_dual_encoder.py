@@ -285,3 +285,23 @@ def test_texts_are_encoded_in_chunks_and_without_dropout(model: Make, tokenizer:
 def test_encoding_without_a_tokenizer_says_where_it_comes_from(model: Make) -> None:
     with pytest.raises(RuntimeError, match="no tokenizer: it comes with the datamodule"):
         model().encode_text(["effusion"])
+
+
+def test_named_parts_are_compiled_as_training_begins_and_train_the_same(
+    model: Make, data: Make, trainer: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled = []
+
+    def compile_in_eager_mode(part: torch.nn.Module) -> None:
+        compiled.append(part)
+        part._compiled_call_impl = torch.compile(part._call_impl, backend="eager")
+
+    monkeypatch.setattr(torch.nn.Module, "compile", compile_in_eager_mode)
+    plain, fast = model(), model(compiled=["image_encoder"])
+    for dual in (plain, fast):
+        trainer(max_steps=2, limit_val_batches=1).fit(dual, data())
+    assert compiled == [fast.image_encoder]
+    for one, other in zip(plain.parameters(), fast.parameters(), strict=True):
+        torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="compiled: 'tower' is no part of the model"):
+        model(compiled=["tower"])
