@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -70,16 +71,16 @@ def ours(batch: Batch, half: bool) -> Step:
 
 def open_clip(batch: Batch, half: bool, context: int) -> Step:
     """Return open_clip's step, whose texts are all of one length."""
-    from open_clip import ClipLoss  # type: ignore[import-not-found]
-    from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg  # type: ignore[import-not-found]
+    # Declared nowhere: it would bring torchvision along.
+    parts, loss = import_module("open_clip.model"), import_module("open_clip").ClipLoss()
 
-    vision = CLIPVisionCfg(
+    vision = parts.CLIPVisionCfg(
         layers=IMAGE_LAYERS, width=WIDTH, head_width=WIDTH // HEADS, patch_size=PATCH, image_size=SIDE
     )
-    text = CLIPTextCfg(
+    text = parts.CLIPTextCfg(
         context_length=context, vocab_size=VOCABULARY, width=WIDTH, heads=HEADS, layers=TEXT_LAYERS
     )
-    model, loss = CLIP(PROJECTION, vision, text), ClipLoss()
+    model = parts.CLIP(PROJECTION, vision, text)
     colour = batch[IMAGE].expand(-1, 3, -1, -1).contiguous()
     ids = batch[INPUT_IDS][:, :context]
     ids = nn.functional.pad(ids, (0, context - ids.shape[1]))
