@@ -17,6 +17,7 @@ import json
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -28,6 +29,7 @@ import torch
 
 from benchmarks.rows import Row, Spread
 from benchmarks.timing import best_in_turns
+from scripts.command_line.errors import exit_code
 from synthesis.configuration import shipped
 from synthesis.files import write_atomically, write_json
 
@@ -164,6 +166,11 @@ def parsed(args: Sequence[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(args)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Measure and print the table."""
     options = parsed()
     print(run(options.rows, options.quick, options.results))
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(main))

@@ -6,7 +6,7 @@ make them and as their own training runs them: open_clip pads or cuts every text
 pads to the longest text of the batch. Needs what ``pip install 'synvlp[bench]'`` brings; open_clip asks for
 torchvision, which this project stays clear of, so it is measured only where somebody has put both beside it.
 
-    python -m benchmarks.step_speed
+    python -m benchmarks.bench --rows step_speed
 """
 
 from __future__ import annotations
@@ -229,21 +229,3 @@ def _recipe(model: DualEncoder, batch: Batch, half: bool, turns: int, precision:
         goal="≤ 1.3 × the time",
         clock="CPU",
     )
-
-
-if __name__ == "__main__":
-    for row in rows(quick=False):
-        print(
-            row.what,
-            "|",
-            row.peer,
-            row.version,
-            "|",
-            row.ours,
-            row.unit,
-            "|",
-            row.theirs,
-            "|",
-            row.ratio,
-            row.goal,
-        )

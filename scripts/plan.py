@@ -12,12 +12,14 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.cache_speed import SIZE
+from scripts.command_line.errors import exit_code
 from synthesis.configuration import shipped
 
 RESULTS = shipped("results")
@@ -175,4 +177,4 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))
