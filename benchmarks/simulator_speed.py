@@ -146,13 +146,13 @@ def tokens(count: int, turns: int = 7) -> dict[str, float]:
     from synthesis.cases import BalancedCaseSampler
     from synthesis.reports.grammar import GrammarWriter
 
-    cases = [BalancedCaseSampler().sample(0, "train", i) for i in range(count)]
+    cases = [BalancedCaseSampler().sample(0, "train", i) for i in range(count * (turns + 1))]
     texts = [full_text(report) for report in GrammarWriter().write(cases, range(len(cases)))]
     tokenizer, taken = train_tokenizer(texts, 2048), []
-    for _ in range(turns + 1):
+    for turn in range(turns + 1):  # each turn other texts: some are remembered
         start = time.process_time()
-        encode(tokenizer, texts, 128)
-        taken.append((time.process_time() - start) * 1000 / len(texts))
+        encode(tokenizer, texts[turn * count : (turn + 1) * count], 128)
+        taken.append((time.process_time() - start) * 1000 / count)
     return spread(taken[1:])
 
 

@@ -283,8 +283,9 @@ def grey_levels(images: torch.Tensor, indices: Sequence[int] = ()) -> torch.Tens
     Raises:
         ValueError: If a value is NaN or outside [0, 1]: it would become an arbitrary grey value.
     """
-    wrong = ~((images >= 0) & (images <= 1))
-    if wrong.any():
+    least, greatest = torch.aminmax(images) if images.numel() else (images, images)
+    if images.numel() and not (least >= 0 and greatest <= 1):  # NaN, too
+        wrong = ~((images >= 0) & (images <= 1))
         position = int(wrong.flatten(1).any(1).nonzero()[0])
         low, high = torch.aminmax(images[position])
         raise ValueError(

@@ -1,5 +1,7 @@
 """Seeds are pure, distinct and independent."""
 
+from zlib import crc32
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -57,3 +59,14 @@ def test_generator_leaves_global_state_alone():
 def test_negative_numbers_are_refused(seed, index):
     with pytest.raises(ValueError, match=rf"seed={seed}, index={index}: .* both ≥ 0"):
         pair_seed(seed, "train", index)
+
+
+@given(
+    seed=st.integers(0, 2**63 - 1) | st.integers(0, 2**32 + 1),
+    purpose=st.text(max_size=9),
+)
+def test_a_stream_is_the_one_that_numpy_starts_from_both_numbers(seed: int, purpose: str) -> None:
+    """Pairs are repeated from their seed: these streams are for ever."""
+    sequence = np.random.SeedSequence((seed, crc32(purpose.encode())))
+    expected = np.random.Generator(np.random.PCG64(sequence)).integers(2**62, size=3)
+    assert (generator(seed, purpose).integers(2**62, size=3) == expected).all()

@@ -26,13 +26,13 @@ class Overlay:
 
 
 @functools.lru_cache(maxsize=256)
-def _glyphs(text: str, height: int) -> Tensor:
+def _glyphs(text: str, height: int) -> np.ndarray:
     font = ImageFont.load_default(size=4 * height)
     left, top, right, bottom = font.getbbox(text)
     canvas = Image.new("L", (int(right - left) + 8, int(bottom - top) + 8))
     ImageDraw.Draw(canvas).text((4 - left, 4 - top), text, fill=255, font=font)
     small = canvas.resize((max(2, canvas.width // 4), max(2, canvas.height // 4)), Image.Resampling.LANCZOS)
-    return torch.from_numpy(np.asarray(small, dtype=np.float32) / 255)
+    return np.asarray(small, dtype=np.float32) / 255
 
 
 def draw_overlay(rng: np.random.Generator, size: int, portable: bool) -> Overlay:
@@ -43,9 +43,9 @@ def draw_overlay(rng: np.random.Generator, size: int, portable: bool) -> Overlay
         size: Height and width in pixels.
         portable: Bedside films carry more text and looser collimation.
     """
-    value, alpha = torch.zeros(size, size), torch.zeros(size, size)
+    value, alpha = np.zeros((2, size, size), dtype=np.float32)
     if rng.random() < (0.15 if portable else 0.12):
-        _collimate(rng, size, value, alpha)
+        _collimate(rng, size, torch.from_numpy(value), torch.from_numpy(alpha))
     side = "L" if rng.random() < 0.75 else "R"
     if rng.random() < 0.75:
         column = rng.uniform(0.84, 0.95) if side == "L" else rng.uniform(0.03, 0.12)
@@ -61,22 +61,28 @@ def draw_overlay(rng: np.random.Generator, size: int, portable: bool) -> Overlay
             value,
             alpha,
         )
-    return Overlay(value, alpha)
+    return Overlay(torch.from_numpy(value), torch.from_numpy(alpha))
 
 
 def _place(
-    rng: np.random.Generator, text: str, height: int, top: float, left: float, value: Tensor, alpha: Tensor
+    rng: np.random.Generator,
+    text: str,
+    height: int,
+    top: float,
+    left: float,
+    value: np.ndarray,
+    alpha: np.ndarray,
 ) -> None:
     glyphs = _glyphs(text, max(4, height))
     if rng.random() < 0.15:
-        glyphs = torch.rot90(glyphs, int(rng.choice([1, 3])))
+        glyphs = np.rot90(glyphs, int(rng.choice([1, 3])))
     size = value.shape[0]
     row, column = min(int(top * size), size - glyphs.shape[0]), min(int(left * size), size - glyphs.shape[1])
     if row < 0 or column < 0:
         return  # a text longer than the film is not put on it
     window = (slice(row, row + glyphs.shape[0]), slice(column, column + glyphs.shape[1]))
-    alpha[window] = torch.maximum(alpha[window], glyphs)
-    value[window] = torch.where(glyphs > 0, float(rng.uniform(0.85, 1.0)), value[window])
+    np.maximum(alpha[window], glyphs, out=alpha[window])
+    value[window][glyphs > 0] = rng.uniform(0.85, 1.0)
 
 
 def _collimate(rng: np.random.Generator, size: int, value: Tensor, alpha: Tensor) -> None:

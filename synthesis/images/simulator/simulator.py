@@ -57,7 +57,7 @@ class Simulator:
         strengthen: Largest factor by which a faint finding is drawn again.
         clutter_rate: Mean number of external wires on a portable film (a third of it on others).
         chunk: Pictures per pass, fewer where they are larger than 128 px: a picture does not depend on its
-            neighbours to the last bit. 8 keep the maps of a CPU in its cache; use more on a GPU.
+            neighbours to the last bit. Use more on a GPU.
         device: Where to render.
 
     Raises:
@@ -77,7 +77,7 @@ class Simulator:
         visible_area: int = 10,
         strengthen: float = 3.0,
         clutter_rate: float = 0.9,
-        chunk: int = 8,
+        chunk: int = 16,
         device: str = "cpu",
     ) -> None:
         at_least(self, 0, visible_contrast=visible_contrast, visible_change=visible_change)
