@@ -102,7 +102,9 @@ def tar_rows(file: Path) -> Iterator[Row]:
     rows = 0
     name = str(file.absolute())  # webdataset takes one like ``pipe:…`` for a command, and runs it
     try:
-        for sample in webdataset.WebDataset([name], shardshuffle=False, empty_check=False):
+        # Which process sees which rows our samplers say: the library would deal out the files.
+        alone = {"nodesplitter": None, "workersplitter": None, "shardshuffle": False, "empty_check": False}
+        for sample in webdataset.WebDataset([name], **alone):
             fields = json.loads(sample["json"]) if "json" in sample else {}
             if "txt" in sample:
                 fields.setdefault("text", sample["txt"].decode())
