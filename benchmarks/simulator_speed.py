@@ -127,7 +127,10 @@ def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str,
 
 def costs(ours: Checkout, turns: int, count: int) -> dict[str, Any]:
     """Return CPU milliseconds a pair of each part: case, report, drawing, masks, and all of it."""
-    seconds = {part: [ours.turn(part, t * count, count)[0] for t in range(turns)] for part in PARTS}
+    seconds: dict[str, list[float]] = {part: [] for part in PARTS}
+    for turn in range(turns):  # parts take turns: they are subtracted from each other
+        for part in PARTS:
+            seconds[part].append(ours.turn(part, turn * count, count)[0])
     mine = {part: np.array(values) * 1000 / count for part, values in seconds.items()}
     told = {
         "case": mine["case"],
