@@ -6,7 +6,7 @@ make them and as their own training runs them: open_clip pads or cuts every text
 pads to the longest text of the batch. Needs what ``pip install 'synvlp[bench]'`` brings; open_clip asks for
 torchvision, which this project stays clear of, so it is measured only where somebody has put both beside it.
 
-    python -m benchmarks.bench --rows step_speed
+    python -m benchmarks.bench --rows step
 """
 
 from __future__ import annotations
