@@ -36,7 +36,6 @@ from synthesis.files import write_atomically, write_json
 RESULTS = shipped("results/bench")
 GROUPS = {
     "step": "benchmarks.step_speed",
-    "step": "benchmarks.step_speed",
     "epoch": "benchmarks.epoch_rows",
     "cache": "benchmarks.cache_speed",
     "loss": "benchmarks.loss_memory",
