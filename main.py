@@ -56,9 +56,12 @@ def command() -> int:
     """Run `synvlp` and return its exit code."""
     if debugging():
         os.environ.setdefault("JSONARGPARSE_DEBUG", "1")
-    if sys.argv[1:] in ([], ["-h"], ["--help"]):
+    if sys.argv[1:] in (["-h"], ["--help"]):
         print(help_text(), end="")
         return 0
+    if not sys.argv[1:]:
+        sys.stderr.write(f"{help_text()}\nerror: no subcommand; give one of these, such as fit --help\n")
+        return 2
     if sys.argv[1] in WORDS:
         return exit_code(lambda: run_word(sys.argv[1], sys.argv[2:]))
     return exit_code(main)

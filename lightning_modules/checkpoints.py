@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
+class ArchitectureError(ValueError):
+    """The tensors of a checkpoint are not those of the model."""
+
+
 class CheckpointError(ValueError):
     """A checkpoint that cannot be read. The message names the file, the reason and the remedy.
 
@@ -162,7 +166,7 @@ def require_same_architecture(model: Mapping[str, Tensor], saved: Mapping[str, T
         saved: State in the checkpoint.
 
     Raises:
-        ValueError: If names or shapes differ; it names the first ones and the remedy.
+        ArchitectureError: If names or shapes differ; it names the first ones and the remedy.
     """
     reshaped = [key for key in model if key in saved and model[key].shape != saved[key].shape]
     missing = [key for key in model if key not in saved]
@@ -174,7 +178,7 @@ def require_same_architecture(model: Mapping[str, Tensor], saved: Mapping[str, T
     ]
     shown += [f"{key}: only here" for key in missing[:3]]
     shown += [f"{key}: only in the checkpoint" for key in surplus[:3]]
-    raise ValueError(
+    raise ArchitectureError(
         f"checkpoint of another architecture: {len(reshaped)} tensors have another shape, {len(missing)} "
         f"stand only in the model as configured, {len(surplus)} only in the checkpoint; the first:\n  "
         + "\n  ".join(shown)

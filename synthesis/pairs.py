@@ -35,6 +35,8 @@ class Rejection:
         return f"{self.kind}: {self.detail}" if self.detail else self.kind
 
 
+_MOST_ATTEMPTS = 10_000
+
 NO_REPORT = Rejection("no report")
 """Why a drawing is rejected whose report the writer dropped."""
 
@@ -103,7 +105,7 @@ class PairSynthesizer:
         writer: Writes the report of a case.
         image_maker: Draws the case (or the report).
         filters: Reject bad pairs, in this order.
-        attempts: How often a case is drawn before its pair is given up, ≥ 1.
+        attempts: How often a case is drawn before its pair is given up, 1 to 10,000.
 
     Attributes:
         version: Of how sampler, writer, image maker and filters are put together, see `synthesis.identity`.
@@ -119,9 +121,10 @@ class PairSynthesizer:
         filters: Sequence[PairFilter] = (),
         attempts: int = 16,
     ) -> None:
-        if attempts < 1:
+        if not 1 <= attempts <= _MOST_ATTEMPTS:
             raise ValueError(
-                f"attempts={attempts}: every case has to be drawn at least once; give 1 or more."
+                f"attempts={attempts}: how often a case is drawn before it is given up; give 1 to "
+                f"{_MOST_ATTEMPTS}."
             )
         self.sampler = sampler
         self.writer = writer

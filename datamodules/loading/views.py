@@ -8,6 +8,8 @@ from datamodules.loading.augmentation import Augmentation
 from datamodules.texts.text_view import TextView
 from datamodules.texts.tokenizer import PADDING_MULTIPLE
 
+_MOST_TOKENS = 1 << 13  # attention over one text takes a gigabyte then
+
 
 @dataclass(frozen=True)
 class Views:
@@ -21,7 +23,7 @@ class Views:
         augmentation: How images are changed; None leaves them.
         image_views: Augmentations of each image, ≥ 1. An objective that compares several gets two where this
             says one.
-        max_length: Longest text in tokens, a multiple of 8; evaluation's too.
+        max_length: Longest text in tokens, a multiple of 8 up to 8,192; evaluation's too.
     """
 
     texts: list[TextView] | None = None
@@ -43,10 +45,10 @@ class Views:
                 "views.texts[0] asks for claims: the first text is compared with every image. Move the view "
                 "behind another one."
             )
-        if self.max_length % PADDING_MULTIPLE or self.max_length < PADDING_MULTIPLE:
+        if self.max_length % PADDING_MULTIPLE or not PADDING_MULTIPLE <= self.max_length <= _MOST_TOKENS:
             raise ValueError(
                 f"views.max_length={self.max_length}: texts are padded to multiples of {PADDING_MULTIPLE}; "
-                "give one, e.g. 128."
+                f"give one up to {_MOST_TOKENS}, e.g. 128."
             )
 
     @property

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
 FORMATS = ("PNG", "JPEG", "JPEG2000", "TIFF", "BMP")
+_ENDS = {"PNG": b"IEND", "JPEG": b"\xff\xd9"}
+_TAIL = 1 << 16  # bytes: programs write remarks after the end
 _PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0  # a tag of TIFF
 
 
@@ -57,6 +59,7 @@ def picture_pixels(source: Path | BinaryIO, name: Path | str, colour: Colour) ->
             return _deep_colour(source, file, deep, name, colour)
         inverted = file.format == "TIFF" and file.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO  # type: ignore[attr-defined]
         image = _turned(file)
+        _check_end(source, str(file.format), name)
     if image.mode.startswith(("I", "F")):
         values = np.asarray(image)
         transparent = image.info.get("transparency")
@@ -75,6 +78,24 @@ def _opened(source: Path | BinaryIO, name: Path | str) -> ImageFile:
         return Image.open(source, formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise too_large(name, str(error)) from error
+
+
+def _check_end(source: Path | BinaryIO, kind: str, name: Path | str) -> None:
+    """Refuse a file that was cut so near its end that Pillow still reads all pixels."""
+    mark = _ENDS.get(kind)
+    if mark is None:
+        return
+    if isinstance(source, Path):
+        data = source.read_bytes()
+    else:
+        source.seek(0)
+        data = source.read()
+    if mark not in data[-_TAIL:]:
+        raise ImageFileError(
+            f"{name}: the {kind} has no end mark, so it was cut off; copy it again, or "
+            "take it out of the table.",
+            "cut off",
+        )
 
 
 def _turned(file: Image) -> Image:

@@ -39,6 +39,8 @@ _SAID: tuple[tuple[str, str, str], ...] = (
     (r"can not run on your system|accelerator", "accelerator", ""),
     (r"\w+Strategy\b", "strategy", ""),
     (r"`?devices`?|requested gpu", "devices", ""),
+    (r"torch_xla", "accelerator", ""),
+    (r"more than one stateful callback", "callbacks", "leave one out, or give each its own filename or name"),
     (r"enable_checkpointing=False", "enable_checkpointing", ""),
     (r"no logger", "logger", "give trainer.logger one, or leave the callback out of trainer.callbacks"),
     (r"arly stopping conditioned on metric", "callbacks", "monitor one of these in trainer.callbacks"),

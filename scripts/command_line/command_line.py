@@ -20,7 +20,7 @@ from callbacks.run.model_size import ModelSize
 from callbacks.run.non_finite_guard import NonFiniteGuard
 from callbacks.run.progress_lines import ProgressLines
 from callbacks.run.wandb_run_logger import earlier_id
-from lightning_modules.checkpoints import CheckpointError, read_checkpoint
+from lightning_modules.checkpoints import ArchitectureError, CheckpointError, read_checkpoint
 from scripts.command_line.blanks import check_blanks
 from scripts.command_line.layer_names import layer_names
 from scripts.command_line.parser import Parser
@@ -149,6 +149,10 @@ class CommandLine(LightningCLI):
         check_trainer(config.trainer)
         if not config.run_dir:
             raise ValueError("--run_dir is empty: give the directory of the run, such as runs/fit")
+        if config.get("ckpt_path") == "best":
+            raise ValueError(
+                "--ckpt_path=best: nothing is trained yet; give a file: runs/fit/checkpoints/best.ckpt"
+            )
         if subcommand != "fit":
             if config.resume:
                 raise SystemExit(f"--resume: only fit goes on with a run; leave it out of {subcommand}")
@@ -234,10 +238,12 @@ class CommandLine(LightningCLI):
         """Run it; if it fails before it has left anything, leave its directory free for the next try."""
         try:
             super()._run_subcommand(subcommand)
-        except BaseException:
+        except BaseException as error:
             directory = run_directory(self.trainer) if self.trainer.is_global_zero else None
             if directory is not None:
                 leave_free(directory)
+            if isinstance(error, ArchitectureError):
+                raise ValueError(f"--ckpt_path={self.config[subcommand].ckpt_path}: {error}") from error
             raise
 
     def after_fit(self) -> None:

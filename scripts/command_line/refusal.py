@@ -249,7 +249,7 @@ def _required(match: re.Match[str], leaf: Leaf, asked: _Asked) -> list[str]:
     if not leaf.owner:
         keys = ", ".join(name.partition(".")[2] or name for name in names)
         return [
-            f"{keys}: not given; begin with a whole configuration: -c configs/pretrain.yaml",
+            f"{keys}: not given; give a whole configuration first: -c configs/pretrain.yaml",
             asked.help(""),
         ]
     keys = ", ".join(f"{leaf.key}.{name}" for name in names)

@@ -119,7 +119,7 @@ CLASSES = (
 CALLBACKS: dict[str, tuple[str, tuple[str, ...]]] = {
     "resamples": ("{class_path: callbacks.ZeroShot, init_args: {resamples: -1}}", ("resamples", "-1")),
     "prompts": ("{class_path: callbacks.ZeroShot, init_args: {prompts: no/such.yaml}}", ("no/such.yaml",)),
-    "min_count": ("{class_path: callbacks.LinearProbe, init_args: {min_count: 0}}", ("min_count", "0")),
+    "min_count": ("{class_path: callbacks.LinearProbe, init_args: {min_count: -1}}", ("min_count", "-1")),
     "fractions": ("{class_path: callbacks.LinearProbe, init_args: {fractions: [2.0]}}", ("fractions", "2.0")),
     "ks": ("{class_path: callbacks.Retrieval, init_args: {ks: [0]}}", ("ks", "0")),
     "unknown argument": ("{class_path: callbacks.Retrieval, init_args: {kk: [5]}}", ("kk",)),

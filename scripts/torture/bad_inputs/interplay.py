@@ -88,7 +88,7 @@ OTHERS: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
     "test of another model": (
         "test",
         {"ckpt_path": "{shared}/run/checkpoints/last.ckpt", "model": "lightning_modules.FineTune"},
-        ("last.ckpt|FineTune",),
+        ("last.ckpt|FineTune|data.init_args.views.max_length",),
     ),
     "test of a directory": ("test", {"ckpt_path": "{shared}/run"}, ("ckpt_path", "run")),
     "test of a table": ("test", {"ckpt_path": "{shared}/run/metrics.csv"}, ("ckpt_path", "metrics.csv")),
@@ -98,6 +98,7 @@ OTHERS: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
     "an option of fit": ("test", {"ckpt_path": "untrained", "fast": 1}, ("fast",)),
 }  # fmt: skip
 MEANT = {
+    "a pipe of loggers": "every logger is given the directory of the run",
     "features collected last": "features are gathered while batches pass, and read when all have, in any order",
 }
 

@@ -29,7 +29,7 @@ VALUES: dict[str, tuple[Any, ...]] = {
     IMAGE + "mean": ("nan", 0.5),
     IMAGE + "projection_hidden": (-3, "abc"),
     IMAGE + "pretrained": ("", "google/vit-base-patch16-224"),
-    TEXT + "max_length": (16, "null"),
+    TEXT + "max_length": ("null",),
     TEXT + "pooling": ("max", "null"),
     TEXT + "vocab_size": (10**12, "null"),
     TEXT + "pretrained": ("bert-base-uncased",),

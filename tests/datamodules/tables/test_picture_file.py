@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from datamodules.tables.image_file import ImageFileError, read_grey, read_picture, read_radiograph
+from datamodules.tables.picture_file import picture_pixels
 from tests.radiograph_files import RAMP, SIZE, assert_ramp, columns, save
 
 EIGHT = (RAMP * 255).round().astype(np.uint8)
@@ -243,3 +244,19 @@ def test_strips_and_pictures_of_one_pixel_are_refused(tmp_path: Path) -> None:
     speckled = np.zeros((SIZE, SIZE), np.uint8)
     speckled[::8, ::8] = 200
     assert read_radiograph(save(tmp_path / "speckled.png", speckled), SIZE).max() == 200
+
+
+@pytest.mark.parametrize(("kind", "end"), [("PNG", 20), ("JPEG", 2)])
+def test_a_file_without_its_end_mark_was_cut_off(tmp_path: Path, kind: str, end: int) -> None:
+    """Pillow reads both without a word: all pixels are there."""
+    path = tmp_path / f"film.{kind.lower()}"
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32), np.uint8)
+    Image.fromarray(noise).save(path, kind)
+    whole = path.read_bytes()
+    path.write_bytes(whole + b"a remark after the end")
+    assert picture_pixels(path, "film", "refuse").shape == (32, 32)
+    path.write_bytes(whole[:-end])
+    with Image.open(path) as file:
+        file.load()
+    with pytest.raises(ImageFileError, match=f"film: the {kind} has no end mark"):
+        picture_pixels(path, "film", "refuse")
