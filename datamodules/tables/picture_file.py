@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
 FORMATS = ("PNG", "JPEG", "JPEG2000", "TIFF", "BMP")
-_ENDS = {"PNG": b"IEND", "JPEG": b"\xff\xd9"}
 _TAIL = 1 << 16  # bytes: programs write remarks after the end
 _PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0  # a tag of TIFF
 
@@ -81,19 +80,17 @@ def _opened(source: Path | BinaryIO, name: Path | str) -> ImageFile:
 
 
 def _check_end(source: Path | BinaryIO, kind: str, name: Path | str) -> None:
-    """Refuse a file that was cut so near its end that Pillow still reads all pixels."""
-    mark = _ENDS.get(kind)
-    if mark is None:
+    """Refuse a PNG that was cut so near its end that Pillow still reads all pixels."""
+    if kind != "PNG":
         return
     if isinstance(source, Path):
         data = source.read_bytes()
     else:
         source.seek(0)
         data = source.read()
-    if mark not in data[-_TAIL:]:
+    if b"IEND" not in data[-_TAIL:]:
         raise ImageFileError(
-            f"{name}: the {kind} has no end mark, so it was cut off; copy it again, or "
-            "take it out of the table.",
+            f"{name}: the PNG has no end mark, so it was cut off; copy it again, or take it out of the table.",
             "cut off",
         )
 

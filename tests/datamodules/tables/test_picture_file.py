@@ -246,17 +246,16 @@ def test_strips_and_pictures_of_one_pixel_are_refused(tmp_path: Path) -> None:
     assert read_radiograph(save(tmp_path / "speckled.png", speckled), SIZE).max() == 200
 
 
-@pytest.mark.parametrize(("kind", "end"), [("PNG", 20), ("JPEG", 2)])
-def test_a_file_without_its_end_mark_was_cut_off(tmp_path: Path, kind: str, end: int) -> None:
-    """Pillow reads both without a word: all pixels are there."""
-    path = tmp_path / f"film.{kind.lower()}"
+def test_a_png_without_its_end_was_cut_off(tmp_path: Path) -> None:
+    """Pillow reads it without a word: all pixels are there."""
+    path = tmp_path / "film.png"
     noise = np.random.default_rng(0).integers(0, 256, (32, 32), np.uint8)
-    Image.fromarray(noise).save(path, kind)
+    Image.fromarray(noise).save(path)
     whole = path.read_bytes()
     path.write_bytes(whole + b"a remark after the end")
     assert picture_pixels(path, "film", "refuse").shape == (32, 32)
-    path.write_bytes(whole[:-end])
+    path.write_bytes(whole[:-20])
     with Image.open(path) as file:
         file.load()
-    with pytest.raises(ImageFileError, match=f"film: the {kind} has no end mark"):
+    with pytest.raises(ImageFileError, match="film: the PNG has no end mark"):
         picture_pixels(path, "film", "refuse")
