@@ -90,7 +90,8 @@ def _check_end(source: Path | BinaryIO, kind: str, name: Path | str) -> None:
         data = source.read()
     if b"IEND" not in data[-_TAIL:]:
         raise ImageFileError(
-            f"{name}: the PNG has no end mark, so it was cut off; copy it again, or take it out of the table.",
+            f"{name}: the PNG has no end mark, so it was cut off; copy it again, or take it out of the "
+            "table.",
             "cut off",
         )
 
