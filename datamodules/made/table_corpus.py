@@ -60,6 +60,11 @@ class TableCorpus(Corpus):
             if isinstance(error.__cause__, CorpusError):
                 raise error.__cause__ from error
             raise
+        except ValueError as error:
+            if "corresponds to no data" not in str(error):
+                raise
+            place = self.files[0].parent
+            raise CorpusError(f"{place}: holds no pairs; make or copy some there") from error
 
     def __len__(self) -> int:
         """Return the number of pairs."""

@@ -96,7 +96,7 @@ def check_fractions(fractions: Mapping[str, float], known: Iterable[str]) -> Non
     unknown = [split for split in fractions if split not in known]
     if unknown:
         raise ValueError(f"splits: unknown split {unknown[0]!r}; use {', '.join(known)}.")
-    if any(share < 0 for share in fractions.values()) or abs(sum(fractions.values()) - 1) > 1e-6:
+    if not all(share >= 0 for share in fractions.values()) or not abs(sum(fractions.values()) - 1) < 1e-6:
         raise ValueError(f"splits={dict(fractions)}: must be shares ≥ 0 that sum to 1; correct them.")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -38,31 +39,36 @@ def layers(words: Sequence[str]) -> list[Path]:
     return [Path(value) for value in values if value.endswith((".yaml", ".yml")) and Path(value).is_file()]
 
 
-def check_layer(path: Path, known: Collection[str] = ()) -> None:
+def check_layer(path: Path, known: Collection[str] = (), option: str = "") -> None:
     """Refuse a file that the parser would misread.
 
     Args:
         path: The file.
         known: What may stand at its top; empty: anything.
+        option: What it was given to, as ``--data.init_args.catalog``; empty for a layer.
 
     Raises:
         LayerError: If it is not text, not YAML, not one mapping, or holds a key twice or an unknown one.
     """
+    named = f"{option}={path}" if option else str(path)
     try:
         node = yaml.compose(path.read_text(encoding="utf-8"), Loader=_LOADER)
     except UnicodeDecodeError as error:
-        raise LayerError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8 text.") from error
+        raise LayerError(f"{named}: not UTF-8 at byte {error.start}; save it as UTF-8 text.") from error
     except OSError as error:
         raise LayerError(
-            f"{path}: cannot be read ({error.strerror}); correct the path or its rights."
+            f"{named}: cannot be read ({error.strerror}); correct the path or its rights."
         ) from error
     except yaml.YAMLError as error:
         raise LayerError(
-            f"{path}{_line(error)}: not valid YAML: {_problem(error)}; correct it.{_shown(error, path)}"
+            f"{named}{_line(error)}: not valid YAML: {_problem(error)}; correct it.{_shown(error, path)}"
         ) from error
     if not isinstance(node, yaml.MappingNode):
         found = "nothing" if node is None else "a list" if isinstance(node, yaml.SequenceNode) else "text"
-        raise LayerError(f"{path}: holds {found}; write `key: value` lines, as trainer: {{max_epochs: 2}}.")
+        raise LayerError(
+            f"{named}: holds {found}; write `key: value` lines"
+            + (", such as it is documented with." if option else ", as trainer: {max_epochs: 2}.")
+        )
     tops = [str(key.value) for key, _ in node.value]
     for (key, _), top in zip(node.value, tops, strict=True):
         if known and top not in known:
@@ -85,6 +91,8 @@ def _check_keys(path: Path, node: yaml.Node, place: str) -> None:
         tag = node.tag.replace("tag:yaml.org,2002:", "!!")
         line = node.start_mark.line + 1
         raise LayerError(f"{path}, line {line}: {place} has the tag {tag}; write a plain value.")
+    if isinstance(node, yaml.ScalarNode):
+        _check_scalar(path, node, place)
     if not isinstance(node, yaml.MappingNode):
         return
     seen: dict[str, int] = {}
@@ -102,6 +110,21 @@ def _check_keys(path: Path, node: yaml.Node, place: str) -> None:
             )
         seen[key.value] = line
         _check_keys(path, value, name)
+
+
+def _check_scalar(path: Path, node: yaml.ScalarNode, place: str) -> None:
+    """Refuse what YAML reads otherwise than it looks: numbers to the base of sixty, and escapes in paths."""
+    where = f"{path}, line {node.start_mark.line + 1}: {place}"
+    if node.tag.endswith((":int", ":float")) and ":" in node.value:
+        raise LayerError(
+            f'{where}: YAML reads {node.value} as a number to the base of 60; write "{node.value}".'
+        )
+    control = re.search(r"[\x00-\x08\x0b-\x1f\x7f]", node.value)
+    if control:
+        raise LayerError(
+            f"{where}: {node.value!r} holds the control character {control[0]!r}; in double quotes a "
+            "backslash begins an escape: write single quotes, or /."
+        )
 
 
 def _line(error: yaml.YAMLError) -> str:

@@ -63,7 +63,7 @@ class Parser(LightningArgumentParser):
                 check_layer(path, known | set(self.subcommands()))
             self.layers = layers(words)
             for path in self.layers:
-                check_layer(path)
+                check_layer(path, option=_option_of(path, words))
         except (FileNotFoundError, LayerError) as error:
             self.refuse(str(error))
         try:
@@ -145,6 +145,12 @@ def _as_yaml(word: str) -> str:
     except (ValueError, SyntaxError):
         return word
     return f"{key}{equal}{json.dumps(parsed)}" if isinstance(parsed, dict | list | None) else word
+
+
+def _option_of(path: Path, words: Sequence[str]) -> str:
+    """Return the option that a file was given to, as typed; empty for a layer."""
+    options = [word.partition("=") for word in words if word.startswith("--") and word.endswith(f"={path}")]
+    return next((option for option, _, _ in options if option != "--config"), "")
 
 
 def _after_config(words: Sequence[str]) -> list[Path]:

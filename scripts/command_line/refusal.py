@@ -219,6 +219,8 @@ def _wrong_type(match: re.Match[str], leaf: Leaf, asked: _Asked) -> list[str]:
     hint = asked.meant(value, literals) if literals else []
     if "a whole number" in kinds and re.fullmatch(r"-?\d+\.0+|-?\d+(\.\d+)?[eE]\d+", value):
         hint = [f"  did you mean {round(float(value))}?"]
+    if not hint and found and not set(kinds) <= set(_TYPES.values()):
+        hint = ["  give the name of a class, or {class_path: …, init_args: {…}}"]
     shown = value if value[:1] in ("'", '"', "[", "{") else repr(value)
     return [
         f"{_shown(leaf.key)}: {_cut(shown)} is not {expected}",

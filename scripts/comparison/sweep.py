@@ -46,13 +46,20 @@ def read_sweep(path: Path) -> dict[str, Any]:
     for key in ("program", "command", "method", "metric", "parameters"):
         if key not in sweep:
             raise ValueError(f"{path}: key '{key}' is missing: add it, as in configs/sweeps/temperature.yaml")
+    if not isinstance(sweep["parameters"], dict):
+        raise ValueError(
+            f"{path}: parameters is {sweep['parameters']}; write a mapping {{name: {{values: […]}}}}"
+        )
+    goal = sweep["metric"].get("goal") if isinstance(sweep["metric"], dict) else sweep["metric"]
+    if goal not in ("minimize", "maximize"):
+        raise ValueError(f"{path}: metric.goal is {goal!r}; give minimize or maximize, beside metric.name")
     if sweep["method"] not in ("grid", "random"):
         raise ValueError(
             f"{path}: method is '{sweep['method']}', which needs the W&B server (`make sweep`); "
             "give grid or random"
         )
     if "fit" not in sweep["command"] or "${args}" not in sweep["command"]:
-        raise ValueError(f"{path}: command is {sweep['command']}: it must call fit and hold ${{args}}")
+        raise ValueError(f"{path}: command is {sweep['command']}: give fit and ${{args}} among its words")
     for name, parameter in sweep["parameters"].items():
         if "parameters" in parameter:
             raise ValueError(

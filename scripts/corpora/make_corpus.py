@@ -14,11 +14,11 @@ import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentError, ArgumentParser
 from lightning.pytorch import LightningDataModule
 
 from datamodules import SyntheticPairs
@@ -68,9 +68,13 @@ class Options:
 
 def read_options(path: str) -> Options:
     """Build what a file of `configs/corpus/` says."""
-    parser = ArgumentParser()
+    parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(Options)
-    built = parser.instantiate(parser.parse_path(located(path)))
+    try:
+        built = parser.instantiate(parser.parse_path(located(path)))
+    except ArgumentError as error:
+        known = ", ".join(option.name for option in fields(Options))
+        raise ValueError(f"{path}: {error}; give one of {known}") from error
     return Options(**built.as_dict())
 
 
@@ -142,7 +146,7 @@ def parsed(args: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
         "--corpus", help="a file of configs/corpus/; that named as the last layer, or default"
     )
     parser.add_argument("--out", type=Path, help="directory of the corpus; corpora/<name of the last layer>")
-    parser.add_argument("--split", default="train")
+    parser.add_argument("--split", choices=("train", "val", "test"), default="train")
     parser.add_argument("--pairs", type=whole(1), help="pairs to make; as many as the data's train_pairs")
     parser.add_argument("--shard", help="i/n: make each n-th file; torchrun and SLURM say it themselves")
     parser.add_argument("--workers", type=whole(0), help="processes; as many as the data's num_workers")

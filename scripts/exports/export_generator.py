@@ -21,7 +21,10 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("directory", type=Path)
     options = parser.parse_args(args)
-    export(load_model(options.checkpoint), options.directory)
+    try:
+        export(load_model(options.checkpoint), options.directory)
+    except TypeError as error:
+        raise ValueError(f"{options.checkpoint}: {error}") from error
     print(f"exported to {options.directory}")
 
 

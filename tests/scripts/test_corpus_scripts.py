@@ -109,7 +109,7 @@ def test_load_dataset_opens_the_directory(corpus: Path, tmp_path: Path) -> None:
 
 
 def test_a_corpus_is_made_of_synthetic_pairs_only() -> None:
-    with pytest.raises(SystemExit, match="data is a LabelledImages; a corpus is made of SyntheticPairs"):
+    with pytest.raises(SystemExit, match="data is a LabelledImages; give a layer with SyntheticPairs"):
         make_corpus.read_data(["configs/data/nih_chestxray14.yaml"])
 
 

@@ -57,13 +57,14 @@ LAYERS_OF: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "very long key": (f"{'a' * 2000}: 1\n", ("bad.yaml|aaaa",)),
 }  # fmt: skip
 """What → the layer, and what a clear answer says."""
+MEANT = {"init_args without class": "short for an option of the class that stands there"}
 OK = {"empty": ("", "an empty layer changes nothing"), "comment": ("# nothing\n", "nor does a comment")}
 
 
 def inputs() -> Iterator[BadInput]:
     """Yield the bad inputs of this kind."""
     for what, (content, names) in LAYERS_OF.items():
-        yield BadInput(f"yaml/{what}", _with(content), names)
+        yield BadInput(f"yaml/{what}", _with(content), names, MEANT.get(what, ""))
     for what, (content, reason) in OK.items():
         yield BadInput(f"yaml/{what}", _with(content), (), reason)
 

@@ -110,6 +110,8 @@ MEANT = {
     "list": "a list as pandas writes one is a form of this column",
     "repeated": "a label that is named twice is present once",
     "column in capitals": "headers are found whatever their capitals",
+    "separator at the end": "nothing is named behind it, as where a program ends each label with one",
+    "no columns": "every column has a usual name, which is looked for",
     "UTF-16": "spreadsheets save tables as UTF-16, with its mark",
 }
 
@@ -119,7 +121,7 @@ def inputs() -> Iterator[BadInput]:
     for what, (text, names) in TABLES.items():
         yield BadInput(f"table/{what}", with_table(text), names, MEANT.get(what, ""))
     for what, (changes, names) in SETTINGS.items():
-        yield BadInput(f"table setting/{what}", with_table(table(), changes), names)
+        yield BadInput(f"table setting/{what}", with_table(table(), changes), names, MEANT.get(what, ""))
     for what, (cell, names) in LABEL_CELLS.items():
         text = table({2: f"2.png,p2,PA,{R},{cell}"})
         words = with_table(text, {"labels": LABELS})

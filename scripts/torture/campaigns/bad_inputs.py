@@ -56,7 +56,7 @@ POINTER = re.compile(
     r"^\s*(its options|all options|all classes|usage): |SYNVLP_DEBUG|JSONARGPARSE_DEBUG|--help\b"
 )
 UNMEANT = re.compile(r"^(error: )?[\w.]*(Error|Exception|Interrupt)\b|^\s+at \S+\.py:\d+, in ", re.MULTILINE)
-WARNING = re.compile(r"arning|\.py:\d+: ")
+WARNING = re.compile(r"arning|\.py:\d+: |rows that are kept|: says that nothing was found")
 NOISE = re.compile(
     r"^(Seed set|GPU available|TPU available|HPU available|💡|⚡|Using |`?Trainer|.*UserWarning|"
     r".*FutureWarning|"
