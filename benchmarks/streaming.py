@@ -16,6 +16,7 @@ import hashlib
 import io
 import json
 import resource
+import sys
 import tarfile
 import tempfile
 import time
@@ -27,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from datamodules import CorpusPairs, LoaderOptions, TokenizerOptions
+from scripts.command_line.errors import exit_code
 from synthesis.configuration import shipped
 from synthesis.files import write_atomically, write_json
 
@@ -192,4 +194,4 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

@@ -8,6 +8,7 @@ import shutil
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -134,10 +135,14 @@ class WandbRunLogger(WandbLogger):
         return [f"Weights & Biases: {self._experiment.url}"]
 
 
+PATIENCE = 25.0
+"""Seconds that W&B gets to say who is logged in."""
+
+
 def connection() -> str | None:
     """Return W&B's mode: ``WANDB_MODE``, else ``online`` or ``offline``; None where W&B's agent decides.
 
-    Takes at most about ten seconds where there is a key but no network.
+    Takes at most `PATIENCE` seconds where there is a key but no network.
     """
     if mode := os.environ.get("WANDB_MODE"):
         return {"dryrun": "offline", "run": "online"}.get(mode, mode)  # the names of old
@@ -145,13 +150,24 @@ def connection() -> str | None:
         return None
     if os.environ.get("WANDB_API_KEY") == "":  # how a secret that is absent comes
         return "offline"
+    answer: list[str] = ["no answer from W&B"]
+    asking = Thread(target=_ask, args=(answer,), daemon=True)  # a login can hang for minutes
+    asking.start()
+    asking.join(PATIENCE)
+    if answer[-1] not in ("online", "offline"):
+        rank_zero_warn(f"Weights & Biases records offline: {answer[-1]}")
+        return "offline"
+    return answer[-1]
+
+
+def _ask(answer: list[str]) -> None:
+    """Append ``online``, ``offline`` (nobody is logged in), or why W&B cannot be reached."""
     import wandb
 
     try:
-        return "online" if wandb.login(prompt=False, verify=True) else "offline"
+        answer.append("online" if wandb.login(prompt=False, verify=True) else "offline")
     except wandb.Error as error:
-        rank_zero_warn(f"Weights & Biases records offline: {error}")
-        return "offline"
+        answer.append(str(error))
 
 
 def earlier_id(directory: Path) -> str | None:

