@@ -165,7 +165,7 @@ atlas: install ## Rebuild the simulator's atlas from CTs with an organ segmentat
 
 # --------------------------------------------------------------------------------------------------- habits
 # A process a core, up to four for their memory, each with whole files: what a file sets up is set up once.
-PYTEST = OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(shell nproc 2>/dev/null || echo 2) --maxprocesses=4 --dist=worksteal
+PYTEST = OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(shell env -u OMP_NUM_THREADS nproc 2>/dev/null || echo 2) --maxprocesses=4 --dist=worksteal
 
 .PHONY: test
 test: check ## Lint, types and all tests but the slow ones
