@@ -146,8 +146,9 @@ def test_a_key_without_a_network_is_offline_with_a_warning_soon(tmp_path: Path) 
     nobody = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
     nobody |= {"WANDB_BASE_URL": "http://127.0.0.1:9", "WANDB_HTTP_TIMEOUT": "1"}
     code = (
-        "import time; from callbacks.run.wandb_run_logger import connection; begun = time.monotonic(); "
-        "print(connection(), time.monotonic() - begun)"
+        "import os, sys, time; from callbacks.run.wandb_run_logger import connection; "
+        "begun = time.monotonic(); print(connection(), time.monotonic() - begun, flush=True); "
+        "sys.stderr.flush(); os._exit(0)"  # at exit W&B may wait for its service for ever
     )
     asked = [
         subprocess.Popen(
