@@ -95,6 +95,14 @@ def until(tab: Any, selector: str, act: Callable[[], None]) -> None:
     tab.wait_for_selector(selector)
 
 
+def expect(part: Any) -> Any:
+    """Return what waits until something holds of a part of the page, which is drawn piece by piece."""
+    from playwright.sync_api import expect as waiting
+
+    waiting.set_options(timeout=20_000)
+    return waiting(part)
+
+
 def choose(tab: Any, label: str, name: str) -> None:
     tab.get_by_label(label, exact=True).fill(name)
     tab.get_by_label(label, exact=True).press("Enter")
@@ -120,24 +128,24 @@ def radiograph(seed: int = 0) -> np.ndarray:
 def test_a_pair_is_made_of_what_is_chosen(opened: Any) -> None:
     assert "no medical device" in opened.locator("#head").inner_text()
     assert re.search(rf"{SHIPPED}.*zero-shot AUROC.*0\.\d{{3}} \[", opened.locator("#head").inner_text())
-    assert opened.locator("#pair img").count() == 4  # radiograph, findings outlined, two twins
+    expect(opened.locator("#pair img")).to_have_count(4)  # radiograph, findings outlined, two twins
     report = opened.get_by_label("Report – change it").input_value()
     assert "effusion" in report and "pacemaker" in report
 
     make_pair(opened, "pneumothorax", 5)
-    assert opened.locator("#pair >> text=/pneumothorax/").count()
-    assert "pacemaker" not in opened.get_by_label("Report – change it").input_value()
+    opened.wait_for_selector("#pair >> text=/pneumothorax/")  # the page draws its parts one after another
+    expect(opened.get_by_label("Report – change it")).not_to_have_value(re.compile("pacemaker"))
 
     def choose_twice() -> None:
         choose(opened, "Finding 2", "pleural effusion")
         press(opened, "Make the pair")
 
     until(opened, "#impossible >> text=pleural effusion is chosen twice", choose_twice)
-    assert opened.locator("#pair img").count() == 4  # the last pair stays
+    expect(opened.locator("#pair img")).to_have_count(4)  # the last pair stays
 
     press(opened, "Draw another case")
     opened.wait_for_selector("#pair >> text=radiograph of patient 6")
-    assert not opened.locator("#impossible").is_visible()
+    expect(opened.locator("#impossible")).to_be_hidden()
 
 
 def test_an_edited_report_is_compared_with_the_radiograph(opened: Any) -> None:
@@ -158,7 +166,7 @@ def test_an_edited_report_is_compared_with_the_radiograph(opened: Any) -> None:
         for row in opened.locator("#reading table.bars tr").all()
     }
     assert likeness["its own report"] > likeness["the text as it stands"]
-    assert opened.locator("#reading img").count() == 0  # what is typed stays text
+    expect(opened.locator("#reading img")).to_have_count(0)  # what is typed stays text
 
 
 def test_a_sentence_is_mapped_onto_the_radiograph(opened: Any) -> None:
@@ -183,8 +191,8 @@ def test_an_upload_is_scored_and_not_kept(opened: Any, tmp_path: Path) -> None:
     opened.set_input_files("input[type=file]", save_dicom(tmp_path / "chest.dcm", radiograph()))
     opened.wait_for_selector("#answers table.bars")
     assert opened.locator("text=chest.dcm: the middle square").is_visible()
-    assert opened.locator("#answers table.bars tr").count() == 4
-    assert opened.locator("#answers blockquote").count() == 3
+    expect(opened.locator("#answers table.bars tr")).to_have_count(4)
+    expect(opened.locator("#answers blockquote")).to_have_count(3)
     opened.get_by_label("Prompts, one a line").fill("a<b | no a<b")
     press(opened, "Score")
     opened.wait_for_selector("#answers table.bars th >> text=a<b")
@@ -202,7 +210,7 @@ def test_a_bad_upload_is_answered_in_the_page(opened: Any, tmp_path: Path) -> No
     opened.set_input_files("input[type=file]", tmp_path / "notes.png")
     problem.wait_for()
     assert problem.inner_text().startswith("notes.png: ") and "table" not in problem.inner_text()
-    assert opened.locator("#answers table").count() == 0
+    expect(opened.locator("#answers table")).to_have_count(0)
     colour = np.zeros((40, 40, 3), np.uint8) + np.array([200, 20, 20], np.uint8)
     colour[:20] //= 2
     opened.set_input_files("input[type=file]", save(tmp_path / "red.png", colour))
@@ -212,8 +220,9 @@ def test_a_bad_upload_is_answered_in_the_page(opened: Any, tmp_path: Path) -> No
     opened.get_by_label("Turn a picture in colour grey").check()
     opened.set_input_files("input[type=file]", tmp_path / "red.png")
     opened.wait_for_selector("#answers table.bars")
-    assert not opened.locator("#problem").is_visible()
-    assert opened.locator("#answers table.bars tr").count() == 30  # without a prompt, all of the catalogue
+    expect(opened.locator("#problem")).to_be_hidden()
+    whole_catalogue = 30  # without a prompt
+    expect(opened.locator("#answers table.bars tr")).to_have_count(whole_catalogue)
 
 
 def test_generators_draw_the_same_case(opened: Any) -> None:
@@ -221,7 +230,7 @@ def test_generators_draw_the_same_case(opened: Any) -> None:
     go(opened, "Generators")
     press(opened, "Draw the case of the first tab")
     opened.wait_for_selector("#generators >> text=/tiny – .* s an image/")
-    assert opened.locator("#generators img").count() == 4
+    expect(opened.locator("#generators img")).to_have_count(4)
     assert opened.locator("#generators >> text=/cosine with the report/").count() >= 4
 
 
