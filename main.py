@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from scripts.command_line.errors import debugging, exit_code
-from scripts.command_line.words import WORDS, help_text, run_word
+from scripts.command_line.words import SUBCOMMANDS, WORDS, help_text, run_word
 
 if TYPE_CHECKING:  # Lightning takes seconds to import: not for the help, nor for a program of its own
     from lightning.pytorch.cli import ArgsType
@@ -60,7 +60,9 @@ def command() -> int:
         print(help_text(), end="")
         return 0
     if not sys.argv[1:]:
-        sys.stderr.write(f"{help_text()}\nerror: no subcommand; give one of these, such as fit --help\n")
+        sys.stderr.write(
+            f"error: no subcommand; give one: {', '.join(dict.fromkeys([*SUBCOMMANDS, *WORDS]))}\n"
+        )
         return 2
     if sys.argv[1] in WORDS:
         return exit_code(lambda: run_word(sys.argv[1], sys.argv[2:]))

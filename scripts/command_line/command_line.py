@@ -147,8 +147,8 @@ class CommandLine(LightningCLI):
         config = self.config[subcommand]
         check_blanks(config)
         check_trainer(config.trainer)
-        if not config.run_dir:
-            raise ValueError("--run_dir is empty: give the directory of the run, such as runs/fit")
+        if config.run_dir in (None, "", "null"):
+            raise ValueError(f"--run_dir={config.run_dir}: give the directory of the run, such as runs/fit")
         if config.get("ckpt_path") == "best":
             raise ValueError(
                 "--ckpt_path=best: nothing is trained yet; give a file: runs/fit/checkpoints/best.ckpt"

@@ -191,7 +191,10 @@ def _choices(name: str, parameter: Mapping[str, Any], path: Path) -> list[Any]:
         return list(parameter["values"])
     if "value" in parameter:
         return [parameter["value"]]
-    raise ValueError(f"{path}: parameter '{name}' is {dict(parameter)}: a grid needs 'values' or 'value'")
+    raise ValueError(
+        f"{path}: parameter '{name}' is {dict(parameter)}: a grid needs 'values'; give {{values: [1, 2]}} or "
+        "{value: 1}"
+    )
 
 
 def _draw(name: str, parameter: Mapping[str, Any], path: Path, rng: np.random.Generator) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from lightning.pytorch.cli import LightningCLI
 
-from main import main
+from main import command, main
 from scripts.command_line.command_line import CommandLine, called_among
 from scripts.command_line.parser import Parser
 from scripts.command_line.words import SUBCOMMANDS, WORDS
@@ -67,3 +67,13 @@ def test_help_within_python_is_the_same(capsys: pytest.CaptureFixture[str]) -> N
     with pytest.raises(SystemExit, match="0"):
         main(["fit", "--help"])
     assert "--trainer.max_epochs" in capsys.readouterr().out
+
+
+def test_no_word_at_all_is_answered_with_the_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["synvlp"])
+    assert command() == 2
+    assert capsys.readouterr().err.startswith(
+        "error: no subcommand; give one: fit, validate, test, predict, "
+    )
