@@ -132,8 +132,7 @@ def test_a_pair_is_made_of_what_is_chosen(opened: Any) -> None:
     report = opened.get_by_label("Report – change it").input_value()
     assert "effusion" in report and "pacemaker" in report
 
-    make_pair(opened, "pneumothorax", 5)
-    opened.wait_for_selector("#pair >> text=/pneumothorax/")  # the page draws its parts one after another
+    until(opened, "#pair >> text=/pneumothorax/", lambda: make_pair(opened, "pneumothorax", 5))
     expect(opened.get_by_label("Report – change it")).not_to_have_value(re.compile("pacemaker"))
 
     def choose_twice() -> None:
@@ -177,11 +176,11 @@ def test_a_sentence_is_mapped_onto_the_radiograph(opened: Any) -> None:
         "“Large right pleural effusion.”: cosine with the whole image" in opened.locator("#map").inner_text()
     )
     first = opened.locator("#map img").nth(1).get_attribute("src")
-    opened.get_by_label("Sentence").fill("Pacemaker.")
+    opened.get_by_role("textbox", name="Sentence", exact=True).fill("Pacemaker.")
     press(opened, "Draw the map")
     opened.wait_for_selector("#map >> text=“Pacemaker.”")
     assert opened.locator("#map img").nth(1).get_attribute("src") != first
-    opened.get_by_label("Sentence").fill(" ")
+    opened.get_by_role("textbox", name="Sentence", exact=True).fill(" ")
     press(opened, "Draw the map")
     opened.wait_for_selector("#map >> text=Type a sentence.")
 
