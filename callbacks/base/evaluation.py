@@ -185,7 +185,8 @@ class Evaluation(L.Callback, ABC):
             assert result is not None
             prefix = f"{stage}/{self.name}" + (f"@{source}" if number else "")
             self.metrics |= {f"{prefix}/{key}": value for key, value in result.metrics.items()}
-            self.details[prefix] = {"n": len(features), **_origin(facts, stage, source), **result.details}
+            counted = {"n": result.details["n"]}  # rank zero alone has the samples
+            self.details[prefix] = {**counted, **_origin(facts, stage, source), **result.details}
             if logging_module is not None:
                 _log(logging_module, prefix, result.metrics)
 
@@ -211,7 +212,8 @@ class Evaluation(L.Callback, ABC):
                     save_picture(trainer, figure, directory / f"{key}.png", key)
                 charts = {f"charts/{occasion.stage}_{name}{suffix}": c for name, c in result.charts.items()}
                 save_charts(trainer, charts)
-            return replace(result, draws={}, charts={})  # megabytes that other ranks have no use for
+            details = {"n": len(features), **result.details}
+            return replace(result, draws={}, charts={}, details=details)  # others have no use for megabytes
         except Exception as error:  # sent on to be raised by all ranks: the others would wait for ever
             return error
 

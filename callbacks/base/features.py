@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 from torch import Tensor
 
-from callbacks.base.rows import Rows, check_rows, concatenate, gathered, to_cpu
+from callbacks.base.rows import Rows, check_rows, concatenate, on_rank_zero, to_cpu
 from datamodules.batch import GROUP, INDEX, LABELS, REPORT, UNKNOWN_VIEW, VIEW, Batch, data_facts
 from lightning_modules.evaluation_output import EvaluationOutput
 
@@ -64,8 +64,8 @@ class FeatureCollector(L.Callback):
     """Keeps the outputs of the validation and test steps and hands them out as `Features`.
 
     A step returns an `EvaluationOutput`; labels, index, group, view and report are taken from the batch. The
-    pass is gathered over ranks when the first callback asks for it; shards may be uneven or empty. It is kept
-    until the next one, or the end of the run.
+    pass is gathered on rank zero when the first callback asks for it; shards may be uneven or empty. It is
+    kept until the next one, or the end of the run.
 
     Attributes:
         extractors: Callables by name that turn a batch into an extra feature set; other callbacks add theirs.
@@ -97,6 +97,9 @@ class FeatureCollector(L.Callback):
     def features(self, trainer: L.Trainer, dataloader_idx: int = 0) -> Features:
         """Return the pass just made. Collective: every rank must ask, in the same order.
 
+        Rank zero gets all samples; the others an empty set with the same label columns, so that memory on
+        them does not grow with the set.
+
         Args:
             trainer: The running trainer.
             dataloader_idx: Which of several validation or test loaders.
@@ -106,14 +109,13 @@ class FeatureCollector(L.Callback):
             ValueError: If features are not finite.
         """
         if dataloader_idx not in self._features:
-            shard = concatenate(self._batches.pop(dataloader_idx, []))
-            rows = concatenate([shard for shard in gathered(shard) if shard])
-            if not rows:
-                raise LookupError(
-                    f"no samples were seen in dataloader {dataloader_idx} of this evaluation; check its "
-                    "size and limit_val_batches/limit_test_batches"
-                )
-            self._features[dataloader_idx] = _finite(_in_order(rows))
+            rows = on_rank_zero(concatenate(self._batches.pop(dataloader_idx, [])))
+            found = None if rows is None else _attempt(rows, dataloader_idx)
+            columns = found.labels.shape[1] if isinstance(found, Features) else 0
+            told = trainer.strategy.broadcast(found if isinstance(found, Exception) else columns)
+            if isinstance(told, Exception):
+                raise told
+            self._features[dataloader_idx] = found if isinstance(found, Features) else _empty(told)
         return self._features[dataloader_idx]
 
     def sources(self, trainer: L.Trainer, stage: str) -> tuple[str, ...]:
@@ -191,6 +193,33 @@ class FeatureCollector(L.Callback):
 
 
 _FROM_BATCH = {"labels": LABELS, "index": INDEX, "group": GROUP, "view": VIEW, "reports": REPORT}
+
+
+def _attempt(rows: Rows, dataloader_idx: int) -> Features | Exception:
+    """Return the features of rows, or what is wrong with them: all ranks raise it, none waits for ever."""
+    try:
+        if not rows:
+            raise LookupError(
+                f"no samples were seen in dataloader {dataloader_idx} of this evaluation; check its "
+                "size and limit_val_batches/limit_test_batches"
+            )
+        return _finite(_in_order(rows))
+    except Exception as error:
+        return error
+
+
+def _empty(label_columns: int) -> Features:
+    """Return what ranks other than zero are given."""
+    none = torch.empty(0, dtype=torch.long)
+    return Features(
+        image=torch.empty(0, 0),
+        pooled=torch.empty(0, 0),
+        index=none,
+        text=None,
+        labels=torch.empty(0, label_columns),
+        group=none,
+        view=none,
+    )
 
 
 def _finite(features: Features) -> Features:

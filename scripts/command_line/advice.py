@@ -11,7 +11,7 @@ _SHARE = "give a share from 0 to 1, or a number of batches"
 OPTIONS = {
     "accelerator": "give cpu, gpu, auto or another one that this machine has",
     "devices": "give a number of devices from 1, their numbers such as [0, 1], or auto",
-    "strategy": "give auto, ddp, fsdp or another one that docs of Lightning name",
+    "strategy": "give auto, ddp, or another one of Lightning's that keeps the weights whole on each device",
     "precision": "give 32-true, bf16-mixed, 16-mixed, bf16-true, 16-true or 64-true",
     "max_time": "give a time such as 00:01:30:00, as days, hours, minutes and seconds",
     "limit_train_batches": _SHARE,

@@ -25,6 +25,7 @@ from scripts.command_line.blanks import check_blanks
 from scripts.command_line.layer_names import layer_names
 from scripts.command_line.parser import Parser
 from scripts.command_line.resumption import Resumption, claim, readable, release, was_requeued
+from scripts.command_line.sharding import check_strategy
 from scripts.command_line.suggestions import class_named
 from scripts.command_line.words import SUBCOMMANDS
 
@@ -293,6 +294,7 @@ def check_trainer(options: Mapping[str, Any]) -> None:
         value = options.get(name)
         if value is not None and value < low and value not in also:
             raise ValueError(f"trainer.{name}={value}: give {low} or more")
+    check_strategy(options.get("strategy"))
     devices, cores = options.get("devices"), os.cpu_count() or 1
     processes = devices if isinstance(devices, int) else int(str(devices)) if str(devices).isdigit() else 0
     if options.get("accelerator") in ("cpu", "auto") and processes > max(8, 4 * cores):

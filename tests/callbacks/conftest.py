@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import zlib
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import lightning as L
 import numpy as np
@@ -17,6 +19,7 @@ from torch.nn.functional import normalize
 from torch.utils.data import DataLoader
 
 import callbacks
+from callbacks.base import rows
 from lightning_modules import EvaluationOutput
 from tests.known_data import KnownData
 
@@ -178,9 +181,82 @@ def evaluate_all(directory: Path, devices: int = 1, batch: int = 32) -> dict:
     return json.loads((directory / "summary.json").read_text())
 
 
+SHARES: dict[str, tuple[list[int], list[int]]] = {
+    "uneven": ([5, 0, 9, 2, 7, 3, 10], [4, 1]),
+    "shared": ([0, 1, 2, 3], [3, 2, 4, 5]),
+    "diverged": ([0, 1, 2], [3, 66]),  # the second rank's last sample has features that are not finite
+}
+"""Which samples each of two ranks is given."""
+
+
+class ShareData(TinyData):
+    """Some samples a rank, and not the same number."""
+
+    def __init__(self, indices: list[int]) -> None:
+        super().__init__(batch=3)
+        self.indices = indices
+
+    def test_dataloader(self) -> DataLoader:
+        rows = self.samples("test")
+        return DataLoader([rows[i] for i in self.indices], self.batch, collate_fn=self.collate)
+
+
+class KeepIndex(L.Callback):
+    """Notes which samples this rank has features of when the evaluations are done, and what they weigh."""
+
+    def on_test_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        features = callbacks.FeatureCollector.of(trainer).features(trainer)
+        found = [features.image, features.pooled, features.text, features.labels]
+        self.index = features.index.tolist()
+        self.floats = sum(tensor.numel() for tensor in found if tensor is not None)
+        self.sums = features.index.double() @ features.pooled.double() if len(features) else torch.zeros(12)
+
+
+class DivergedModel(TinyModel):
+    """Its features of sample 66 are not finite."""
+
+    def validation_step(self, batch: dict, batch_idx: int, dataloader_idx: int = 0) -> EvaluationOutput:
+        out = super().validation_step(batch, batch_idx)
+        out.pooled[batch["index"] == 66] = torch.inf
+        return out
+
+    test_step = validation_step
+
+
+def evaluate_share(directory: Path, indices: list[int], devices: int) -> dict:
+    """Tests on this rank's samples and says which it has at the end, and the figures."""
+    keep = KeepIndex()
+    settings: dict = {"strategy": "ddp"} if devices > 1 else {}
+    own = [callbacks.FeatureCollector(), callbacks.EmbeddingGeometry(), keep]
+    settings |= {"logger": False, "default_root_dir": directory, "use_distributed_sampler": False}
+    runner = trainer(directory, devices=devices, callbacks=own, **settings)
+    try:
+        runner.test(DivergedModel(), ShareData(indices), verbose=False)
+    except ValueError as error:
+        return {"error": f"{type(error).__name__}: {error}"}
+    figures = {name: float(value) for name, value in runner.callback_metrics.items()}
+    return {"index": keep.index, "floats": keep.floats, "sums": keep.sums.tolist(), "figures": figures}
+
+
 def evaluate_on_two_ranks(directory: Path) -> None:
     """What `tests/ddp.py` calls."""
     evaluate_all(directory, devices=2, batch=16)
+    rank = int(os.environ["LOCAL_RANK"])
+    with patch.object(rows, "_BLOCK", 2):  # several messages a column
+        found = {name: evaluate_share(directory, shares[rank], 2) for name, shares in SHARES.items()}
+    found |= {f"rows of {k}": rows_at_zero(rank, (k,)) for k in range(2)}  # of one loader of several
+    found["rows that differ"] = rows_at_zero(rank, (0, 1), {"text": ["a"]} if rank else {})
+    (directory / f"rank-{rank}.json").write_text(json.dumps(found))
+
+
+def rows_at_zero(rank: int, filled: tuple[int, ...], more: dict | None = None) -> dict | None:
+    """Gathers a row or none a rank and says what this rank is given."""
+    own = {"index": torch.tensor([rank]), "reports": [f"of {rank}"], **(more or {})}
+    try:
+        found = rows.on_rank_zero(own if rank in filled else {})
+    except ValueError as error:
+        return {"error": str(error)}
+    return found and {"index": found["index"].tolist(), "reports": found["reports"]}
 
 
 @pytest.fixture(scope="session")
@@ -191,6 +267,8 @@ def tiny() -> SimpleNamespace:
         Model=TinyModel,
         trainer=trainer,
         evaluate_all=evaluate_all,
+        evaluate_share=evaluate_share,
+        SHARES=SHARES,
         everything=everything,
         CONCEPTS=CONCEPTS,
     )

@@ -45,21 +45,51 @@ def test_no_figure_depends_on_the_batch_size(tiny, tmp_path, expected, batch: in
     compare(tiny.evaluate_all(tmp_path, batch=batch), expected)
 
 
-@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch was built without distributed")
-def test_no_figure_depends_on_the_number_of_ranks(tmp_path, expected, reference) -> None:
-    """Two gloo processes; 121 samples are not even, so Lightning's sampler repeats one."""
-    here = Path(__file__).resolve().parents[1] / "conftest.py"
-    command = [
-        sys.executable,
-        str(ROOT / "tests" / "ddp.py"),
-        str(here),
-        "evaluate_on_two_ranks",
-        str(tmp_path),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=170)
+@pytest.fixture(scope="module")
+def two_ranks(tmp_path_factory) -> Path:
+    """What two gloo processes leave of `evaluate_on_two_ranks`."""
+    if not torch.distributed.is_available():
+        pytest.skip("torch was built without distributed")
+    here, directory = Path(__file__).resolve().parents[1] / "conftest.py", tmp_path_factory.mktemp("ranks")
+    command = [sys.executable, str(ROOT / "tests" / "ddp.py"), str(here), "evaluate_on_two_ranks"]
+    done = subprocess.run([*command, str(directory)], capture_output=True, text=True, timeout=170)
     assert done.returncode == 0, done.stdout + done.stderr
-    found = json.loads((tmp_path / "summary.json").read_text())
+    return directory
+
+
+def test_no_figure_depends_on_the_number_of_ranks(two_ranks, expected, reference) -> None:
+    """121 samples are not even, so Lightning's sampler repeats one."""
+    found = json.loads((two_ranks / "summary.json").read_text())
     assert found["details"]["test/run"]["world_size"] == 2
     compare(found, expected)
-    pictures = [folder / "pictures" / "test_pairs.png" for folder in (tmp_path, reference)]
+    pictures = [folder / "pictures" / "test_pairs.png" for folder in (two_ranks, reference)]
     assert pictures[0].read_bytes() == pictures[1].read_bytes()
+
+
+@pytest.mark.parametrize("name", ["uneven", "shared"])
+def test_shares_of_any_size_are_each_sample_once_on_rank_zero_alone(
+    tiny, two_ranks, tmp_path, name: str
+) -> None:
+    zero, other = (json.loads((two_ranks / f"rank-{rank}.json").read_text())[name] for rank in range(2))
+    wanted = sorted({index for share in tiny.SHARES[name] for index in share})
+    alone = tiny.evaluate_share(tmp_path, wanted, 1)
+    assert zero["index"] == alone["index"] == wanted and zero["floats"] == alone["floats"]
+    assert zero["sums"] == pytest.approx(alone["sums"], abs=1e-4), "each sample with its own features"
+    assert zero["figures"] == other["figures"] == pytest.approx(alone["figures"], abs=2e-6)
+    assert len(alone["figures"]) > 3 and (other["index"], other["floats"]) == ([], 0)
+
+
+def test_what_rank_zero_finds_wrong_is_raised_by_all(two_ranks) -> None:
+    says = "ValueError: pooled features of 1 of 5 samples are NaN or infinite (first: index 66)"
+    for rank in range(2):
+        found = json.loads((two_ranks / f"rank-{rank}.json").read_text())
+        assert found["diverged"]["error"].startswith(says)
+
+
+def test_a_rank_may_have_no_rows_of_a_loader_and_must_have_the_same_columns(two_ranks) -> None:
+    zero, other = (json.loads((two_ranks / f"rank-{rank}.json").read_text()) for rank in range(2))
+    for k in range(2):
+        assert zero[f"rows of {k}"] == {"index": [k], "reports": [f"of {k}"]}
+        assert other[f"rows of {k}"] is None
+    for rank in (zero, other):
+        assert rank["rows that differ"]["error"].startswith("['text'] stand in some batches")
