@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from scripts.comparison.configuration import words
 from scripts.comparison.definition import Layers
@@ -33,6 +34,7 @@ from scripts.resolved_config import resolved_config
 from synthesis.cases import Case
 from synthesis.files import replaced
 from synthesis.images.image_maker import ImageMaker
+from synthesis.limits import at_least
 from synthesis.pairs import Pair
 from synthesis.progress import track
 from synthesis.seeding import pair_seed
@@ -52,6 +54,11 @@ class GeneratorJudge(Measure):
         maker: Draws; None draws with the simulator of the pairs.
         prompts: Prompts of which several images are drawn, for MS-SSIM.
         samples_per_prompt: How many images of each of them.
+        workers: Processes that draw, on a CPU; 0 draws in this one. The figures do not depend on it, but for
+            the rate of drawing.
+
+    Raises:
+        ValueError: If a number is too small.
     """
 
     def __init__(
@@ -62,10 +69,12 @@ class GeneratorJudge(Measure):
         maker: ImageMaker | None = None,
         prompts: int = 32,
         samples_per_prompt: int = 4,
+        workers: int = 0,
     ) -> None:
+        at_least(self, 0, workers=workers)
         self.layers = Layers(tuple(layers), overrides)
         self.encoder, self.maker = Path(encoder), maker
-        self.prompts, self.samples_per_prompt = prompts, samples_per_prompt
+        self.prompts, self.samples_per_prompt, self.workers = prompts, samples_per_prompt, workers
 
     def identity(self, run: Run) -> Any:
         """Return the configuration of the pairs, and when the encoder was written."""
@@ -78,11 +87,12 @@ class GeneratorJudge(Measure):
         maker = self.maker or ground.data.synthesizer.image_maker
         maker.make([ground.pairs[0].case], [ground.pairs[0].report], [0])  # loads what is to be loaded
         start = time.perf_counter()
-        images, cases = draw(maker, ground.pairs, "generated", f"{run.name}: drawing")
+        images, cases = draw(maker, ground.pairs, "generated", f"{run.name}: drawing", self.workers)
         rate = len(images) / (time.perf_counter() - start)
         several = [images[: self.prompts]]
         for k in range(1, self.samples_per_prompt):
-            again = draw(maker, ground.pairs[: self.prompts], f"again {k}", f"{run.name}: again, {k}")
+            asked = ground.pairs[: self.prompts]
+            again = draw(maker, asked, f"again {k}", f"{run.name}: again, {k}", self.workers)
             several.append(again[0])
         samples = torch.stack(several, 1)
         features, catalog = ground.space(images), ground.data.catalog
@@ -161,7 +171,9 @@ def _floats(images: np.ndarray) -> Tensor:
     return torch.from_numpy(images).float() / 255
 
 
-def draw(maker: ImageMaker, pairs: Sequence[Pair], stream: str, what: str) -> tuple[Tensor, list[Case]]:
+def draw(
+    maker: ImageMaker, pairs: Sequence[Pair], stream: str, what: str, workers: int = 0
+) -> tuple[Tensor, list[Case]]:
     """Draw the cases of pairs anew, as a corpus would hold them (8 bits).
 
     Args:
@@ -169,16 +181,32 @@ def draw(maker: ImageMaker, pairs: Sequence[Pair], stream: str, what: str) -> tu
         pairs: Their cases and reports are drawn.
         stream: Another one gives other images of the same cases.
         what: What the progress bar says.
+        workers: Processes that draw, a chunk each in turn; 0 draws in this one.
 
     Returns:
         Images ``(pair, 1, height, width)`` in [0, 1], and the cases they show.
     """
     images: list[Tensor] = []
     cases: list[Case] = []
-    for start in track(range(0, len(pairs), _CHUNK), description=what):
-        chunk = pairs[start : start + _CHUNK]
-        seeds = [pair_seed(0, stream, pair.index) for pair in chunk]
-        made = maker.make([pair.case for pair in chunk], [pair.report for pair in chunk], seeds)
-        images.append(made.images.mul(255).round().div(255))
-        cases += made.cases
+    chunks = _Chunks(maker, pairs, stream)
+    drawn = DataLoader(chunks, batch_size=None, num_workers=workers)
+    for made, shown in track(drawn, description=what):
+        images.append(made.float().div(255))
+        cases += shown
     return torch.cat(images), cases
+
+
+class _Chunks(Dataset[tuple[Tensor, Sequence[Case]]]):
+    """Chunks of pairs, drawn when they are asked for."""
+
+    def __init__(self, maker: ImageMaker, pairs: Sequence[Pair], stream: str) -> None:
+        self.maker, self.pairs, self.stream = maker, pairs, stream
+
+    def __len__(self) -> int:
+        return -(-len(self.pairs) // _CHUNK)
+
+    def __getitem__(self, number: int) -> tuple[Tensor, Sequence[Case]]:
+        chunk = self.pairs[number * _CHUNK : (number + 1) * _CHUNK]
+        seeds = [pair_seed(0, self.stream, pair.index) for pair in chunk]
+        made = self.maker.make([pair.case for pair in chunk], [pair.report for pair in chunk], seeds)
+        return made.images.mul(255).round().byte(), made.cases

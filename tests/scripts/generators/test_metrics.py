@@ -19,6 +19,7 @@ from scripts.comparison.__main__ import main as compare
 from scripts.comparison.record import Record
 from scripts.exports import export_generator
 from scripts.generators.feature_space import FeatureSpace
+from scripts.generators.judge import draw
 from scripts.generators.metrics import (
     fidelity,
     fit_probe,
@@ -28,6 +29,10 @@ from scripts.generators.metrics import (
     memorisation,
     similarity_within_prompts,
 )
+from synthesis.cases import BalancedCaseSampler
+from synthesis.images.simulator import Simulator
+from synthesis.pairs import PairSynthesizer
+from synthesis.reports.grammar import GrammarWriter
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -107,6 +112,22 @@ def test_a_copied_training_image_is_found() -> None:
     assert memorisation(training, training, held_out).nearer_training == 1
     with pytest.raises(ValueError, match="equally many"):
         memorisation(made, training, held_out[:5])
+
+
+def test_figures_do_not_depend_on_the_number_of_processes_that_draw() -> None:
+    simulator = Simulator(image_size=64)
+    pairs = PairSynthesizer(BalancedCaseSampler(), GrammarWriter(), simulator).make(range(45), 0, "test")
+    found = []
+    for workers in (0, 2):  # 45 are a chunk and a part of one
+        images, cases = draw(simulator, pairs, "generated", "drawing", workers)
+        features = images.flatten(1)[:, ::64]
+        others = torch.stack([pair.image for pair in pairs]).flatten(1)[:, ::64] / 255
+        figures = [frechet_distance(others, features), *kernel_distance(others, features)]
+        found.append((cases, [*figures, manifold(others, features)], images))
+    assert found[0][:2] == found[1][:2] and torch.equal(found[0][2], found[1][2])
+    assert len(found[0][0]) == 45
+    other, _ = draw(simulator, pairs, "again 1", "drawing")
+    assert not torch.equal(other, found[0][2]), "another stream, other images"
 
 
 # -------------------------------------------------------------------------------------------- feature spaces
