@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from synthesis.images.adversarial import AdversarialImageMaker
     from synthesis.images.diffusion import DiffusionImageMaker
     from synthesis.images.simulator import Simulator
+    from synthesis.images.simulator.findings import PleuralFluid, VolumeLoss
     from synthesis.images.variational import VariationalImageMaker
     from synthesis.pairs import PairSynthesizer
     from synthesis.reports.grammar import GrammarWriter
@@ -30,10 +31,12 @@ __all__ = [
     "LocalModel",
     "LongTailedCaseSampler",
     "PairSynthesizer",
+    "PleuralFluid",
     "ServedModel",
     "Simulator",
     "UniformCaseSampler",
     "VariationalImageMaker",
+    "VolumeLoss",
 ]
 
 _MODULES = {
@@ -42,6 +45,7 @@ _MODULES = {
     "synthesis.images.adversarial": ("AdversarialImageMaker",),
     "synthesis.images.diffusion": ("DiffusionImageMaker",),
     "synthesis.images.simulator": ("Simulator",),
+    "synthesis.images.simulator.findings": ("PleuralFluid", "VolumeLoss"),
     "synthesis.images.variational": ("VariationalImageMaker",),
     "synthesis.pairs": ("PairSynthesizer",),
     "synthesis.reports.grammar": ("GrammarWriter",),

@@ -45,6 +45,8 @@ class ConceptCatalog:
         names: The concept names, in label order.
         devices: Those of tubes, lines and implants.
         sha256: Hash of the file, and of those that it extends, for fingerprints.
+        lexicon: The words by which reports are read that fit it; None: those shipped fit.
+        phrases: The phrases of the grammar that fit it; None: those shipped fit.
 
     Raises:
         YamlError: If the file is missing, malformed, or contradicts itself.
@@ -54,6 +56,7 @@ class ConceptCatalog:
         self.path = DEFAULT_CATALOG if path is None else Path(path)
         reader = ConceptReader(self.path)
         self.sha256 = hashlib.sha256(reader.content).hexdigest()
+        self.lexicon, self.phrases = reader.words.get("lexicon"), reader.words.get("phrases")
         self._concepts = {concept.name: concept for concept in reader.concepts}
         self.names = tuple(self._concepts)
         self._index = {name: i for i, name in enumerate(self.names)}

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from synthesis.concepts.concept import ENTITY_TYPES, LATERALITIES, NO_FINDING, VIEWS, Concept, Location
 from synthesis.strict_yaml import Entry, YamlError
 
+_REVISABLE = ("lateralities", "locations", "excludes", "excludes_same_side", "never_denies")
+"""What a file may replace of a concept that it extends: where it lies and what joins it, not what it is."""
+
+_WORDS = ("lexicon", "phrases")
 _CODES = {"umls": r"C\d{7}", "radlex": r"RID\d+", "snomed": r"\d{6,18}"}
 
 
@@ -18,7 +24,8 @@ class ConceptReader:
     Rules that need more than one concept at a time (cycles, contradictions) are the catalogue's to check.
 
     A file with ``extends`` adds to another one, named relative to itself: its concepts come after those, and
-    its vocabularies, sources and populations stand beside those. It changes nothing of what it extends.
+    its vocabularies, sources and populations stand beside those. Of what it extends it changes only the keys
+    of `_REVISABLE` that stand under ``revises``, and the files of words, ``lexicon`` and ``phrases``.
 
     Args:
         path: The catalogue file.
@@ -27,6 +34,7 @@ class ConceptReader:
     Attributes:
         content: The bytes of the file, after those of the file that it extends.
         concepts: The concepts, in the order of the file.
+        words: "lexicon" and "phrases" → the file of that kind that fits the catalogue, where it names one.
 
     Raises:
         YamlError: Naming file, concept, key, value and remedy.
@@ -40,6 +48,7 @@ class ConceptReader:
         self._populations: dict[str, tuple[int, str]] = {}
         self._owners: dict[tuple[str, str], str] = {}
         self.concepts: list[Concept] = []
+        self.words: dict[str, Path] = {}
         if "extends" in root.keys():
             self._extend(path, root, (*extended_by, path))
         self._vocabularies += root.texts("vocabularies", least=0 if self._base else 1)
@@ -49,11 +58,36 @@ class ConceptReader:
             self._populations[name] = self._population(entry)
         inherited = tuple(concept.name for concept in self.concepts)
         entries = dict(self._new(root, "concepts", "concept", inherited))
-        root.close(optional=("extends",))
+        self.words |= {kind: path.parent / root.text(kind) for kind in _WORDS if kind in root.keys()}
+        revisions = dict(root.named("revises", "concept", default={}))
+        root.close(optional=("extends", *_WORDS))
         self._names = (*inherited, *entries)
         if NO_FINDING not in self._names:
             raise YamlError(f"{path}, key concepts: no {NO_FINDING} among them; add it, for normal studies.")
+        for name in revisions:
+            if name not in inherited:
+                known = ", ".join(inherited) or "none: the file extends no other"
+                raise root.error("revises", name, f"is no concept of the file that is extended ({known}).")
+        self.concepts = [
+            self._revised(c, revisions[c.name]) if c.name in revisions else c for c in self.concepts
+        ]
         self.concepts += [self._concept(name, entry) for name, entry in entries.items()]
+
+    def _revised(self, concept: Concept, entry: Entry) -> Concept:
+        """Return a concept of the extended file with some of its keys replaced."""
+        given = entry.keys()
+        changes: dict[str, Any] = {
+            key: entry.texts(key, self._names)
+            for key in ("excludes", "excludes_same_side", "never_denies")
+            if key in given
+        }
+        if "lateralities" in given:
+            changes["lateralities"] = entry.texts("lateralities", LATERALITIES)
+        if "locations" in given:
+            sides = changes.get("lateralities", concept.lateralities)
+            changes["locations"] = self._locations(entry, sides)
+        entry.close(optional=_REVISABLE)
+        return replace(concept, **changes)
 
     def _extend(self, path: Path, root: Entry, extended_by: tuple[Path, ...]) -> None:
         """Begin with what another file holds."""
@@ -66,6 +100,7 @@ class ConceptReader:
         self._vocabularies, self.concepts = base._vocabularies, list(base.concepts)
         self._sources, self._populations = dict(base._sources), dict(base._populations)
         self._owners = dict(base._owners)
+        self.words = dict(base.words)
 
     def _new(self, root: Entry, key: str, what: str, known: Collection[str]) -> Iterator[tuple[str, Entry]]:
         """Yield the items of a key, of which there may be none in a file that extends another."""

@@ -15,6 +15,7 @@ from torch import Tensor
 from synthesis.cases import Case
 from synthesis.concepts import ConceptCatalog
 from synthesis.devices import named_device, require_device
+from synthesis.identity import identity
 from synthesis.images.image_maker import MadeImages
 from synthesis.images.simulator.anatomy import Anatomy
 from synthesis.images.simulator.anatomy_builder import AnatomyBuilder
@@ -22,7 +23,7 @@ from synthesis.images.simulator.atlas import ATLAS_PATH, load_atlas
 from synthesis.images.simulator.detector import blurred, draw_exposure, expose
 from synthesis.images.simulator.drawing import Drawing
 from synthesis.images.simulator.fields import above
-from synthesis.images.simulator.findings import PAINTERS
+from synthesis.images.simulator.findings import PAINTERS, Consequence, Painted, paint
 from synthesis.images.simulator.findings.devices import wire
 from synthesis.images.simulator.girdle import GIRDLES
 from synthesis.images.simulator.overlay import Overlay, draw_overlay
@@ -56,6 +57,7 @@ class Simulator:
         visible_area: Fewest pixels of a 128×128 picture.
         strengthen: Largest factor by which a faint finding is drawn again.
         clutter_rate: Mean number of external wires on a portable film (a third of it on others).
+        consequences: What findings bring about beyond their own opacity, each a switch; none by default.
         chunk: Pictures per pass, fewer where they are larger than 128 px: a picture does not depend on its
             neighbours to the last bit. Use more on a GPU.
         device: Where to render.
@@ -79,6 +81,7 @@ class Simulator:
         clutter_rate: float = 0.9,
         chunk: int = 16,
         device: str = "cpu",
+        consequences: Sequence[Consequence] = (),
     ) -> None:
         at_least(self, 0, visible_contrast=visible_contrast, visible_change=visible_change)
         at_least(self, 0, visible_area=visible_area, clutter_rate=clutter_rate)
@@ -90,6 +93,7 @@ class Simulator:
         self.image_size, self.chunk, self.device = image_size, chunk, named_device(self, device)
         self.visible_contrast, self.visible_change = visible_contrast, visible_change
         self.visible_area, self.strengthen, self.clutter_rate = visible_area, strengthen, clutter_rate
+        self.consequences = tuple(consequences)
         self.catalog = ConceptCatalog(catalog)
         self.atlas_path = Path(atlas) if atlas is not None else ATLAS_PATH
         unpainted = [
@@ -120,6 +124,7 @@ class Simulator:
             "image_size": self.image_size,
             "visible": [self.visible_contrast, self.visible_change, self.visible_area, self.strengthen],
             "clutter_rate": self.clutter_rate,
+            **({"consequences": [identity(c) for c in self.consequences]} if self.consequences else {}),
         }
 
     def make(
@@ -226,17 +231,17 @@ class Simulator:
         for i, (case, seed, visit) in enumerate(zip(cases, seeds, visits, strict=True)):
             overlay = draw_overlay(generator(visit, "overlay"), self.image_size, case.view == "AP")
             overlay = Overlay(overlay.value.to(self.device), overlay.alpha.to(self.device))
-            changes = [
-                PAINTERS[f.concept](
-                    anatomies[i], f, self.catalog[f.concept].level(f.severity), generator(seed, f.concept)
-                )
-                for f in case.findings
-            ]
+            changes, without = self._paint(case, anatomies[i], seed)
+            strengths = [1.0] * len(changes)
             drawing = Drawing(
-                case, anatomies[i], healthy[i], detector.one(i), overlay, changes, [1.0] * len(changes)
+                case, anatomies[i], healthy[i], detector.one(i), overlay, changes, strengths, without
             )
-            drawings.append(self._make_visible(drawing))
+            drawings.append(self._make_visible(drawing, seed))
         return drawings
+
+    def _paint(self, case: Case, anatomy: Anatomy, seed: int) -> Painted:
+        stream = functools.partial(generator, seed)
+        return paint(case, anatomy, self.catalog, PAINTERS, self.consequences, stream)
 
     def _cluttered(self, anatomy: Anatomy, case: Case, seed: int) -> Tensor:
         """Return the line integral of a healthy chest with the wires that lie on it."""
@@ -245,7 +250,7 @@ class Simulator:
         wires = [wire(anatomy, rng) for _ in range(min(4, int(rng.poisson(rate))))]
         return anatomy.base + functools.reduce(torch.maximum, wires) if wires else anatomy.base
 
-    def _make_visible(self, drawing: Drawing) -> Drawing:
+    def _make_visible(self, drawing: Drawing, seed: int) -> Drawing:
         """Strengthen findings that are too faint, and drop those that stay so."""
         if not drawing.changes:
             return drawing
@@ -258,10 +263,14 @@ class Simulator:
         kept = [k for k, c in enumerate(contrast) if c >= 1.0]
         if len(kept) < len(contrast):
             case = replace(drawing.case, findings=tuple(drawing.case.findings[k] for k in kept))
+            changes, without = [drawing.changes[k] for k in kept], drawing.without
+            if without:  # what is left may be drawn otherwise without what was dropped
+                changes, without = self._paint(case, drawing.anatomy, seed)
             drawing = replace(
                 drawing,
                 case=case,
-                changes=[drawing.changes[k] for k in kept],
+                changes=changes,
+                without=without,
                 strengths=[drawing.strengths[k] for k in kept],
                 developed=None,
             )

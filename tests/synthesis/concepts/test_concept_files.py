@@ -235,9 +235,32 @@ def test_an_extension_needs_no_more_than_concepts(tmp_path):
     assert ConceptCatalog(write_extension(tmp_path, content)).names[-1] == "film"
 
 
+def test_an_extension_revises_places_and_rules_but_nothing_else(tmp_path):
+    rules = {"lateralities": ["left"], "locations": ["apex"], "excludes": []}
+    content = {"extends": "own.yaml", "revises": {"lucency": {"excludes": []}, "patch": rules}}
+    more = ConceptCatalog(write_extension(tmp_path, content))
+    own = ConceptCatalog(tmp_path / "own.yaml")
+    assert own.excluded("lucency", "patch") and not more.excluded("lucency", "patch")
+    assert (own["patch"].places("left"), more["patch"].places("left")) == ((), ("apex",))
+    assert more["patch"].lateralities == ("left",) and more["patch"].definition == own["patch"].definition
+    assert list(more)[:2] == list(own)[:2] and more.sha256 != own.sha256
+
+
+def test_a_catalogue_names_the_words_that_fit_it(tmp_path):
+    content = {"extends": "own.yaml", "lexicon": "words/lexicon.yaml"}
+    more = ConceptCatalog(write_extension(tmp_path, content))
+    assert (more.lexicon, more.phrases) == (tmp_path / "words/lexicon.yaml", None)
+    assert ConceptCatalog(tmp_path / "own.yaml").lexicon is None
+
+
 @pytest.mark.parametrize(
     ("changes", "parts"),
     [
+        ({"revises": {"patsch": {}}}, ["key revises", "'patsch'", "(no_finding, opacity, patch, lucency)"]),
+        ({"revises": {"film": {}}}, ["key revises: 'film' is no concept of the file that is extended"]),
+        ({"revises": {"patch": {"definition": "Other."}}}, ["concept patch, key definition", "unknown key"]),
+        ({"revises": {"patch": {"excludes": ["flim"]}}}, ["concept patch, key excludes", "of: film"]),
+        ({"lexicon": 3}, ["more.yaml, key lexicon: 3 is not a text"]),
         ({"extends": "owm.yaml"}, ["owm.yaml: no such file"]),
         ({"extends": "more.yaml"}, ["more.yaml, key extends", "leads back to this file"]),
         ({"concepts": {"patch": concept("patch")}}, ["concept patch", "own.yaml has it already", "choose"]),

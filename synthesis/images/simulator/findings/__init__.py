@@ -1,6 +1,7 @@
 """How each concept of the catalogue looks: one painter a concept.
 
-To add a concept: write its painter (`Painter` in `change.py`) and name it in `PAINTERS`.
+To add a concept: write its painter (`Painter` in `change.py`) and name it in `PAINTERS`. What findings bring
+about beyond their opacity are consequences (`consequence.py`), switched on one by one.
 """
 
 from collections.abc import Mapping
@@ -8,6 +9,9 @@ from types import MappingProxyType
 
 from synthesis.images.simulator.findings import devices, focal, mediastinum, opacities, pleura
 from synthesis.images.simulator.findings.change import Change, Painter
+from synthesis.images.simulator.findings.consequence import Consequence, Painted, paint
+from synthesis.images.simulator.findings.pleural_fluid import PleuralFluid
+from synthesis.images.simulator.findings.volume_loss import VolumeLoss
 
 PAINTERS: Mapping[str, Painter] = MappingProxyType(
     {
@@ -43,4 +47,13 @@ PAINTERS: Mapping[str, Painter] = MappingProxyType(
     }
 )
 
-__all__ = ["PAINTERS", "Change", "Painter"]
+__all__ = [
+    "PAINTERS",
+    "Change",
+    "Consequence",
+    "Painted",
+    "Painter",
+    "PleuralFluid",
+    "VolumeLoss",
+    "paint",
+]

@@ -24,10 +24,12 @@ class Change:
         fill: Share of each ray's lung path that water replaces, up to 1; negative: path that loses its
             tissue.
         add: mm of water added (devices, calcium, displaced organs) or, negative, taken away.
+        moved: What the organs that the finding moves change beside it (`displaced`), at any strength.
     """
 
     fill: Tensor | None = None
     add: Tensor | None = None
+    moved: Change | None = None
 
     def parts(self, strength: float = 1.0) -> tuple[Tensor | None, Tensor | None]:
         """Return the share of the lung path that is filled and the mm of water added, at a strength.
@@ -39,7 +41,23 @@ class Change:
         """
         fill = None if self.fill is None else _faded((self.fill * strength).clamp(-0.6, 0.97))
         add = None if self.add is None else _faded(self.add * strength)
-        return fill, add
+        if self.moved is None:
+            return fill, add
+        return both_filled(fill, self.moved.fill), both_added(add, self.moved.add)
+
+
+def both_filled(first: Tensor | None, second: Tensor | None) -> Tensor | None:
+    """Return the share that two fillings take together: the second fills what the first leaves."""
+    if first is None or second is None:
+        return second if first is None else first
+    return 1 - (1 - first) * (1 - second)
+
+
+def both_added(first: Tensor | None, second: Tensor | None) -> Tensor | None:
+    """Return the sum of two maps, either of which may be missing."""
+    if first is None or second is None:
+        return second if first is None else first
+    return first + second
 
 
 def _faded(change: Tensor) -> Tensor:
