@@ -41,6 +41,7 @@ TwinKey = Literal["twins", "swapped_twins", "mirrored_twins"]
 TWINS: TwinKey = "twins"
 SWAPPED_TWINS: TwinKey = "swapped_twins"
 MIRRORED_TWINS: TwinKey = "mirrored_twins"
+TWIN_PROMPTS: Final = "twin_prompts"
 LEFT_OUT: Final = "left_out"
 MASKS: Final = "masks"
 MASK_CONCEPTS: Final = "mask_concepts"
@@ -52,6 +53,7 @@ ANSWER: Final = "answer"
 SOURCE: Final = "source"
 PRIOR: Final = "prior"
 CHANGE: Final = "change"
+RENDERING: Final = "rendering"
 FAULTS: Final = "faults"
 
 VIEWS = ("PA", "AP")
@@ -103,6 +105,18 @@ class Twins(TypedDict, total=False):
     left_out: Tensor
 
 
+class TwinPrompts(TypedDict):
+    """Prompts of the catalogue for the finding that each twin lacks; of any where there is no twin.
+
+    Attributes:
+        present: One that asserts it.
+        absent: One that denies it.
+    """
+
+    present: EncodedTexts
+    absent: EncodedTexts
+
+
 class Batch(TypedDict, total=False):
     """What a loader yields.
 
@@ -120,10 +134,13 @@ class Batch(TypedDict, total=False):
         other_texts: In training, further texts of the same reports (`datamodules.texts.text_view.TextView`).
         text_labels: In training on unpaired data: the labels, as in ``labels``, of the texts, which are then
             those of other patients than the images.
-        other_images: In training, further augmentations of the same images, each like ``image``.
+        other_images: In training, further views of the same samples, each like ``image``: augmentations, or
+            where the data was asked for them (``views.renderings``) other renderings of the same cases, which
+            data modules know among themselves as ``rendering``.
         twins: Counterfactual twins without one finding, where asked for.
         swapped_twins: Twins with another finding in its place, where asked for.
         mirrored_twins: Twins with it on the other side, where asked for.
+        twin_prompts: Where asked for, prompts of the finding that each of ``twins`` lacks.
         masks: A bool tensor ``(finding, height, width)`` for each sample.
         mask_concepts: An int64 tensor ``(finding,)`` for each sample: the concept, in catalogue order, of
             each mask.
@@ -155,6 +172,7 @@ class Batch(TypedDict, total=False):
     twins: Twins
     swapped_twins: Twins
     mirrored_twins: Twins
+    twin_prompts: TwinPrompts
     masks: list[Tensor]
     mask_concepts: list[Tensor]
     boxes: list[Tensor]

@@ -13,7 +13,7 @@ from lightning_modules.downstream.segmentation import Segmentation
 from lightning_modules.downstream.temporal_comparison import TemporalComparison
 from lightning_modules.downstream.visual_question_answering import VisualQuestionAnswering
 from lightning_modules.dual_encoder import DualEncoder
-from lightning_modules.encoders import EncodedTwins, EncoderOutput, ImageEncoder, TextEncoder
+from lightning_modules.encoders import EncodedPrompts, EncodedTwins, EncoderOutput, ImageEncoder, TextEncoder
 from lightning_modules.evaluation_output import EvaluationOutput
 from lightning_modules.generators import (
     ConditionalGAN,
@@ -28,12 +28,16 @@ from lightning_modules.objectives import (
     ConceptAwareInfoNCE,
     ContradictionInfoNCE,
     CounterfactualTwins,
+    DenseSupervision,
     GLoRIA,
+    ImageAgreement,
     InfoNCE,
+    LossTerm,
     MedCLIP,
     MultiViewInfoNCE,
     Objective,
     SigLIP,
+    TwinDirection,
 )
 from lightning_modules.resnet_encoder import ResNetEncoder
 from lightning_modules.trained_encoder import TrainedEncoder
@@ -53,17 +57,21 @@ __all__ = [
     "ContradictionInfoNCE",
     "ConvNeXtEncoder",
     "CounterfactualTwins",
+    "DenseSupervision",
     "Detection",
     "DualEncoder",
+    "EncodedPrompts",
     "EncodedTwins",
     "EncoderOutput",
     "EvaluationOutput",
     "FineTune",
     "GLoRIA",
+    "ImageAgreement",
     "ImageEncoder",
     "InfoNCE",
     "LatentAutoencoder",
     "LatentDiffusion",
+    "LossTerm",
     "MedCLIP",
     "MultiViewInfoNCE",
     "Objective",
@@ -75,6 +83,7 @@ __all__ = [
     "TemporalComparison",
     "TextEncoder",
     "TrainedEncoder",
+    "TwinDirection",
     "ViTEncoder",
     "VisualQuestionAnswering",
 ]

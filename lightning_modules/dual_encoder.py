@@ -12,7 +12,7 @@ from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
 from lightning.pytorch.plugins.precision import MixedPrecision, Precision
 from lightning.pytorch.utilities.enums import GradClipAlgorithmType
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from datamodules.batch import (
@@ -32,7 +32,7 @@ from lightning_modules.chunks import Encode, in_chunks
 from lightning_modules.contexts import evaluating, seeded
 from lightning_modules.encoders import EncoderOutput, ImageEncoder, TextEncoder
 from lightning_modules.evaluation_output import EvaluationOutput
-from lightning_modules.objectives import Gather, Objective
+from lightning_modules.objectives import Gather, LossTerm, Objective
 from lightning_modules.optimization import (
     layer_wise_groups,
     parameter_groups,
@@ -85,13 +85,15 @@ class DualEncoder(LightningModule):
         compiled: Parts that ``torch.compile`` compiles as training begins, such as ``image_encoder``. Results
             differ in their rounding. On a CPU it needs a C++ compiler and gains nothing: the image tower of
             the base took 22 s to compile and made a step 0.96 times as fast.
+        terms: What training adds to the objective, each with its weight: see `LossTerm`.
 
     Attributes:
         tokenizer: What turns reports into `text_encoder`'s numbers. Taken from the datamodule, kept in
             checkpoints, so that a model can encode prompts where the data has no text.
 
     Raises:
-        ValueError: If the towers project into different dimensions, or `frozen` names no part.
+        ValueError: If the towers project into different dimensions, `frozen` names no part, or a term stands
+            twice.
     """
 
     def __init__(
@@ -110,6 +112,7 @@ class DualEncoder(LightningModule):
         layer_decay: float = 1.0,
         encoded_at_once: int | None = None,
         compiled: Sequence[str] = (),
+        terms: Sequence[LossTerm] = (),
     ) -> None:
         at_least(self, 0, learning_rate=learning_rate, weight_decay=weight_decay, warmup=warmup, seed=seed)
         at_least(self, 0, text_agreement=text_agreement)
@@ -124,11 +127,15 @@ class DualEncoder(LightningModule):
                 f"{text_encoder.projection_dim} in text_encoder: give both the same, pairs meet there"
             )
         # Under LightningCLI Lightning records the modules' configuration; elsewhere it would pickle them.
-        modules = None if _given_hyperparameters.get() else ["image_encoder", "text_encoder", "objective"]
-        self.save_hyperparameters(ignore=modules)
+        modules = ["image_encoder", "text_encoder", "objective", "terms"]
+        self.save_hyperparameters(ignore=None if _given_hyperparameters.get() else modules)
         self.image_encoder = image_encoder
         self.text_encoder = text_encoder
         self.objective = objective
+        names = [term.name for term in terms]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(f"DualEncoder: terms hold {twice[0]!r} twice: leave one of the layers out")
+        self.terms = nn.ModuleList(terms)
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.betas = betas
@@ -222,7 +229,15 @@ class DualEncoder(LightningModule):
         if stage != "train":
             return frozenset()
         agreeing = {OTHER_TEXTS} if self.text_agreement else set()
-        return self.objective.needs | {INPUT_IDS, *agreeing}
+        return self.objective.needs.union({INPUT_IDS, *agreeing}, *(term.needs for term in self._terms()))
+
+    def _terms(self) -> list[LossTerm]:
+        return list(self.terms)  # type: ignore[arg-type]
+
+    @property
+    def needs_negatives(self) -> bool:
+        """Whether pairs of one batch are compared with each other: see `Objective`."""
+        return self.objective.needs_negatives or any(term.needs_negatives for term in self._terms())
 
     def train(self, mode: bool = True) -> DualEncoder:
         """Set the mode; frozen parts stay in evaluation."""
@@ -258,6 +273,8 @@ class DualEncoder(LightningModule):
         if tokenizer is not None:
             self.text_encoder.check_tokenizer(tokenizer)
             self.tokenizer = tokenizer
+        for term in self._terms() if stage == "fit" else ():
+            term.prepare(self.image_encoder, facts)
 
     def _begin_from(self, name: str, facts: DataFacts) -> None:
         try:
@@ -293,7 +310,7 @@ class DualEncoder(LightningModule):
             ValueError: If gradients are to be accumulated under an objective that needs negatives.
         """
         count, name = self.trainer.accumulate_grad_batches, type(self.objective).__name__
-        if count != 1 and self.objective.needs_negatives:
+        if count != 1 and self.needs_negatives:
             raise ValueError(
                 f"trainer.accumulate_grad_batches is {count}, but {name} compares the pairs of a batch: "
                 "accumulating adds up small batches and makes no large one. Set it to 1, and raise "
@@ -310,7 +327,7 @@ class DualEncoder(LightningModule):
         size = len(batch[IMAGE])
         if INPUT_IDS not in batch:
             raise ValueError(f"a training batch has no {INPUT_IDS!r}, only {sorted(batch)}: train on pairs")
-        if size * self.trainer.world_size < 2 and self.objective.needs_negatives:
+        if size * self.trainer.world_size < 2 and self.needs_negatives:
             raise ValueError(
                 f"training batch {batch_idx} holds one pair: {type(self.objective).__name__} needs another "
                 "to tell it from. Raise loader.batch_size, and leave out an incomplete last batch (drop_last)"
@@ -335,12 +352,17 @@ class DualEncoder(LightningModule):
             if self.text_agreement and len(texts) > 1:
                 agreement = self.objective.agreement(texts[0], texts[1], batch, gather)
                 scalars |= {"text_loss": agreement, "loss": scalars["loss"] + self.text_agreement * agreement}
+            for term in self._terms():
+                found = term(images, texts, batches, gather)
+                loss = scalars["loss"] + term.weight * found["loss"]
+                scalars |= {**{f"{term.name}_{name}": value for name, value in found.items()}, "loss": loss}
         return scalars
 
     def _with_twins(self, batch: Batch) -> Mapping[str, Any]:
-        if TWINS not in self.objective.needs:
+        compared = TWINS in self.objective.needs
+        if not compared and not any(TWINS in term.needs for term in self._terms()):
             return batch
-        return with_twins(*self._towers(), batch)
+        return with_twins(*self._towers(), batch, reports=compared)
 
     def _towers(self) -> tuple[Encode, Encode]:
         size = self.encoded_at_once

@@ -43,14 +43,27 @@ class EncodedTwins:
 
     Attributes:
         images: Features of the twins' images.
-        texts: Features of the twins' reports.
+        texts: Features of the twins' reports; None where only the images are compared.
         differs: ``(batch,)`` bool, False where a patient has no twin (nothing to switch off); the features
             of that row are then those of the patient.
     """
 
     images: EncoderOutput
-    texts: EncoderOutput
+    texts: EncoderOutput | None
     differs: Tensor
+
+
+@dataclass
+class EncodedPrompts:
+    """Features of a prompt that asserts and of one that denies the finding that a twin lacks, row by row.
+
+    Attributes:
+        present: Features of the prompts that assert it.
+        absent: Features of those that deny it.
+    """
+
+    present: EncoderOutput
+    absent: EncoderOutput
 
 
 class Encoder(nn.Module, ABC):

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from datamodules.batch import IMAGE, LEFT_OUT, OTHER_IMAGES, OTHER_TEXTS, TWINS, Batch
+import torch
+
+from datamodules.batch import IMAGE, LEFT_OUT, OTHER_IMAGES, OTHER_TEXTS, TWIN_PROMPTS, TWINS, Batch
 from lightning_modules.chunks import Encode
-from lightning_modules.encoders import EncodedTwins, EncoderOutput
+from lightning_modules.encoders import EncodedPrompts, EncodedTwins, EncoderOutput
 
 
 def encode_views(
@@ -30,16 +32,28 @@ def encode_views(
     return images, [text_encoder(view) for view in batches], batches
 
 
-def with_twins(image_encoder: Encode, text_encoder: Encode, batch: Batch) -> Mapping[str, Any]:
+def with_twins(
+    image_encoder: Encode, text_encoder: Encode, batch: Batch, reports: bool = True
+) -> Mapping[str, Any]:
     """Return the batch with its twins encoded (`EncodedTwins`), or as it is if it has none.
+
+    Prompts of the twins' findings are encoded likewise (`EncodedPrompts`), without gradient.
 
     Args:
         image_encoder: Tower for images.
         text_encoder: Tower for reports.
         batch: The batch.
+        reports: Whether the twins' reports are encoded.
     """
     if TWINS not in batch:
         return batch
     twins = batch[TWINS]
-    encoded = EncodedTwins(image_encoder(twins), text_encoder(twins), twins[LEFT_OUT] >= 0)
-    return {**batch, "twins": encoded}
+    texts = text_encoder(twins) if reports else None
+    found = {**batch, TWINS: EncodedTwins(image_encoder(twins), texts, twins[LEFT_OUT] >= 0)}
+    if TWIN_PROMPTS in batch:
+        prompts = batch[TWIN_PROMPTS]
+        with torch.no_grad():
+            found[TWIN_PROMPTS] = EncodedPrompts(
+                text_encoder(prompts["present"]), text_encoder(prompts["absent"])
+            )
+    return found

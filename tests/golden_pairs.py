@@ -37,6 +37,7 @@ from synthesis.identity import Describable, identity
 from synthesis.images.simulator import Simulator
 from synthesis.pairs import Pair, PairSynthesizer
 from synthesis.priors import PriorSynthesizer
+from synthesis.renderings import RenderingSynthesizer
 from synthesis.reports.grammar import GrammarWriter
 from synthesis.reports.language_model import LanguageModelWriter
 from synthesis.reports.reading.entities import EntityExtractor
@@ -91,6 +92,7 @@ def goldens() -> dict[str, Golden]:
     for kind in get_args(TwinKind):
         found[f"TwinSynthesizer {kind}"] = _companions(lambda of, kind=kind: TwinSynthesizer(of, kind))
     found["PriorSynthesizer"] = _companions(PriorSynthesizer)
+    found["RenderingSynthesizer"] = _companions(RenderingSynthesizer)
     found["Thumbnails"] = Golden(filters.Thumbnails(), _thumbnail)
     pairs = (sampler, writer, "Simulator 64", "ClinicSynthesizer", "EntityExtractor", "Thumbnails")
     for kind in (*STANDARD, filters.StandardFilters):

@@ -12,6 +12,7 @@ import torch
 from main import main
 
 FIT = ["fit", "-c", "configs/pretrain.yaml", "-c", "configs/recipes/smoke.yaml"]
+TERMS = [f"-c=configs/terms/{name}.yaml" for name in ("renderings", "dense", "twin_direction")]
 # Everything random in a step at once, and nothing that a resume does not concern.
 HARD = [
     "--trainer.accelerator=cpu",
@@ -21,16 +22,20 @@ HARD = [
     "--trainer.callbacks=lightning.pytorch.callbacks.ModelCheckpoint",
     "--trainer.callbacks.init_args.filename={epoch}",
     "--trainer.callbacks.init_args.save_top_k=-1",
-    "--model.init_args.image_encoder.init_args.patch_drop=0.5",
     "--model.init_args.image_encoder.init_args.dropout=0.1",
     "--model.init_args.text_encoder.init_args.dropout=0.1",
     "--data.init_args.loader.num_workers=1",
 ]
 
 
-def test_resuming_after_an_epoch_equals_the_straight_run_to_the_last_bit(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "terms", [["--model.init_args.image_encoder.init_args.patch_drop=0.5"], TERMS], ids=["plain", "terms"]
+)
+def test_resuming_after_an_epoch_equals_the_straight_run_to_the_last_bit(
+    terms: list[str], tmp_path: Path
+) -> None:
     os.chdir(Path(__file__).resolve().parents[1])
-    args = [*FIT, *HARD, f"--data.init_args.artifacts_dir={tmp_path / 'artifacts'}"]
+    args = [*FIT, *terms, *HARD, f"--data.init_args.artifacts_dir={tmp_path / 'artifacts'}"]
     main([*args, f"--run_dir={tmp_path / 'straight'}"])
     first, straight = (tmp_path / "straight" / "checkpoints" / f"epoch={n}.ckpt" for n in (0, 1))
     torch.rand(123)  # a fresh process would stand elsewhere in the global stream

@@ -72,7 +72,7 @@ class Augmentation:
 
     @property
     def moves(self) -> bool:
-        """Whether anything leaves its place, so that masks would not fit any more."""
+        """Whether anything leaves its place, so that masks have to follow and boxes do not fit any more."""
         return max(self.scale, self.shift, self.rotation, self.shear, self.stretch, self.warp) > 0
 
     def __call__(self, image: Tensor, rng: np.random.Generator) -> Tensor:
@@ -97,9 +97,34 @@ class Augmentation:
         blocks = range(0, len(images), _BLOCK)
         return torch.cat([self._block(images[i : i + _BLOCK], rngs[i : i + _BLOCK]) for i in blocks])
 
-    def _block(self, images: Tensor, rngs: Sequence[np.random.Generator]) -> Tensor:
+    def follow(self, masks: Sequence[Tensor], rngs: Sequence[np.random.Generator]) -> list[Tensor]:
+        """Move masks as `batch` moves their images, by the same random numbers from their start.
+
+        Args:
+            masks: Of each image, bool ``(finding, height, width)``.
+            rngs: As those that `batch` is given, not yet used.
+
+        Returns:
+            Masks of the same shapes; what comes into view from outside repeats the border, as in the image.
+        """
+        if not self.moves:
+            return list(masks)
+        drawn = self._drawn(rngs)
+        self._curved(np.zeros((len(rngs), 1)), rngs)  # draws what `batch` draws before it moves anything
+        grid = self._grid(masks[0].shape[-2:], 1 + drawn[:, 3], 2 * drawn[:, 4:], rngs)
+        return [
+            F.grid_sample(some[None].float(), one[None], padding_mode="border", align_corners=False)[0] >= 0.5
+            if len(some)
+            else some
+            for some, one in zip(masks, grid, strict=True)
+        ]
+
+    def _drawn(self, rngs: Sequence[np.random.Generator]) -> Floats:
         strengths = (self.brightness, self.contrast, self.gamma, self.scale, self.shift, self.shift)
-        drawn = np.stack([rng.uniform(-1, 1, len(strengths)) for rng in rngs]) * strengths
+        return np.stack([rng.uniform(-1, 1, len(strengths)) for rng in rngs]) * strengths
+
+    def _block(self, images: Tensor, rngs: Sequence[np.random.Generator]) -> Tensor:
+        drawn = self._drawn(rngs)
         brightness, contrast, gamma = drawn.T[:3, :, None]
         levels = (np.linspace(0, 1, 256) - 0.5) * (1 + contrast) + 0.5 + brightness
         tables = self._curved(np.clip(levels, 0, 1) ** np.exp(gamma), rngs).astype(np.float32)
@@ -107,7 +132,8 @@ class Augmentation:
             np.stack([table[image] for table, image in zip(tables, images.numpy(), strict=True)])
         )
         if self.moves:
-            changed = self._moved(changed, 1 + drawn[:, 3], 2 * drawn[:, 4:], rngs)
+            grid = self._grid(changed.shape[-2:], 1 + drawn[:, 3], 2 * drawn[:, 4:], rngs)
+            changed = F.grid_sample(changed, grid, padding_mode="border", align_corners=False)
         if max(self.shading, self.sharpness, self.noise, self.erase) > 0:
             each = zip(changed, rngs, strict=True)
             changed = torch.stack([self._processed(image, rng).clamp(0, 1) for image, rng in each])
@@ -123,11 +149,11 @@ class Augmentation:
             bent.append(np.interp(row, np.linspace(0, 1, len(knots)), knots))
         return np.stack(bent)
 
-    def _moved(
-        self, images: Tensor, scale: Floats, shift: Floats, rngs: Sequence[np.random.Generator]
+    def _grid(
+        self, size: torch.Size, scale: Floats, shift: Floats, rngs: Sequence[np.random.Generator]
     ) -> Tensor:
+        """Return where each pixel of each image looks, ``(batch, height, width, 2)``, as `F.grid_sample`."""
         # No matrix product, for what else is in the batch must not change a bit.
-        size = images.shape[-2:]
         y, x = (torch.linspace(1 / n - 1, 1 - 1 / n, n) for n in size)
         y = y[:, None]
         drawn = np.stack([rng.uniform(-1, 1, 3) for rng in rngs])
@@ -140,11 +166,11 @@ class Augmentation:
         if self.shear:
             across = across + _each(shear) * y
         across, down = across + _each(shift[:, 1]), down / _each(scale * np.exp(-stretch / 2))
-        grid = torch.empty(len(images), *size, 2)
+        grid = torch.empty(len(rngs), *size, 2)
         grid[..., 0], grid[..., 1] = across, down + _each(shift[:, 0])
         if self.warp:
             grid += 2 * self.warp * torch.stack([_smooth_noise(rng, 2, size) for rng in rngs]).movedim(1, -1)
-        return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+        return grid
 
     def _processed(self, image: Tensor, rng: np.random.Generator) -> Tensor:
         side = min(image.shape[-2:])

@@ -22,6 +22,7 @@ from datamodules.batch import (
     LABELS,
     OTHER_IMAGES,
     OTHER_TEXTS,
+    RENDERING,
     REPORT,
     TEXT_LABELS,
     VIEW,
@@ -113,7 +114,7 @@ class BatchDataModule(LightningDataModule):
         if split != "train":
             evaluated = "evaluation shows each sample once, as it is"
             return dict.fromkeys((OTHER_IMAGES, OTHER_TEXTS, TEXT_LABELS), evaluated)
-        if self.views.augmentation is None:
+        if self.views.augmentation is None and not self.views.renderings:
             reasons[OTHER_IMAGES] = (
                 "without an augmentation all views of an image are alike: set "
                 "data.init_args.views.augmentation ({} for the default)"
@@ -121,6 +122,11 @@ class BatchDataModule(LightningDataModule):
         if len(self.views.texts or ()) < 2:
             reasons[OTHER_TEXTS] = (
                 "a report is read as one text: give data.init_args.views.texts two entries or more"
+            )
+        if RENDERING not in self.supplied(split):
+            reasons[RENDERING] = (
+                f"{type(self).__name__} cannot draw its patients once more: set it to false, or train on "
+                "SyntheticPairs with the simulator"
             )
         return reasons
 
@@ -158,8 +164,8 @@ class BatchDataModule(LightningDataModule):
             source: What the batches are of.
         """
         views, needs = (self.views if split == "train" else Views()), self.needs(split)
-        several = max(views.image_views, 2) if OTHER_IMAGES in needs else views.image_views
-        images = Images(views.augmentation, several)
+        several = max(views.image_views, 2 if {OTHER_IMAGES, RENDERING} & needs else 1)
+        images = Images(views.augmentation, several, views.renderings)
         texts = self.texts(split)
         if texts is None:
             return [images]
@@ -178,7 +184,10 @@ class BatchDataModule(LightningDataModule):
         return frozenset().union(*self._askers(split).values())
 
     def _askers(self, split: str) -> dict[str, frozenset[str]]:
-        return {"data.asked": self.asked.get(split, frozenset()), **askers(self.trainer, split)}
+        found = {"data.asked": self.asked.get(split, frozenset()), **askers(self.trainer, split)}
+        if split == "train" and self.views.renderings:
+            found["data.init_args.views.renderings=true"] = frozenset({RENDERING})
+        return found
 
     def require(self, split: str) -> None:
         """Make sure that batches of a split can hold what is needed.

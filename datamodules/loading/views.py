@@ -21,22 +21,28 @@ class Views:
         texts: What is read of a report, one text a view: each is compared with the image, which is encoded
             once. None reads all of it.
         augmentation: How images are changed; None leaves them.
-        image_views: Augmentations of each image, ≥ 1. An objective that compares several gets two where this
-            says one.
+        image_views: Views of each image, ≥ 1. Two where this says one and an objective compares several, or
+            `renderings` is on.
+        renderings: Whether every second view is another rendering of the same case
+            (`synthesis.renderings`) rather than the same image, both augmented. One rendering is made beside
+            each pair, and kept in the cache beside it; augmentations are drawn anew in each epoch.
         max_length: Longest text in tokens, a multiple of 8 up to 8,192; evaluation's too.
     """
 
     texts: list[TextView] | None = None
     augmentation: Augmentation | None = None
     image_views: int = 1
+    renderings: bool = False
     max_length: int = 192
 
     def __post_init__(self) -> None:
         """Refuse plans that cannot be followed."""
-        if self.image_views < 1 or (self.image_views > 1 and self.augmentation is None):
+        distinct = 2 if self.renderings else 1
+        if self.image_views < 1 or (self.image_views > distinct and self.augmentation is None):
             raise ValueError(
                 f"views.image_views={self.image_views} with views.augmentation={self.augmentation}: give 1 "
-                "or more, and an augmentation ({} for the default) for more than 1, or all are alike."
+                f"or more, and an augmentation ({{}} for the default) for more than {distinct}, or "
+                f"{'some' if self.renderings else 'all'} are alike."
             )
         if self.texts is not None and not self.texts:
             raise ValueError("views.texts=[]: training would read nothing; give one view or more, or null.")

@@ -7,7 +7,7 @@ from functools import cached_property
 from datamodules.batch import ANSWER, MASKS, QUESTION, QUESTION_KIND
 from datamodules.loading.batch_data_module import BatchDataModule
 from datamodules.loading.enrichers import Enricher, Masks, Questions
-from datamodules.loading.enrichers.masks import MASK_KEYS, masks_left_behind
+from datamodules.loading.enrichers.masks import MASK_KEYS
 from datamodules.loading.loader_options import LoaderOptions
 from datamodules.loading.sample import SampleSource
 from datamodules.loading.views import Views
@@ -21,7 +21,7 @@ class MadePairs(BatchDataModule):
     """Made pairs: their cases are known, so masks and questions can be given.
 
     Evaluation batches hold the masks of the pairs that have any; training batches only where a model needs
-    them, and then nothing may move the images.
+    them.
 
     Args:
         catalog: The concepts, in label order.
@@ -59,14 +59,10 @@ class MadePairs(BatchDataModule):
         """See `BatchDataModule.supplied`."""
         return super().supplied(split) | MASK_KEYS | QUESTION_KEYS
 
-    def lacking(self, split: str) -> dict[str, str]:
-        """See `BatchDataModule.lacking`."""
-        return super().lacking(split) | masks_left_behind(split, self.views)
-
     def enrichers(self, split: str, source: SampleSource) -> list[Enricher]:
         """See `BatchDataModule.enrichers`."""
         enrichers, texts, needs = super().enrichers(split, source), self.texts(split), self.needs(split)
-        enrichers.append(Masks(required=MASKS in needs))
+        enrichers.append(Masks(MASKS in needs, self.views.augmentation if split == "train" else None))
         if QUESTION in needs and texts is not None:
             enrichers.append(Questions(self.questions, texts))
         return enrichers

@@ -9,10 +9,10 @@ from typing import Any
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
-from datamodules.batch import OTHER_IMAGES, OTHER_TEXTS, SOURCE, Batch
+from datamodules.batch import BOXES, OTHER_IMAGES, OTHER_TEXTS, RENDERING, SOURCE, TWIN_PROMPTS, Batch
 from datamodules.loading.batch_data_module import BatchDataModule
-from datamodules.loading.enrichers import TWIN_KEYS, Enricher, Images, Masks, TwinPairs
-from datamodules.loading.enrichers.masks import MASK_KEYS, masks_left_behind
+from datamodules.loading.enrichers import TWIN_KEYS, Enricher, Images, Masks, TwinPairs, TwinPrompts
+from datamodules.loading.enrichers.masks import MASK_KEYS, boxes_left_behind
 from datamodules.loading.enrichers.source_numbers import SourceNumbers
 from datamodules.loading.loader_options import LoaderOptions
 from datamodules.loading.sample import RunSource, SampleSource
@@ -32,8 +32,8 @@ class MixedPairs(BatchDataModule):
     figures of the first source that has a split are called as ever; those of the others carry their name
     (``val/zero_shot@hospital/auroc_macro``).
 
-    A need of a model is met if every training source meets it; twins may be missing in some: a pair without
-    one stands there unchanged.
+    A need of a model is met if every training source meets it; twins and other renderings may be missing in
+    some: a pair without one stands there unchanged, of renderings augmented otherwise.
 
     Args:
         sources: Name → data module. Its own ``loader`` says its seed, its share of labels and, of made pairs,
@@ -107,14 +107,18 @@ class MixedPairs(BatchDataModule):
 
     def lacking(self, split: str) -> dict[str, str]:
         """See `BatchDataModule.lacking`."""
-        reasons = super().lacking(split) | masks_left_behind(split, self.views)
+        reasons = super().lacking(split)
+        if any(BOXES in source.supplied(split) for source in self._of(split).values()):
+            reasons |= boxes_left_behind(split, self.views)
         for key in self.needs(split) - reasons.keys() - _OWN_KEYS:
             missing = {
                 name: source.lacking(split).get(key, f"{type(source).__name__} has none")
                 for name, source in self._of(split).items()
                 if key not in source.supplied(split) or key in source.lacking(split)
             }
-            if missing and not (key in TWIN_KEYS and len(missing) < len(self._of(split))):
+            told_apart = key == RENDERING and self.views.augmentation is not None
+            optional = key in (*TWIN_KEYS, TWIN_PROMPTS) or told_apart
+            if missing and not (optional and len(missing) < len(self._of(split))):
                 name, reason = next(iter(missing.items()))
                 reasons[key] = f"source {name!r} cannot give it: {reason}"
         return reasons
@@ -122,10 +126,12 @@ class MixedPairs(BatchDataModule):
     def enrichers(self, split: str, source: SampleSource) -> list[Enricher]:
         """See `BatchDataModule.enrichers`."""
         enrichers, texts, needs = super().enrichers(split, source), self.texts(split), self.needs(split)
-        enrichers.append(Masks(required=bool(MASK_KEYS & needs)))
+        augmentation = self.views.augmentation if split == "train" else None
+        enrichers.append(Masks(bool(MASK_KEYS & needs), augmentation))
         if texts is not None:
-            images = Images(self.views.augmentation if split == "train" else None)
+            images = Images(augmentation)
             enrichers += [TwinPairs(images, texts, self.catalog, key) for key in TWIN_KEYS if key in needs]
+            enrichers += [TwinPrompts(texts, self.catalog)] if TWIN_PROMPTS in needs else []
         return [*enrichers, SourceNumbers()]
 
     def _of(self, split: str) -> dict[str, BatchDataModule]:

@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from datamodules.batch import MIRRORED_TWINS, PRIOR, SWAPPED_TWINS, TWINS, TwinKey
+from datamodules.batch import MIRRORED_TWINS, PRIOR, RENDERING, SWAPPED_TWINS, TWIN_PROMPTS, TWINS, TwinKey
 from datamodules.loading.batch_data_module import STAGES
-from datamodules.loading.enrichers import PRIOR_KEYS, Enricher, Images, Priors, TwinPairs
+from datamodules.loading.enrichers import PRIOR_KEYS, Enricher, Images, Priors, TwinPairs, TwinPrompts
 from datamodules.loading.loader_options import LoaderOptions
 from datamodules.loading.sample import SampleSource
 from datamodules.loading.samplers import ECHO_ROWS, ECHO_SPAN
@@ -25,10 +25,11 @@ from datamodules.texts.tokenizer_options import TokenizerOptions
 from synthesis.cases import UniformCaseSampler
 from synthesis.counterparts import TwinKind
 from synthesis.identity import identity, json_sha256
-from synthesis.images.image_maker import RevisitingImageMaker, TwinImageMaker
+from synthesis.images.image_maker import RerenderingImageMaker, RevisitingImageMaker, TwinImageMaker
 from synthesis.limits import at_least
 from synthesis.pairs import PairSynthesizer
 from synthesis.priors import PriorSynthesizer
+from synthesis.renderings import RenderingSynthesizer
 from synthesis.reports.report_writer import ReportWriter
 from synthesis.seeding import pair_seed
 from synthesis.store import Maker, PairStore, StorePlan, cache_directory, fill_cache
@@ -105,12 +106,13 @@ class SyntheticPairs(MadePairs):
         makers: dict[str, Maker] = {
             key: TwinSynthesizer(self.synthesizer, kind) for key, kind in _TWINS.items() if key in needs
         }
-        return makers | ({PRIOR: PriorSynthesizer(self.synthesizer)} if PRIOR_KEYS & needs else {})
+        makers |= {PRIOR: PriorSynthesizer(self.synthesizer)} if PRIOR_KEYS & needs else {}
+        return makers | ({RENDERING: RenderingSynthesizer(self.synthesizer)} if RENDERING in needs else {})
 
     # ----------------------------------------------------------------------------------------------- needs
     def supplied(self, split: str) -> frozenset[str]:
         """See `BatchDataModule.supplied`."""
-        return super().supplied(split) | _TWINS.keys() | PRIOR_KEYS
+        return super().supplied(split) | _TWINS.keys() | PRIOR_KEYS | {RENDERING, TWIN_PROMPTS}
 
     def lacking(self, split: str) -> dict[str, str]:
         """See `BatchDataModule.lacking`."""
@@ -120,13 +122,18 @@ class SyntheticPairs(MadePairs):
                 f"{type(maker).__name__} cannot switch a finding off (it has no method `twins`): take the "
                 "simulator as image_maker"
             )
-            reasons |= dict.fromkeys(_TWINS, reason)
+            reasons |= dict.fromkeys((*_TWINS, TWIN_PROMPTS), reason)
         if not isinstance(maker, RevisitingImageMaker):
             reason = (
                 f"{type(maker).__name__} cannot draw a patient at another visit (it has no method "
                 "`revisit`): take the simulator as image_maker"
             )
             reasons |= dict.fromkeys(PRIOR_KEYS, reason)
+        if not isinstance(maker, RerenderingImageMaker):
+            reasons[RENDERING] = (
+                f"{type(maker).__name__} cannot draw a patient once more (it has no method `rerender`): set "
+                "it to false, or take the simulator as image_maker"
+            )
         return reasons
 
     def enrichers(self, split: str, source: SampleSource) -> list[Enricher]:
@@ -136,6 +143,7 @@ class SyntheticPairs(MadePairs):
         needs = self.needs(split)
         if texts is not None:
             enrichers += [TwinPairs(images, texts, self.catalog, key) for key in _TWINS if key in needs]
+            enrichers += [TwinPrompts(texts, self.catalog)] if TWIN_PROMPTS in needs else []
         return [*enrichers, Priors(images, self.catalog)] if PRIOR_KEYS & needs else enrichers
 
     # ------------------------------------------------------------------------------------ what is on disk

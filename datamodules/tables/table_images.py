@@ -13,7 +13,7 @@ import numpy as np
 from datamodules.batch import BOX_CONCEPTS, BOXES, LABELS, MASKS
 from datamodules.loading.batch_data_module import STAGES, BatchDataModule
 from datamodules.loading.enrichers import Enricher, Masks
-from datamodules.loading.enrichers.masks import MASK_KEYS, masks_left_behind
+from datamodules.loading.enrichers.masks import MASK_KEYS, boxes_left_behind
 from datamodules.loading.loader_options import LoaderOptions
 from datamodules.loading.sample import SampleSource
 from datamodules.loading.views import Views
@@ -186,7 +186,7 @@ class TableImages(BatchDataModule):
 
     def lacking(self, split: str) -> dict[str, str]:
         """See `BatchDataModule.lacking`."""
-        reasons = super().lacking(split) | masks_left_behind(split, self.views)
+        reasons = super().lacking(split) | boxes_left_behind(split, self.views)
         if self.labels is None:
             reasons[LABELS] = f"{self.table} is read without labels: set data.init_args.labels"
         if self.columns.regions is None:
@@ -196,7 +196,10 @@ class TableImages(BatchDataModule):
 
     def enrichers(self, split: str, source: SampleSource) -> list[Enricher]:
         """See `BatchDataModule.enrichers`."""
-        return [*super().enrichers(split, source), Masks(required=MASKS in self.needs(split))]
+        return [
+            *super().enrichers(split, source),
+            Masks(MASKS in self.needs(split), self.views.augmentation if split == "train" else None),
+        ]
 
     @property
     def filled_splits(self) -> tuple[str, ...]:

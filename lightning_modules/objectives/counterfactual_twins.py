@@ -97,6 +97,7 @@ class CounterfactualTwins(Objective):
     def _twin_term(
         self, images: EncoderOutput, texts: EncoderOutput, twins: EncodedTwins, gather: Gather
     ) -> dict[str, Tensor]:
+        assert twins.texts is not None
         v, u = images.projected.float(), texts.projected.float()
         w, s = twins.images.projected.float(), twins.texts.projected.float()
         own, twin = (v * u).sum(1), (w * s).sum(1)

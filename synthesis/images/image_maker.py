@@ -99,3 +99,21 @@ class RevisitingImageMaker(ImageMaker, Protocol):
             The images in the order of ``cases``.
         """
         ...
+
+
+@runtime_checkable
+class RerenderingImageMaker(ImageMaker, Protocol):
+    """Draws cases, and other radiographs of the same patients with the same findings."""
+
+    def rerender(self, cases: Sequence[Case], seeds: Sequence[int], visits: Sequence[int]) -> MadeImages:
+        """Draw patients once more: everything anew that is neither the patient's nor a finding's.
+
+        Args:
+            cases: What to show.
+            seeds: The pair seed of each patient.
+            visits: Seed of exposure, detector, processing, positioning and overlay.
+
+        Returns:
+            The images in the order of ``cases``.
+        """
+        ...

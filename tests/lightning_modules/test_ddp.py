@@ -21,12 +21,15 @@ from lightning_modules import (
     ConceptAwareInfoNCE,
     ContradictionInfoNCE,
     CounterfactualTwins,
+    DenseSupervision,
     GLoRIA,
+    ImageAgreement,
     InfoNCE,
     MedCLIP,
     MultiViewInfoNCE,
     Objective,
     SigLIP,
+    TwinDirection,
 )
 from lightning_modules.objectives import row_blocks
 
@@ -41,6 +44,14 @@ class InBlocks(ContradictionInfoNCE):
             return super().forward(images, texts, batch, gather)
 
 
+class Dense(DenseSupervision):
+    """Of two concepts on 4 × 4 patches, whatever the data says."""
+
+    def prepare(self, *_: Any) -> None:
+        self._channels, self._side = ((0,), (1,)), 4
+
+
+TERMS = {"terms": lambda: [Dense(32, ["a", "b"]), TwinDirection(2.0), ImageAgreement(temperature=0.2)]}
 OBJECTIVES = {
     "plain": lambda: InfoNCE(0.2, image_weight=0.75),
     "mask": lambda: ConceptAwareInfoNCE("mask", temperature=0.2),
@@ -55,6 +66,7 @@ OBJECTIVES = {
     "medclip": lambda: MedCLIP(temperature=0.2),
     "multi_view": lambda: MultiViewInfoNCE(temperature=0.2),
     "m_flag": lambda: MFLAG(),
+    "terms": lambda: InfoNCE(0.2),
 }
 TEXT_ENCODER = {"m_flag": {"adaptation": Adaptation(frozen_layers="all")}}
 
@@ -79,10 +91,17 @@ def add_views(pairs: list[dict[str, Any]], name: str) -> None:
     others = [{key: pair[key] for key in ("image", "input_ids", "attention_mask")} for pair in pairs]
     for i, pair in enumerate(pairs):
         other = others[(i + 3) % 8]
-        if name == "twins":
+        if name in ("twins", "terms"):
             pair["twins"] = {**other, "left_out": torch.tensor(-1 if i in (0, 2, 5) else i)}
-        if name == "multi_view":
+        if name == "terms":
+            texts = [{k: one[k] for k in ("input_ids", "attention_mask")} for one in (others[i - 1], other)]
+            pair["twin_prompts"] = dict(zip(("present", "absent"), texts, strict=True))
+            pair["masks"] = torch.zeros(1, 32, 32, dtype=torch.bool)
+            pair["masks"][:, i : 3 * i, 8:20] = True
+            pair["mask_concepts"] = torch.tensor([int(i > 5)])  # the first rank shows one of the two alone
+        if name in ("multi_view", "terms"):
             pair["other_images"] = [other["image"]]
+        if name == "multi_view":
             pair["other_texts"] = [{key: other[key] for key in ("input_ids", "attention_mask")}]
 
 
@@ -114,7 +133,8 @@ def train(name: str, rank: int, ranks: int, directory: Path, joined: bool = True
     held_out = pairs[rank:5:ranks]
     text = {"projection_hidden": 24, **TEXT_ENCODER.get(name, {})}
     at_once = 3 if name == "chunks" and ranks > 1 else None
-    keep, dual = Keep(), tiny.make_model(objective, text=text, encoded_at_once=at_once)
+    terms = TERMS.get(name, list)()
+    keep, dual = Keep(), tiny.make_model(objective, text=text, encoded_at_once=at_once, terms=terms)
     fit = tiny.make_trainer(
         directory,
         devices=ranks if joined else 1,

@@ -12,7 +12,6 @@ from callbacks import Features, Occasion, SegmentationDice
 from callbacks.base.result import with_intervals
 from callbacks.evaluations.segmentation_dice import SegmentedImage
 from datamodules import Augmentation, SyntheticPairs, Views
-from datamodules.loading.needs import UnmetNeedError
 from lightning_modules import Segmentation, ViTEncoder
 from lightning_modules.downstream.unetr_decoder import UnetrDecoder
 from main import main
@@ -116,15 +115,12 @@ def test_dice_counts_images_with_the_finding_and_alarms_the_others() -> None:
     assert loose.metrics["dice_macro"] == 0.75 and loose.metrics["false_alarm/edema"] == 0.25
 
 
-def test_masks_and_moving_augmentation_are_refused_together(synthesizer: PairSynthesizer) -> None:
+def test_training_has_masks_where_they_are_asked_for(synthesizer: PairSynthesizer) -> None:
     data = SyntheticPairs(synthesizer, 4, views=Views(augmentation=Augmentation()))
+    assert not data.source("train").masks and data.source("test").masks
     data.asked = {"train": frozenset({"masks"})}
-    with pytest.raises(UnmetNeedError, match="moves images and not their masks"):
-        data.setup("fit")
-    still = SyntheticPairs(synthesizer, 4, views=Views(augmentation=Augmentation(scale=0, shift=0)))
-    assert not still.source("train").masks and still.source("test").masks
-    still.asked = data.asked
-    assert still.source("train").masks
+    data.require("train")
+    assert data.source("train").masks
 
 
 @pytest.mark.parametrize("frozen", ["true", "false"])

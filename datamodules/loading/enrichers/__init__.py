@@ -6,6 +6,7 @@ from datamodules.loading.enrichers.masks import Masks
 from datamodules.loading.enrichers.priors import PRIOR_KEYS, Priors
 from datamodules.loading.enrichers.questions import Questions
 from datamodules.loading.enrichers.texts import Texts
+from datamodules.loading.enrichers.twin_prompts import TwinPrompts
 from datamodules.loading.enrichers.twins import TWIN_KEYS, TwinPairs
 from datamodules.loading.enrichers.unpaired_texts import UnpairedTexts
 
@@ -19,5 +20,6 @@ __all__ = [
     "Questions",
     "Texts",
     "TwinPairs",
+    "TwinPrompts",
     "UnpairedTexts",
 ]

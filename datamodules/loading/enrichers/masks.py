@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from datamodules.batch import MASK_CONCEPTS, MASKS, Batch
+from datamodules.batch import BOX_CONCEPTS, BOXES, MASK_CONCEPTS, MASKS, Batch
+from datamodules.loading.augmentation import Augmentation
 from datamodules.loading.draws import Draws
 from datamodules.loading.sample import Sample
 from datamodules.loading.views import Views
@@ -17,11 +18,15 @@ MASK_KEYS = frozenset({MASKS, MASK_CONCEPTS})
 class Masks:
     """Adds ``masks`` and ``mask_concepts`` where every sample has them, and boxes likewise.
 
+    Masks follow their images where these are moved; of data with boxes that is refused (`boxes_left_behind`).
+
     Attributes:
         required: Whether a sample without masks is an error: something needs them.
+        augmentation: Of the first view of the images; None leaves them.
     """
 
     required: bool = False
+    augmentation: Augmentation | None = None
 
     def enrich(self, batch: Batch, samples: Sequence[Sample], draws: Draws) -> None:
         """See `Enricher.enrich`.
@@ -31,7 +36,9 @@ class Masks:
         """
         masks = [sample.masks for sample in samples if sample.masks is not None]
         if len(masks) == len(samples):
-            batch["masks"] = masks
+            moved = self.augmentation
+            rngs = [draws.rng(row, "augmentation") for row in range(len(samples))] if moved else []
+            batch["masks"] = moved.follow(masks, rngs) if moved else masks
             batch["mask_concepts"] = [s.mask_concepts for s in samples if s.mask_concepts is not None]
         elif self.required:
             raise ValueError(
@@ -44,12 +51,12 @@ class Masks:
             batch["box_concepts"] = [s.box_concepts for s in samples if s.box_concepts is not None]
 
 
-def masks_left_behind(split: str, views: Views) -> dict[str, str]:
-    """Return why training batches cannot hold masks: see `BatchDataModule.lacking`."""
+def boxes_left_behind(split: str, views: Views) -> dict[str, str]:
+    """Return why training batches of data with boxes cannot hold them: see `BatchDataModule.lacking`."""
     if split != "train" or views.augmentation is None or not views.augmentation.moves:
         return {}
     reason = (
-        "the augmentation moves images and not their masks: set scale and shift (and rotation, shear, "
+        "the augmentation moves images and not their boxes: set scale and shift (and rotation, shear, "
         "stretch, warp) of data.init_args.views.augmentation to 0"
     )
-    return dict.fromkeys(MASK_KEYS, reason)
+    return dict.fromkeys((*MASK_KEYS, BOXES, BOX_CONCEPTS), reason)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from synthesis.images.simulator.findings.devices import wire
 from synthesis.images.simulator.girdle import GIRDLES
 from synthesis.images.simulator.overlay import Overlay, draw_overlay
 from synthesis.images.simulator.patient import draw_patient
+from synthesis.images.simulator.positioning import repositioned
 from synthesis.limits import at_least
 from synthesis.reports.report import Report
 from synthesis.seeding import generator
@@ -153,8 +154,24 @@ class Simulator:
         Returns:
             Pictures, exact masks and the cases shown.
         """
+        return self._made(self.draw(cases, seeds, visits))
+
+    def rerender(self, cases: Sequence[Case], seeds: Sequence[int], visits: Sequence[int]) -> MadeImages:
+        """Render patients once more: as `revisit`, and placed anew before the detector.
+
+        Args:
+            cases: What to show.
+            seeds: One a patient, as for `make`.
+            visits: The seed of all that is neither the patient's nor a finding's.
+
+        Returns:
+            Pictures, exact masks and the cases shown.
+        """
+        return self._made(self.draw(cases, seeds, visits, placed_anew=True))
+
+    def _made(self, drawings: Iterable[Drawing]) -> MadeImages:
         images, masks, shown = [], [], []
-        for drawing in self.draw(cases, seeds, visits):
+        for drawing in drawings:
             picture, mask = self._develop(drawing)
             images.append(picture)
             masks.append(mask)
@@ -162,19 +179,29 @@ class Simulator:
         return MadeImages(torch.stack(images)[:, None], masks, tuple(shown))
 
     def draw(
-        self, cases: Sequence[Case], seeds: Sequence[int], visits: Sequence[int] | None = None
+        self,
+        cases: Sequence[Case],
+        seeds: Sequence[int],
+        visits: Sequence[int] | None = None,
+        placed_anew: bool = False,
     ) -> Iterator[Drawing]:
         """Yield drawings, from which pictures and counterfactual twins develop.
 
         One chunk at a time: a drawing holds some 2 MB at 128 px, and memory that is used again at once is
         several times faster than fresh pages.
+
+        Args:
+            cases: What to show.
+            seeds: One a patient.
+            visits: One a visit, see `revisit`; None takes the seeds.
+            placed_anew: Whether the visit places the patient anew, see `rerender`.
         """
         together = max(1, min(self.chunk, self.chunk * 128**2 // self.image_size**2))
         together = together if self.image_size % ALIKE == 0 else 1
         for start in range(0, len(cases), together):
             part = slice(start, start + together)
             with torch.inference_mode(), _one_thread(self.device):
-                drawings = self._draw(cases[part], seeds[part], (visits or seeds)[part])
+                drawings = self._draw(cases[part], seeds[part], (visits or seeds)[part], placed_anew)
             yield from drawings
 
     def twins(
@@ -212,12 +239,17 @@ class Simulator:
             masks = torch.maximum(change, (levels[:1] - levels[1:]).abs_()) > 0.4
         return pictures[0], masks
 
-    def _draw(self, cases: Sequence[Case], seeds: Sequence[int], visits: Sequence[int]) -> list[Drawing]:
+    def _draw(
+        self, cases: Sequence[Case], seeds: Sequence[int], visits: Sequence[int], placed_anew: bool
+    ) -> list[Drawing]:
         builder = self.builder
         patients = []
-        for case, seed in zip(cases, seeds, strict=True):
-            rng = generator(seed, "patient")
-            patients.append(draw_patient(rng, builder.atlas.of_view(case.view), GIRDLES, case.view == "AP"))
+        for case, seed, visit in zip(cases, seeds, visits, strict=True):
+            poses, portable = builder.atlas.of_view(case.view), case.view == "AP"
+            patient = draw_patient(generator(seed, "patient"), poses, GIRDLES, portable)
+            if placed_anew:
+                patient = repositioned(patient, generator(visit, "positioning"), poses, portable)
+            patients.append(patient)
         anatomies = builder.build(patients)
         healthy = torch.stack(
             [self._cluttered(a, c, s) for a, c, s in zip(anatomies, cases, visits, strict=True)]

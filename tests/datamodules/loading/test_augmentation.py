@@ -88,6 +88,26 @@ def test_it_is_said_whether_masks_would_fit(strength: str) -> None:
     assert Augmentation(**{**OFF, strength: STRONG[strength]}).moves is (strength in moving)
 
 
+@pytest.mark.parametrize("strength", ["scale", "shift", "rotation", "shear", "stretch", "warp", "all"])
+def test_masks_follow_their_images(strength: str) -> None:
+    """Whatever else is drawn before and after: a black picture with a white mask moves as the mask does."""
+    toned = {name: value for name, value in STRONG.items() if name not in ("erase", "shading")}
+    chosen = toned if strength == "all" else {"curve": 0.5, "noise": 0.03, strength: STRONG[strength]}
+    change = Augmentation(**{**OFF, **chosen})
+    masks = torch.zeros(3, 2, 48, 64, dtype=torch.bool)
+    masks[:, 0, 10:30, 5:25], masks[:, 1, 25:, 40:60] = True, True
+    moved = change.follow([*masks, masks[0, :0]], [np.random.default_rng(k) for k in (0, 1, 2, 3)])
+    assert moved[3].shape == (0, 48, 64)
+    for k in range(3):
+        for mask, expected in zip(moved[k], masks[k], strict=True):
+            shown = change(255 * expected[None].byte(), np.random.default_rng(k))[0] > 0.5
+            assert (shown != mask).float().mean() < 0.012
+    assert any((moved[k] != masks[k]).any() for k in range(3))
+    assert all(
+        torch.equal(a, b) for a, b in zip(Augmentation(**OFF).follow(list(masks), []), masks, strict=True)
+    )
+
+
 @pytest.mark.parametrize("value", [0.0, 0.99])
 def test_the_range_is_kept_at_any_strength(value: float, image: torch.Tensor) -> None:
     change = Augmentation(**dict.fromkeys(OFF, value))

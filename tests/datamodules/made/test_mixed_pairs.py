@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from datamodules import (
+    Augmentation,
     Columns,
     CorpusPairs,
     ImageReports,
@@ -24,6 +25,7 @@ from datamodules import (
     MixedPairs,
     SyntheticPairs,
     TokenizerOptions,
+    Views,
 )
 from datamodules.loading.needs import UnmetNeedError
 from datamodules.made.mixed_sampler import MixedSampler
@@ -168,6 +170,20 @@ def test_twins_stand_beside_real_pairs_that_have_none(pair: Any, tmp_path: Path)
     data = mixed(pair, tmp_path, needs={"train": {"twins"}})
     seen = torch.cat([torch.stack([b["source"], b["twins"]["left_out"]]) for b in epoch(data, 0)], 1)
     assert (seen[1][seen[0] == 0] == -1).all() and (seen[1][seen[0] == 1] >= 0).any()
+
+
+def test_renderings_stand_beside_real_images_that_are_augmented_otherwise(pair: Any, tmp_path: Path) -> None:
+    data = mixed(pair, tmp_path, views=Views(renderings=True, augmentation=Augmentation(noise=0)))
+    plain = mixed(pair, tmp_path, views=Views(image_views=2, augmentation=Augmentation(noise=0)))
+    for a, b in zip(epoch(data, 0), epoch(plain, 0), strict=True):
+        same = (a["other_images"][0] == b["other_images"][0]).flatten(1).all(1)
+        assert torch.equal(same, a["source"] == 0) and not torch.equal(a["image"], a["other_images"][0])
+    refused = r"'rendering' .* source 'hospital' cannot give it: ImageReports cannot draw"
+    with pytest.raises(UnmetNeedError, match=refused):
+        mixed(pair, tmp_path, views=Views(renderings=True))
+    real = {"sources": {"hospital": pair["hospital"]}, "weights": {"hospital": 1}}
+    with pytest.raises(UnmetNeedError, match="MixedPairs cannot draw its patients once more: set it to"):
+        mixed(tmp_path=tmp_path, views=Views(renderings=True), **real)
 
 
 @pytest.mark.parametrize(

@@ -10,15 +10,28 @@ import torch
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
-from datamodules import SyntheticPairs
+from datamodules import Augmentation, SyntheticPairs, Views
 from datamodules.batch import VIEWS, Batch, data_facts
+from datamodules.loading.draws import Draws
+from datamodules.loading.needs import UnmetNeedError
 from synthesis.corruption import ClinicSynthesizer
 from synthesis.pairs import PairSynthesizer
+from synthesis.renderings import RenderingSynthesizer
 from synthesis.store import StaleStoreError, StorePlan, cache_directory
 from tests.datamodules.conftest import options
 
 TWIN_KEYS = ("twins", "swapped_twins", "mirrored_twins")
 TWIN_NEEDS = {"train": {"twins"}, "val": {"twins"}}
+
+
+class GeneratedShades:
+    """Draws, but once: a generator."""
+
+    image_size = 64
+
+    def make(self, *_: Any) -> Any: ...
+    def describe(self) -> dict[str, Any]:
+        return {}
 
 
 def assert_same(a: Batch, b: Batch) -> None:
@@ -146,6 +159,74 @@ def test_several_views_of_an_image(ready: Any) -> None:
             torch.equal(views[i][k], views[j][k]) for i in range(3) for j in range(i) for k in range(4)
         )
     assert "other_images" not in next(iter(ready(image_views=3).val_dataloader()))
+
+
+def test_views_are_renderings_of_one_case_cached_or_not(
+    ready: Any, synthesizer: PairSynthesizer, tmp_path: Path
+) -> None:
+    plan = {"image_views": 3, "train_pairs": 12, "val_pairs": 1, "test_pairs": 1}
+    made, cached = (ready(**plan, renderings=True, cache_dir=where) for where in (None, tmp_path))
+    maker = RenderingSynthesizer(synthesizer)
+    pairs, others = synthesizer.make(range(12), 0, "train"), maker.make(range(12), 0, "train")
+    assert [(p.case, p.report) for p in others] == [(p.case, p.report) for p in pairs]
+    for a, b, c in zip(epoch(made, 1), epoch(cached, 1), epoch(ready(**plan), 1), strict=True):
+        assert_same(a, b)
+        assert torch.equal(a["image"], c["image"])
+        assert torch.equal(a["other_images"][1], c["other_images"][1])
+        for k, index in enumerate(a["index"].tolist()):
+            rng = Draws(0, [(1, index)]).rng(0, "augmentation 1")
+            assert torch.equal(a["other_images"][0][k], Augmentation()(others[index].image, rng))
+            assert (others[index].image != pairs[index].image).float().mean() > 0.5
+    first = next(
+        iter(ready(**plan | {"image_views": 1}, renderings=True, augmentation=None).train_dataloader())
+    )
+    assert torch.equal(first["other_images"][0][0], others[int(first["index"][0])].image / 255)
+    assert "other_images" not in next(iter(made.val_dataloader()))
+
+
+def test_renderings_need_a_maker_that_draws_a_patient_once_more(synthesizer: PairSynthesizer) -> None:
+    maker = GeneratedShades()
+    data = SyntheticPairs(
+        PairSynthesizer(synthesizer.sampler, synthesizer.writer, maker), 4, views=Views(renderings=True)
+    )
+    refused = "renderings=true needs 'rendering' .* GeneratedShades cannot draw .* set it to false, or take"
+    with pytest.raises(UnmetNeedError, match=refused):
+        data.setup("fit")
+    with pytest.raises(TypeError, match="Take the simulator"):
+        RenderingSynthesizer(data.synthesizer)
+    with pytest.raises(ValueError, match="for more than 2, or some are alike"):
+        Views(renderings=True, image_views=3)
+
+
+def test_masks_follow_the_augmentation(ready: Any, synthesizer: PairSynthesizer) -> None:
+    data = ready({"train": {"masks"}})
+    pairs, augment = synthesizer.make(range(24), 0, "train"), Augmentation()
+    for batch in epoch(data, 3):
+        for k, index in enumerate(batch["index"].tolist()):
+            masks = pairs[index].masks
+            assert masks is not None and batch["masks"][k].shape == masks.shape
+            for moved, mask in zip(batch["masks"][k], masks, strict=True):
+                shown = augment(255 * mask[None].byte(), Draws(0, [(3, index)]).rng(0, "augmentation"))[0]
+                assert ((shown > 0.5) != moved).float().mean() < 0.01
+            assert batch["mask_concepts"][k].shape == (len(masks),)
+
+
+def test_prompts_ask_for_what_the_twin_lacks(ready: Any) -> None:
+    data = ready({"train": {"twins", "twin_prompts"}})
+    seen: set[tuple[str, int, str]] = set()
+
+    def read(text: Any) -> str:
+        ids = data.tokenizer(text)["input_ids"] if isinstance(text, str) else text
+        return str(data.tokenizer.decode(ids, skip_special_tokens=True))
+
+    for batch in [*epoch(data, 0), *epoch(data, 1)]:
+        for side in ("present", "absent"):
+            rows = batch["twin_prompts"][side]["input_ids"]  # type: ignore[literal-required]
+            for row, concept in zip(rows, batch["twins"]["left_out"].tolist(), strict=True):
+                prompts = getattr(list(data.catalog)[max(concept, 0)], f"prompts_{side}")
+                assert read(row) in [read(prompt) for prompt in prompts]
+                seen.add((side, concept, read(row)))
+    assert len(seen) > len({kind[:2] for kind in seen}), "one finding is asked for in several ways"
 
 
 def test_unpaired_texts_come_with_their_own_labels(ready: Any, synthesizer: PairSynthesizer) -> None:
