@@ -12,6 +12,7 @@ SWEEP ?= temperature
 ENCODER ?= runs/fit/checkpoints/last.ckpt
 REAL ?=
 AGAINST ?=
+DATA ?=
 RUN ?= runs/fit
 CONFIG ?= configs/filters/standard.yaml
 CORPUS ?=
@@ -70,6 +71,11 @@ generators: ## COMPARISON=generators: VAE, GAN and diffusion, equally long, agai
 transfer: install ## How well a run reads real radiographs, by view and within a finding: RUN=runs/fit REAL=folder [AGAINST=runs/other]
 	@test -n "$(REAL)" || { echo "which radiographs? make transfer REAL=FOLDER, of NIH ChestX-ray14, or REAL=layer.yaml"; exit 2; }
 	$(PYTHON) -m scripts.transfer --run=$(RUN) --real=$(REAL) $(if $(AGAINST),--against=$(AGAINST)) $(ARGS)
+
+.PHONY: realism
+realism: install ## How well simple features tell simulated radiographs from real ones: REAL=folder [DATA=layers]
+	@test -n "$(REAL)" || { echo "which radiographs? make realism REAL=FOLDER, of NIH ChestX-ray14, or REAL=layer.yaml"; exit 2; }
+	$(PYTHON) -m scripts.realism --real=$(REAL) $(if $(DATA),--data $(DATA)) $(ARGS)
 
 .PHONY: sweep
 sweep: install ## Register a sweep file (SWEEP=temperature) with Weights & Biases and run one agent (needs an account)
