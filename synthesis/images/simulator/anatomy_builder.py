@@ -97,7 +97,8 @@ class AnatomyBuilder:
         soft = soft_tissue(*coarse, each) - self._bowel_gas(patients, *coarse)
         base.add_(products(self.between, soft, self.between.T))
         base.addcmul_(lungs, each("lung_density") - 1).add_(vessels).add_(ribs).add_(spine)
-        base.add_(girdle, alpha=GIRDLE_GAIN).add_(heart, alpha=0.06).clamp_(min=0)
+        base.add_(girdle * each("girdle_gain"), alpha=GIRDLE_GAIN)
+        base.add_(heart * each("heart_gain"), alpha=0.06).clamp_(min=0)
         maps = {"x": x, "y": y, "u": u, "v": v, "left": left, "kept": kept, "lungs": lungs}
         maps |= {"vessels": vessels, "heart": heart, "spine": spine, "ribs": ribs, "girdle": girdle}
         maps |= {"base": base}

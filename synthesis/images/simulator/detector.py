@@ -18,64 +18,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from synthesis.images.simulator.exposure import Exposure
 from synthesis.images.simulator.fields import products
+from synthesis.images.simulator.tone import bend, curves
 
 ATTENUATION = 0.0185  # per mm of water at the effective energy of a chest exposure (about 70 keV)
 WINDOW = (-0.2, 1.6)  # of black and white, beyond which nothing is told apart
+MID_SCALE = (0.55, 1.9)  # s.d. in px of a 128 px picture of the Gaussians between which `detail` is
 HALVING = ATTENUATION / math.log(2)  # in powers of two, which a CPU computes four times as fast as of e
-
-
-@dataclass(frozen=True)
-class Exposure:
-    """How one radiograph was exposed and processed.
-
-    Attributes:
-        scatter: Scattered over primary signal at the detector, 0.1 (grid, air gap) to 1 (bedside, no grid).
-        noise: Quantum and electronic noise, relative to the signal behind the mediastinum.
-        low, high: Percentiles of the healthy picture that become black and white.
-        latitude: How far below the darkest point of the body black lies, as a share of the body's range.
-        gamma: Below 1 brightens the lungs.
-        knee: Steepness of the S-shaped characteristic curve (0 linear).
-        equalise: Share of the local mean that is taken out (CLAHE-like multi-frequency processing).
-        edge: Gain of unsharp masking.
-        blur: Detector and motion blur in pixels of a 128 px image.
-        seed: Of the noise.
-    """
-
-    scatter: float
-    noise: float
-    low: float
-    high: float
-    latitude: float
-    gamma: float
-    knee: float
-    equalise: float
-    edge: float
-    blur: float
-    floor: float
-    ceiling: float
-    seed: int
-
-
-def draw_exposure(rng: np.random.Generator, portable: bool) -> Exposure:
-    """Draw an exposure: mostly of diagnostic quality, one in twelve of poor quality."""
-    poor = rng.random() < 0.08
-    tail = 1.8 if poor else 1.0
-    return Exposure(
-        scatter=float(rng.uniform(0.3, 1.0) if portable else rng.uniform(0.1, 0.5)),
-        noise=float(rng.uniform(0.006, 0.03) * tail),
-        low=float(rng.uniform(0.5, 4)),
-        high=float(rng.uniform(89, 99.7)),
-        latitude=float(rng.uniform(0.2, 0.6) if portable else rng.uniform(0.05, 0.45)),
-        gamma=float(np.exp(rng.normal(0.0, 0.13 * tail))),
-        knee=float(rng.uniform(0.0, 1.6)),
-        equalise=float(rng.uniform(0.0, 0.38)),
-        edge=float(rng.uniform(0.2, 0.9) * (rng.random() >= 0.35)),
-        blur=float(rng.uniform(0.0, 0.3) * tail),
-        floor=float(rng.uniform(0.0, 0.08)),
-        ceiling=float(rng.uniform(0.9, 1.0)),
-        seed=int(rng.integers(2**62)),
-    )
 
 
 def blurred(image: Tensor, radius: float) -> Tensor:
@@ -116,6 +66,7 @@ class Detector:
         knee, gamma: See `Exposure`.
         fixed, span: Grey value of black, blur and edges; range of grey values.
         toned: The healthy picture, without noise.
+        curve: Of tones, (batch, steps), see `Tone`; None for none.
     """
 
     scattered: Tensor
@@ -127,16 +78,23 @@ class Detector:
     fixed: Tensor
     span: Tensor
     toned: Tensor
+    curve: Tensor | None = None
 
     def one(self, i: int) -> Detector:
         """Return the detector of one patient of the batch."""
-        return Detector(**{name: value[i : i + 1] for name, value in vars(self).items()})
+        given = {name: value for name, value in vars(self).items() if value is not None}
+        return Detector(**{name: value[i : i + 1] for name, value in given.items()})
 
     def develop(self, integral: Tensor) -> Tensor:
-        """Return grey values in [0, 1], (batch, height, width), of line integrals of the same patients."""
+        """Return grey values in [0, 1], (batch, height, width), of line integrals of the same patients.
+
+        With a `curve`, all of one patient.
+        """
         signal = (integral * -HALVING).exp2_().add_(self.scattered).log_()
         window = signal.mul_(self.gain).add_(self.offset).clamp_(*WINDOW)
         toned = _tone(window.sub_(self.local_mean), self.knee, self.gamma)
+        if self.curve is not None:
+            toned = bend(toned, self.curve[0])
         return toned.mul_(self.span).add_(self.fixed).clamp_(0, 1)
 
 
@@ -161,9 +119,16 @@ def expose(healthy: Tensor, exposures: Sequence[Exposure]) -> Detector:
     window = (log_signal - low).div_(span).clamp_(*WINDOW)
     local_mean = blurred(window, 22 * scale).sub_(0.5).mul_(equalise)
     toned = _tone(window.sub_(local_mean), knee, gamma)
+    greys, curve = [e.greys for e in exposures if e.greys is not None], None
+    if greys:
+        curve = curves(toned, greys)
+        toned = torch.cat([bend(one[None], bent) for one, bent in zip(toned, curve, strict=True)])
     # Blur and edges of the healthy picture are added as one fixed field: a finding stays pointwise.
     detail = toned - blurred(toned, 2.2 * scale)
     fixed = detail.mul_((0.8 * edge - blur) * (ceiling - floor)).add_(floor)
+    gains = [e.detail for e in exposures if e.detail is not None]
+    if gains:
+        fixed.addcmul_(_mid_scale(toned, scale), torch.tensor(gains, device=healthy.device)[:, None, None])
     return Detector(
         scattered,
         noise.sub_(low).div_(span),
@@ -174,6 +139,7 @@ def expose(healthy: Tensor, exposures: Sequence[Exposure]) -> Detector:
         fixed,
         ceiling - floor,
         toned,
+        curve,
     )
 
 
@@ -193,10 +159,38 @@ def _noise(log_signal: Tensor, exposures: Sequence[Exposure]) -> Tensor:
     white = np.empty(log_signal.shape, dtype=np.float32)
     for exposure, field in zip(exposures, white, strict=True):
         np.random.default_rng(exposure.seed).standard_normal(dtype=np.float32, out=field)
+        if exposure.grain:
+            correlate(field, exposure.grain)
     amounts = torch.tensor([e.noise for e in exposures], device=log_signal.device)[:, None, None]
     # Relative noise grows as the square root of the attenuation (Poisson), from a signal of exp(-3).
     grain = (log_signal - 3.0).mul_(0.5 / math.log(2)).exp2_().clamp_(max=2.5)
     return torch.from_numpy(white).to(log_signal.device).mul_(grain).mul_(amounts)
+
+
+def _mid_scale(image: Tensor, scale: float) -> Tensor:
+    """Return what ribs' edges and vessels are made of: a difference of two Gaussians."""
+    fine, wide = (_gaussian(image.shape[-1], deviation * scale, image.device) for deviation in MID_SCALE)
+    return products(fine, image, fine.T).sub_(products(wide, image, wide.T))
+
+
+@functools.lru_cache(maxsize=32)
+def _gaussian(size: int, deviation: float, device: torch.device) -> Tensor:
+    """Return the matrix that blurs a line of pixels, (size, size); at the ends within what is there."""
+    line = torch.arange(size, device=device)
+    weights = torch.exp(-0.5 * ((line[:, None] - line) / deviation) ** 2)
+    return weights / weights.sum(1, keepdim=True)
+
+
+def correlate(white: np.ndarray, correlation: float) -> None:
+    """Give white noise (height, width) the spectrum of averaged noise, each way, in its memory.
+
+    Noise that is averaged by overlapping weights as wide as two pixels is correlated between neighbours and
+    with nothing further off: a moving average of order 1, of which both have the same spectrum.
+    """
+    share = (1 - math.sqrt(1 - 4 * correlation**2)) / (2 * correlation)
+    for axis in (0, 1):
+        white += share * np.roll(white, 1, axis)
+        white /= math.sqrt(1 + share**2)
 
 
 def _tone(level: Tensor, knee: Tensor, gamma: Tensor) -> Tensor:

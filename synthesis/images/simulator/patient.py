@@ -50,6 +50,8 @@ class Patient:
     girdle: int
     girdle_shift: tuple[float, float]
     gas: np.ndarray
+    heart_gain: float = 1.0
+    girdle_gain: float = 1.0
 
 
 def draw_patient(rng: np.random.Generator, poses: list[int], girdles: int, portable: bool) -> Patient:

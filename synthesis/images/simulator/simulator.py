@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,19 @@ from synthesis.images.image_maker import MadeImages
 from synthesis.images.simulator.anatomy import Anatomy
 from synthesis.images.simulator.anatomy_builder import AnatomyBuilder
 from synthesis.images.simulator.atlas import ATLAS_PATH, load_atlas
-from synthesis.images.simulator.detector import blurred, draw_exposure, expose
+from synthesis.images.simulator.attenuation import AttenuationFactors
+from synthesis.images.simulator.detector import blurred, expose
 from synthesis.images.simulator.drawing import Drawing
+from synthesis.images.simulator.exposure import Exposure, draw_exposure
 from synthesis.images.simulator.fields import above
 from synthesis.images.simulator.findings import PAINTERS, Consequence, Painted, paint
 from synthesis.images.simulator.findings.devices import wire
 from synthesis.images.simulator.girdle import GIRDLES
+from synthesis.images.simulator.grain import Grain
 from synthesis.images.simulator.overlay import Overlay, draw_overlay
 from synthesis.images.simulator.patient import draw_patient
 from synthesis.images.simulator.positioning import repositioned
+from synthesis.images.simulator.tone import Tone
 from synthesis.limits import at_least
 from synthesis.reports.report import Report
 from synthesis.seeding import generator
@@ -62,6 +67,9 @@ class Simulator:
         chunk: Pictures per pass, fewer where they are larger than 128 px: a picture does not depend on its
             neighbours to the last bit. Use more on a GPU.
         device: Where to render.
+        tone: Tone curves that bring grey values to those of real radiographs; None for none.
+        grain: Noise with the spectrum of averaged-down noise; None for white noise.
+        attenuation: Random factors of the attenuation of each structure; None for none.
 
     Raises:
         ValueError: The pictures would be smaller than 64 px, or a concept of the catalogue is sampled
@@ -83,6 +91,9 @@ class Simulator:
         chunk: int = 16,
         device: str = "cpu",
         consequences: Sequence[Consequence] = (),
+        tone: Tone | None = None,
+        grain: Grain | None = None,
+        attenuation: AttenuationFactors | None = None,
     ) -> None:
         at_least(self, 0, visible_contrast=visible_contrast, visible_change=visible_change)
         at_least(self, 0, visible_area=visible_area, clutter_rate=clutter_rate)
@@ -95,6 +106,7 @@ class Simulator:
         self.visible_contrast, self.visible_change = visible_contrast, visible_change
         self.visible_area, self.strengthen, self.clutter_rate = visible_area, strengthen, clutter_rate
         self.consequences = tuple(consequences)
+        self.tone, self.grain, self.attenuation = tone, grain, attenuation
         self.catalog = ConceptCatalog(catalog)
         self.atlas_path = Path(atlas) if atlas is not None else ATLAS_PATH
         unpainted = [
@@ -126,7 +138,15 @@ class Simulator:
             "visible": [self.visible_contrast, self.visible_change, self.visible_area, self.strengthen],
             "clutter_rate": self.clutter_rate,
             **({"consequences": [identity(c) for c in self.consequences]} if self.consequences else {}),
-        }
+        } | self._switched_on()
+
+    def _switched_on(self) -> dict[str, Any]:
+        """Return the settings of what is off by default and on here, JSON-able."""
+        given = {"tone": self.tone, "grain": self.grain, "attenuation": self.attenuation}
+        on: dict[str, Any] = json.loads(
+            json.dumps({name: asdict(part) for name, part in given.items() if part})
+        )
+        return on
 
     def make(
         self, cases: Sequence[Case], reports: Sequence[Report] | None, seeds: Sequence[int]
@@ -249,15 +269,14 @@ class Simulator:
             patient = draw_patient(generator(seed, "patient"), poses, GIRDLES, portable)
             if placed_anew:
                 patient = repositioned(patient, generator(visit, "positioning"), poses, portable)
+            if self.attenuation is not None:
+                patient = self.attenuation.change(patient, generator(visit, "attenuation"))
             patients.append(patient)
         anatomies = builder.build(patients)
         healthy = torch.stack(
             [self._cluttered(a, c, s) for a, c, s in zip(anatomies, cases, visits, strict=True)]
         )
-        exposures = [
-            draw_exposure(generator(visit, "exposure"), case.view == "AP")
-            for case, visit in zip(cases, visits, strict=True)
-        ]
+        exposures = [self._exposure(case, visit) for case, visit in zip(cases, visits, strict=True)]
         detector = expose(healthy, exposures)
         drawings = []
         for i, (case, seed, visit) in enumerate(zip(cases, seeds, visits, strict=True)):
@@ -274,6 +293,15 @@ class Simulator:
     def _paint(self, case: Case, anatomy: Anatomy, seed: int) -> Painted:
         stream = functools.partial(generator, seed)
         return paint(case, anatomy, self.catalog, PAINTERS, self.consequences, stream)
+
+    def _exposure(self, case: Case, visit: int) -> Exposure:
+        portable = case.view == "AP"
+        exposure = draw_exposure(generator(visit, "exposure"), portable)
+        if self.tone is not None:
+            exposure = self.tone.change(exposure, generator(visit, "tone"), portable)
+        if self.grain is not None:
+            exposure = self.grain.change(exposure, generator(visit, "grain"), portable)
+        return exposure
 
     def _cluttered(self, anatomy: Anatomy, case: Case, seed: int) -> Tensor:
         """Return the line integral of a healthy chest with the wires that lie on it."""
