@@ -40,6 +40,10 @@ GROUPS = {
     "cache": "benchmarks.cache_speed",
     "loss": "benchmarks.loss_memory",
     "start": "benchmarks.start_up",
+    "simulator": "benchmarks.simulator_rows",
+    "batch": "benchmarks.batch_memory",
+    "probe": "benchmarks.probe_speed",
+    "sampling": "benchmarks.sampling_speed",
 }
 """Group of rows → the module whose ``rows(quick)`` yields them."""
 
