@@ -217,6 +217,21 @@ def test_a_second_run_takes_the_next_directory_and_keeps_the_first(tmp_path: Pat
     assert (tmp_path / "fit-2" / "metrics.csv").exists()
 
 
+def test_a_run_without_a_bar_leaves_out_those_of_the_layers(
+    tmp_path: Path, artifacts: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainers = []
+    monkeypatch.setattr(CommandLine, "_run_subcommand", lambda self, _: trainers.append(self.trainer))
+    args = ["fit", *BASE, artifacts, "--trainer.logger=false", f"--run_dir={tmp_path / 'fit'}"]
+    for bar in (True, False):
+        main([*args, f"--trainer.enable_progress_bar={str(bar).lower()}"])
+    (_, with_bar), (_, without) = [
+        (t, {type(one).__name__ for one in t.callbacks})
+        for t in trainers  # type: ignore[attr-defined]
+    ]
+    assert with_bar - without == {"RichProgressBar"} and "RunCheckpoint" in without
+
+
 def test_free_directory(tmp_path: Path) -> None:
     assert free_directory(tmp_path / "a") == tmp_path / "a"
     for name in ("a", "a-2"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -31,7 +32,7 @@ class EpochLoader(DataLoader[Any]):
             ahead: See `LoaderOptions`.
             **options: As for `torch.utils.data.DataLoader`.
         """
-        super().__init__(*args, **options)
+        super().__init__(*args, **{"worker_init_fn": _give_way} | options)
         self.ahead = ahead
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
@@ -69,6 +70,12 @@ def made_ahead(batches: Iterator[Any]) -> Iterator[Any]:
         while (batch := coming.result()) is not end:
             coming = thread.submit(next, batches, end)
             yield batch
+
+
+def _give_way(_worker: int) -> None:
+    """Let the step go first: its threads wait for one another, and would wait for a batch made ahead."""
+    if hasattr(os, "nice"):
+        os.nice(10)
 
 
 def _own_stream() -> None:

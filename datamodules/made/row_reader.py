@@ -44,18 +44,17 @@ class RowReader:
     image_size: int
     fit: Fit
 
-    def sample(self, row: Row, place: int, file: str) -> Sample:
+    def sample(self, row: Row, place: int, where: str) -> Sample:
         """Return a row as a sample.
 
         Args:
             row: The row.
             place: Its number in the corpus.
-            file: Where it stands, for messages.
+            where: How messages name it.
 
         Raises:
             CorpusError: If it cannot be used; the message names file, row, column, value and remedy.
         """
-        where = self.where(row, place, file)
         case = self._case(row, where)
         view = row.get(self.columns.view or "")
         return Sample(
@@ -68,9 +67,9 @@ class RowReader:
         )
 
     @staticmethod
-    def where(row: Row, place: int, file: str) -> str:
-        """Return how messages name a row."""
-        return f"{file}, row {place} ({row.get('key', row.get('index', 'no key'))})"
+    def where(row: Row, number: int, file: str) -> str:
+        """Return how messages name a row, by its number in its file."""
+        return f"{file}, row {number} ({row.get('key', row.get('index', 'no key'))})"
 
     def report(self, row: Row, where: str) -> Report:
         """Return the report of a row.

@@ -74,9 +74,9 @@ class StreamedCorpus(Corpus):
             if len(self._open) > MIXED_RUNS + 1:
                 self._open.popitem(last=False)
         self._open.move_to_end(number)
-        return self._open[number][place - int(self.ends[number] - self.counts[number])], str(
-            self.files[number]
-        )
+        inside = place - int(self.ends[number] - self.counts[number])
+        row = self._open[number][inside]
+        return row, self.reader.where(row, inside, str(self.files[number]))
 
 
 class StreamedSource:

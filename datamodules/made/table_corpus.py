@@ -38,7 +38,7 @@ class TableCorpus(Corpus):
 
     @property
     def rows(self) -> Any:
-        """The rows as a `datasets.Dataset` with the columns ``image`` and ``fields`` (JSON)."""
+        """The rows as a `datasets.Dataset`: ``image``, ``fields`` (JSON), ``file`` and ``number`` there."""
         if self._rows is None:
             self._rows = self._open()
         return self._rows
@@ -51,7 +51,14 @@ class TableCorpus(Corpus):
         try:
             return Dataset.from_generator(
                 _flat_rows,
-                features=Features({"image": Value("binary"), "fields": Value("string")}),
+                features=Features(
+                    {
+                        "image": Value("binary"),
+                        "fields": Value("string"),
+                        "file": Value("string"),
+                        "number": Value("int64"),
+                    }
+                ),
                 cache_dir=str(self.directory),
                 gen_kwargs={"kind": self.kind, "image": self.reader.columns.image, "files": stated},
                 split="train",
@@ -73,7 +80,7 @@ class TableCorpus(Corpus):
     @property
     def made(self) -> bool:  # type: ignore[override]
         """Whether the rows have cases."""
-        return len(self) > 0 and self._row(0).get(self.reader.columns.case or "") is not None
+        return len(self) > 0 and self._row(0)[0].get(self.reader.columns.case or "") is not None
 
     @property
     def sha256(self) -> str:
@@ -87,17 +94,18 @@ class TableCorpus(Corpus):
     def texts(self, chosen: Indices) -> Iterator[str]:
         """See `Corpus.texts`."""
         for place in chosen:
-            row = self._row(int(place))
-            where = self.reader.where(row, int(place), str(self.files[0].parent))
+            row, where = self._row(int(place))
             yield full_text(self.reader.report(row, where))
 
     def sample(self, place: int) -> Sample:
         """Return one pair as a sample."""
-        return self.reader.sample(self._row(place), place, str(self.files[0].parent))
+        row, where = self._row(place)
+        return self.reader.sample(row, place, where)
 
-    def _row(self, place: int) -> Row:
+    def _row(self, place: int) -> tuple[Row, str]:
         stored = self.rows[place]
-        return {**json.loads(stored["fields"]), "image": stored["image"]}
+        row = {**json.loads(stored["fields"]), "image": stored["image"]}
+        return row, self.reader.where(row, stored["number"], stored["file"])
 
 
 class _RowSource:
@@ -130,4 +138,9 @@ def _flat_rows(kind: str, image: str, files: Sequence[tuple[str, int, int]]) -> 
                     "embed the images."
                 )
             fields = {key: field for key, field in row.items() if key != image}
-            yield {"image": content, "fields": json.dumps(fields, default=str)}
+            yield {
+                "image": content,
+                "fields": json.dumps(fields, default=str),
+                "file": name,
+                "number": number,
+            }

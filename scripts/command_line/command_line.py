@@ -10,6 +10,7 @@ from typing import Any
 
 import lightning as L
 from lightning.fabric.plugins import CheckpointIO
+from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_warn
 
@@ -206,12 +207,15 @@ class CommandLine(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """Build the trainer, with what makes a run safe."""
-        plugins = self._get(self.config_init, "trainer").get("plugins") or []
+        options = self._get(self.config_init, "trainer")
+        if options.get("enable_progress_bar") is False:
+            options.callbacks = _without_bars(options.callbacks)
+        plugins = options.get("plugins") or []
         plugins = plugins if isinstance(plugins, list) else [plugins]
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             kwargs["plugins"] = [*plugins, AtomicCheckpointIO()]
         own: list[L.Callback] = [ProgressLines()]
-        if self._get(self.config_init, "trainer").get("enable_model_summary") is not False:
+        if options.get("enable_model_summary") is not False:
             own.append(ModelSize())
         if self.subcommand == "fit":
             own += [NonFiniteGuard(), Interruption()]
@@ -358,3 +362,9 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     if isinstance(value, Mapping):
         return value
     return vars(value) if hasattr(value, "__dict__") else {}
+
+
+def _without_bars(callbacks: Any) -> list[L.Callback]:
+    """Return callbacks without the bars of the layers: Lightning refuses them where no bar is wanted."""
+    those = callbacks if isinstance(callbacks, list) else [callbacks] if callbacks else []
+    return [one for one in those if not isinstance(one, ProgressBar)]

@@ -90,5 +90,6 @@ def completion_script() -> str:
 def main(args: Sequence[str] | None = None) -> None:
     """Print the script."""
     parser = argparse.ArgumentParser("synvlp completion", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("shell", nargs="?", choices=("bash", "zsh"), help="the script is the same for both")
     parser.parse_args(args)
     print(completion_script(), end="")

@@ -11,6 +11,17 @@ from typing import Any
 Overrides = Mapping[str, Any]
 """Key with dots → value, as on the command line. Texts may hold placeholders: see `Comparison`."""
 
+NOTE_FACTS = (
+    "command", "seeds", "steps", "minutes", "samples", "threads", "precision", "splits", "training",
+    "commits",
+)  # fmt: skip
+"""What the note of a comparison may mention in braces, beside its variables."""
+
+RUN_FACTS = ("runs", "cache", "seed", "arm", "run")
+"""What layers, overrides and settings may mention in braces, beside variables and ``{run:NAME}``."""
+
+PLACEHOLDER = re.compile(r"(?<!\$)\{([a-z_]+(?::[^{}]+)?)\}")
+
 EARLIER = re.compile(r"\{run:([^{}]+)\}")
 """A placeholder for the directory of another arm's run of the same seed."""
 
@@ -201,7 +212,8 @@ class Comparison:
     def earlier(self, arm: Arm, scale_name: str) -> Iterator[str]:
         """Yield the names of the arms and stages whose runs this one needs."""
         own = arm.scales.get(scale_name, Layers())
-        yield from sorted(set(_placeholders([arm.layers.overrides, own.overrides, arm.settings])))
+        texts = texts_of([arm.layers.overrides, own.overrides, arm.settings])
+        yield from sorted({name for text in texts for name in EARLIER.findall(text)})
 
     def only(self, names: Mapping[str, Any] | tuple[str, ...]) -> Comparison:
         """Return the comparison of some arms, with the stages that they need.
@@ -214,15 +226,15 @@ class Comparison:
         return replace(self, arms={name: self.arms[name] for name in self.arms if name in names})
 
 
-def _placeholders(value: Any) -> Iterator[str]:
+def texts_of(value: Any) -> Iterator[str]:
+    """Yield all texts among texts, numbers, lists and mappings."""
     if isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _placeholders(inner)
-    elif isinstance(value, list | tuple):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
         for inner in value:
-            yield from _placeholders(inner)
+            yield from texts_of(inner)
     elif isinstance(value, str):
-        yield from EARLIER.findall(value)
+        yield value
 
 
 def fill(value: Any, facts: Mapping[str, str]) -> Any:
@@ -247,4 +259,4 @@ def fill(value: Any, facts: Mapping[str, str]) -> Any:
             raise ValueError(f"{value!r}: no placeholder {match[0]}; there are {sorted(facts)}")
         return facts[match[1]]
 
-    return re.sub(r"(?<!\$)\{([a-z_]+(?::[^{}]+)?)\}", fact, value)
+    return PLACEHOLDER.sub(fact, value)

@@ -9,6 +9,9 @@ from typing import Any
 
 from scripts.comparison.definition import (
     EARLIER,
+    NOTE_FACTS,
+    PLACEHOLDER,
+    RUN_FACTS,
     Arm,
     Comparison,
     Contrast,
@@ -16,6 +19,7 @@ from scripts.comparison.definition import (
     MeasureSettings,
     Metric,
     ScaleSettings,
+    texts_of,
 )
 from scripts.comparison.measure import MAIN_TEST
 from synthesis.strict_yaml import Entry
@@ -66,6 +70,7 @@ def read_comparison(name: str) -> Comparison:
     )
     entry.close()
     _check_earlier(entry, found)
+    _check_placeholders(entry, found)
     return found
 
 
@@ -262,3 +267,28 @@ def _check_earlier(entry: Entry, comparison: Comparison) -> None:
             if other not in seen:
                 seen.add(other)
                 waiting += needs[other]
+
+
+def _check_placeholders(entry: Entry, found: Comparison) -> None:
+    """Refuse braces that nothing will fill: most are filled when hours of training are over."""
+    arms = [[_plain(a.layers, *a.scales.values()), a.settings] for a in found.arms.values()]
+    scales = [[_plain(s.layers, s.test), s.settings] for s in found.scales.values()]
+    others = [f"run:{name}" for name in found.arms]
+    for key, content, facts in (
+        ("note", found.note, NOTE_FACTS),
+        ("measures", [measure.init_args for measure in found.measures], (*RUN_FACTS, *others)),
+        ("arms", arms, (*RUN_FACTS, *others)),
+        ("scales", scales, (*RUN_FACTS, *others)),
+        ("base or train", _plain(found.base, found.over), (*RUN_FACTS, *others)),
+    ):
+        known = (*facts, *found.variables)
+        for text in texts_of(content):
+            for name in PLACEHOLDER.findall(text):
+                if name not in known:
+                    raise entry.error(
+                        key, f"{{{name}}}", f"is no placeholder; use one of {', '.join(known)}."
+                    )
+
+
+def _plain(*layers: Layers) -> list[Any]:
+    return [[one.files, one.overrides] for one in layers]

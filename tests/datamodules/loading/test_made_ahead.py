@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -77,3 +78,16 @@ def test_workers_and_makers_on_the_cpu_are_refused(synthesizer: PairSynthesizer)
         LoaderOptions(num_workers=2, ahead=True)
     with pytest.raises(ValueError, match="draws on the CPU"):
         SyntheticPairs(synthesizer, 8, loader=LoaderOptions(ahead=True))
+
+
+class Niceness(Squares):
+    """Gives how willing to wait the process is that makes a batch."""
+
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> torch.Tensor:
+        return torch.tensor([os.nice(0)])
+
+
+def test_workers_let_the_step_go_first() -> None:
+    sampler = EpochSampler(24, 8, 0, 24)
+    loader = EpochLoader(Niceness(), sampler=sampler, batch_size=8, num_workers=1, collate_fn=lambda b: b)
+    assert next(iter(loader)).item() == min(19, os.nice(0) + 10)

@@ -155,6 +155,7 @@ def test_foreign_tars_are_read_by_a_map_of_columns(tmp_path: Path) -> None:
     assert sample.labels[edema] == 1 and sample.labels.isnan().sum() == len(sample.labels) - 1
 
 
+@pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
@@ -164,12 +165,15 @@ def test_foreign_tars_are_read_by_a_map_of_columns(tmp_path: Path) -> None:
         ({"json": b'{"names": ["oedema"]}'}, "row 3 .*column 'names'.*oedema"),
     ],
 )
-def test_a_bad_row_is_named(broken: dict[str, bytes | None], message: str, tmp_path: Path) -> None:
-    foreign_tar(tmp_path / "0.tar", **broken)
+def test_a_bad_row_is_named(
+    broken: dict[str, bytes | None], message: str, stream: bool, tmp_path: Path
+) -> None:
+    foreign_tar(tmp_path / "0.tar")
+    foreign_tar(tmp_path / "1.tar", **broken)
     columns = CorpusColumns(case=None, concepts="names")
-    with pytest.raises(CorpusError, match=message):
-        data = opened(tmp_path, tmp_path / "a", columns=columns, splits={"train": 1.0})
-        data.source("train").samples(range(6))
+    with pytest.raises(CorpusError, match=rf"1\.tar.*{message}"):
+        data = opened(tmp_path, tmp_path / "a", columns=columns, splits={"train": 1.0}, stream=stream)
+        data.source("train").samples(range(12))
 
 
 def test_bad_corpora_are_named(corpus: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from scripts.command_line.completion import completion_script
+from scripts.command_line.completion import completion_script, main
 
 CASES = [
     (["synvlp", "va"], ["validate"]),
@@ -32,3 +32,9 @@ def test_bash_completes(script: str, words: list[str], expected: list[str]) -> N
     done = subprocess.run(["bash", "-c", asked], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert sorted(set(done.stdout.split())) == expected
+
+
+def test_another_shell_is_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["csh"])
+    assert "invalid choice: 'csh' (choose from" in capsys.readouterr().err

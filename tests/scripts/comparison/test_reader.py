@@ -131,6 +131,15 @@ def test_arms_lie_over_the_base_and_under_the_scale(tmp_path: Path) -> None:
             r"key arms: 'a' needs its own run",
         ),
         ({"stages": {"a": {}}}, r"key stages: 'a' is an arm as well"),
+        ({"note": "{minute} minutes"}, r"key note: '\{minute\}' is no placeholder; use one of command, "),
+        (
+            {"arms": {"a": {"layers": ["{cash}/x.yaml"]}, "b": {}}},
+            r"key arms: '\{cash\}' is no placeholder; use one of runs, cache, ",
+        ),
+        (
+            {"test": {"overrides": {"x": ["{reports}"]}}},
+            r"key measures: '\{reports\}' is no placeholder; use",
+        ),
     ],
 )
 def test_a_mistake_is_named_with_file_key_value_and_remedy(
