@@ -13,7 +13,9 @@ def test_the_recipe_for_a_gpu_takes_a_step_in_small(tmp_path: Path) -> None:
     """All of it but the device: its towers' kinds, its precision, its optimiser and its schedule."""
     os.chdir(Path(__file__).resolve().parents[1])
     small = {
-        "model.init_args.image_encoder.init_args": "{image_size: 64, width: 24, layers: 2, stem_channels: [4, 4, 4, 4]}",
+        "model.init_args.image_encoder.init_args": (
+            "{image_size: 64, width: 24, layers: 2, stem_channels: [4, 4, 4, 4]}"
+        ),
         "model.init_args.text_encoder.init_args": "{width: 16, layers: 1, vocab_size: 512}",
         "data.init_args.loader": "{batch_size: 4, epoch_size: 4, eval_batch_size: 4, ahead: false}",
         "data.init_args.synthesizer.init_args.image_maker.init_args": "{device: cpu, chunk: 4}",
