@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from datamodules.loading.strong_augmentation import StrongAugmentation
+
 Floats = npt.NDArray[np.float64]
 
 _BLOCK = 16  # images changed at once: what is between the steps fits the cache of a core
@@ -44,6 +46,7 @@ class Augmentation:
         noise: Gaussian noise added to each pixel; its s.d. is uniform from 0 to this.
         erase: How often a rectangle of 10 to 35 % of the sides gets one random grey (Zhong et al.
             2020, arXiv 1708.04896).
+        strong: Changes that no radiograph shows, after all others; None for none.
     """
 
     brightness: float = 0.08
@@ -60,10 +63,13 @@ class Augmentation:
     sharpness: float = 0.0
     noise: float = 0.0
     erase: float = 0.0
+    strong: StrongAugmentation | None = None
 
     def __post_init__(self) -> None:
         """Refuse strengths that make no sense."""
         for name, value in vars(self).items():
+            if name == "strong":
+                continue  # checks itself
             limit = 90 if name == "rotation" else 1
             if not 0 <= value < limit:
                 raise ValueError(
@@ -137,6 +143,8 @@ class Augmentation:
         if max(self.shading, self.sharpness, self.noise, self.erase) > 0:
             each = zip(changed, rngs, strict=True)
             changed = torch.stack([self._processed(image, rng).clamp(0, 1) for image, rng in each])
+        if self.strong is not None:
+            changed = self.strong.batch(changed, rngs)
         return changed
 
     def _curved(self, levels: Floats, rngs: Sequence[np.random.Generator]) -> Floats:

@@ -8,7 +8,7 @@ import torch
 
 from datamodules.loading.augmentation import Augmentation
 
-OFF = {strength.name: 0.0 for strength in fields(Augmentation)}
+OFF = {strength.name: 0.0 for strength in fields(Augmentation) if strength.name != "strong"}
 STRONG = {
     "brightness": 0.12,
     "contrast": 0.15,
