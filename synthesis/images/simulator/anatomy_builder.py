@@ -68,6 +68,9 @@ class AnatomyBuilder:
         self.ribs = [named[name][:, None].half() for name in ("ribs_posterior", "ribs_anterior")]
         self.girdles = girdle_maps(atlas.spacing).to(device)[:, None].half()
         self.midlines = torch.tensor([pose.midline for pose in atlas.poses], device=device)
+        self.hearts = torch.tensor([pose.heart_offset for pose in atlas.poses], device=device) + torch.tensor(
+            HEART_CENTRE, device=device
+        )
         self.tops, self.bottoms = torch.stack([pose.lung_rows for pose in atlas.poses]).to(device).unbind(2)
         edges = torch.stack([pose.lung_columns for pose in atlas.poses]).to(device)
         self.medial = edges[..., 0].flatten(1)  # (pose, side and row)
@@ -165,12 +168,10 @@ class AnatomyBuilder:
         """Sample the heart scaled about its centre, shifted and turned as the patient's is."""
         turn = each("heart_turn") * (math.pi / 180)
         cos, sin = torch.cos(turn), torch.sin(turn)
-        dx, dy = (
-            x - (each("heart_shift", 0) + HEART_CENTRE[0]),
-            y - (each("heart_shift", 1) + HEART_CENTRE[1]),
-        )
-        across = (dx * (cos / width)).addcmul_(dy, sin / width, value=-1).add_(HEART_CENTRE[0])
-        down = dx.mul_(sin / height).addcmul_(dy, cos / height).add_(HEART_CENTRE[1])
+        column, row = self.hearts[poses].T[:, :, None, None]
+        dx, dy = x - (each("heart_shift", 0) + column), y - (each("heart_shift", 1) + row)
+        across = (dx * (cos / width)).addcmul_(dy, sin / width, value=-1).add_(column)
+        down = dx.mul_(sin / height).addcmul_(dy, cos / height).add_(row)
         (heart,) = self._sample(self.body[:, BODY.index("heart"), None], poses, across, down)
         return heart
 

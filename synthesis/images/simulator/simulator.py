@@ -20,7 +20,7 @@ from synthesis.identity import identity
 from synthesis.images.image_maker import MadeImages
 from synthesis.images.simulator.anatomy import Anatomy
 from synthesis.images.simulator.anatomy_builder import AnatomyBuilder
-from synthesis.images.simulator.atlas import ATLAS_PATH, load_atlas
+from synthesis.images.simulator.atlas_mixture import AtlasFiles, AtlasMixture
 from synthesis.images.simulator.attenuation import AttenuationFactors
 from synthesis.images.simulator.detector import blurred, expose
 from synthesis.images.simulator.drawing import Drawing
@@ -46,7 +46,7 @@ TYPICAL_FIELD = 320.0  # mm across a picture, for the choice of the atlas resolu
 
 
 class Simulator:
-    """Image maker: batched attenuation physics on an atlas from one CT.
+    """Image maker: batched attenuation physics on an atlas from CTs.
 
     Every random number of a picture comes from its own seed, in one stream each for patient, exposure,
     overlay and every finding, so appearance is independent of the findings and a finding can be switched off
@@ -57,7 +57,8 @@ class Simulator:
     Args:
         image_size: Height and width in pixels.
         catalog: Concept catalogue file; the shipped one by default.
-        atlas: Atlas file; the shipped one by default.
+        atlas: Atlas file; the shipped one by default. Several, a folder, or a mapping to weights: a patient
+            comes from one of them, drawn by a stream of its own.
         visible_contrast: Floor of the contrast-to-noise ratio.
         visible_change: Floor of the mean change in grey value over the mask.
         visible_area: Fewest pixels of a 128×128 picture.
@@ -82,7 +83,7 @@ class Simulator:
         self,
         image_size: int = 128,
         catalog: str | Path | None = None,
-        atlas: str | Path | None = None,
+        atlas: AtlasFiles = None,
         visible_contrast: float = 1.6,
         visible_change: float = 0.05,
         visible_area: int = 10,
@@ -108,7 +109,7 @@ class Simulator:
         self.consequences = tuple(consequences)
         self.tone, self.grain, self.attenuation = tone, grain, attenuation
         self.catalog = ConceptCatalog(catalog)
-        self.atlas_path = Path(atlas) if atlas is not None else ATLAS_PATH
+        self.atlases = AtlasMixture(atlas)
         unpainted = [
             c.name for c in self.catalog if c.sampled and c.name != "no_finding" and c.name not in PAINTERS
         ]
@@ -125,14 +126,14 @@ class Simulator:
         """The atlas at this resolution, loaded at first use."""
         if self._builder is None:
             require_device(self, self.device)
-            atlas = load_atlas(self.atlas_path, target_spacing=0.85 * TYPICAL_FIELD / self.image_size)
+            atlas = self.atlases.load(target_spacing=0.85 * TYPICAL_FIELD / self.image_size)
             self._builder = AnatomyBuilder(atlas, self.image_size, self.device)
         return self._builder
 
     def describe(self) -> dict[str, Any]:
         """Return what the pictures depend on, for fingerprints."""
         return {
-            "atlas_sha256": self.builder.atlas.sha256,
+            "atlas_sha256": self.atlases.hashes(self.builder.atlas),
             "catalog_sha256": self.catalog.sha256,
             "image_size": self.image_size,
             "visible": [self.visible_contrast, self.visible_change, self.visible_area, self.strengthen],
@@ -265,7 +266,8 @@ class Simulator:
         builder = self.builder
         patients = []
         for case, seed, visit in zip(cases, seeds, visits, strict=True):
-            poses, portable = builder.atlas.of_view(case.view), case.view == "AP"
+            poses = builder.atlas.of_view(case.view, self.atlases.choose(seed))
+            portable = case.view == "AP"
             patient = draw_patient(generator(seed, "patient"), poses, GIRDLES, portable)
             if placed_anew:
                 patient = repositioned(patient, generator(visit, "positioning"), poses, portable)
