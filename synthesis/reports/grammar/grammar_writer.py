@@ -46,7 +46,8 @@ class GrammarWriter:
 
     Args:
         catalog: The concept catalogue; None takes the one shipped.
-        phrases: The phrase bank; None takes ``configs/reports/grammar.yaml``.
+        phrases: The phrase bank; None takes the one that the catalogue names, else
+            ``configs/reports/grammar.yaml``.
 
     Attributes:
         version: Of how the bank becomes text, see `synthesis.identity`.
@@ -59,7 +60,8 @@ class GrammarWriter:
 
     def __init__(self, catalog: str | Path | None = None, phrases: str | Path | None = None) -> None:
         self._catalog = ConceptCatalog.load(catalog)
-        self._bank = PhraseBank(DEFAULT_PHRASES if phrases is None else Path(phrases), self._catalog)
+        bank = self._catalog.phrases or DEFAULT_PHRASES if phrases is None else Path(phrases)
+        self._bank = PhraseBank(bank, self._catalog)
         self._compiled: dict[tuple[Finding, str, str, str], list[Phrasing]] = {}
 
     def describe(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from synthesis.cases import Finding
 from synthesis.concepts import LATERALITIES, NO_FINDING, VIEWS, ConceptCatalog
+from synthesis.extended_yaml import read_extended
 from synthesis.reports.grammar.phrases import Alternative, Grammar, Phrasing, Slots, parse, read_slots
 from synthesis.strict_yaml import Entry
 
@@ -113,11 +114,12 @@ class PhraseBank:
     """Everything that the grammar writer may say.
 
     Args:
-        path: The YAML file; the comments at its head explain its keys.
+        path: The YAML file; the comments at its head explain its keys. It may extend another one
+            (`read_extended`).
         catalog: The concepts, each of which it must know how to put in words.
 
     Attributes:
-        sha256: Of the file.
+        sha256: Of the file, and of those that it extends.
         orders: Ways to walk through the regions; each maps a region to its rank.
         shared: The slots that belong to no concept.
         wordings: Concept → wording, for all but "no_finding".
@@ -128,7 +130,7 @@ class PhraseBank:
     """
 
     def __init__(self, path: Path, catalog: ConceptCatalog) -> None:
-        root, content = Entry.read(path)
+        root, content = read_extended(path)
         self.sha256 = hashlib.sha256(content).hexdigest()
         self._catalog = catalog
         self._root = root

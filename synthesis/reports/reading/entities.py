@@ -55,7 +55,8 @@ class EntityExtractor:
 
     Args:
         catalog: The concept catalogue; None takes the one shipped.
-        lexicon: File with further words; None takes ``configs/reports/lexicon.yaml``.
+        lexicon: File with further words; None takes the one that the catalogue names, else
+            ``configs/reports/lexicon.yaml``.
         cues: File with the cues; None takes ``configs/reports/cues.yaml``.
 
     Raises:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from synthesis.concepts import LATERALITIES, Concept, ConceptCatalog
 from synthesis.configuration import shipped
+from synthesis.extended_yaml import read_extended
 from synthesis.reports.reading.words import Words
 from synthesis.strict_yaml import Entry
 
@@ -49,10 +50,12 @@ class Lexicon:
 
     Args:
         catalog: The concepts; their preferred names and synonyms are among the words.
-        path: The YAML file; None takes ``configs/reports/lexicon.yaml``. Its comments explain its keys.
+        path: The YAML file; None takes the one that the catalogue names, else
+            ``configs/reports/lexicon.yaml``. Its comments explain its keys. It may extend another one
+            (`read_extended`).
 
     Attributes:
-        sha256: Of the file.
+        sha256: Of the file, and of those that it extends.
         terms: Names of concepts: those that name several, then one term a concept, in catalogue order.
         denied_only: Names that mean something only when they are denied: that the concepts are absent, or
             that "no_finding" is present.
@@ -76,7 +79,8 @@ class Lexicon:
     """
 
     def __init__(self, catalog: ConceptCatalog, path: str | Path | None = None) -> None:
-        root, content = Entry.read(DEFAULT_LEXICON if path is None else Path(path))
+        file = catalog.lexicon or DEFAULT_LEXICON if path is None else Path(path)
+        root, content = read_extended(file)
         self.sha256 = hashlib.sha256(content).hexdigest()
         self._root, self._gap = root, f"(?:{root.text('gap')})"
         self._negator = Words([root.text("negator")], root, "negator")

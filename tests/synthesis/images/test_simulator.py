@@ -118,7 +118,7 @@ def test_switching_a_finding_off_leaves_patient_and_exposure() -> None:
     assert torch.equal(twins, healthy.images)
 
 
-@pytest.mark.parametrize("concept", sorted(PAINTERS))
+@pytest.mark.parametrize("concept", sorted(name for name in PAINTERS if name in CATALOG))
 def test_every_concept_is_visible_at_every_severity_side_and_place(concept: str) -> None:
     entry = CATALOG[concept]
     for severity in entry.severities or (None,):

@@ -7,7 +7,7 @@ about beyond their opacity are consequences (`consequence.py`), switched on one 
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from synthesis.images.simulator.findings import devices, focal, mediastinum, opacities, pleura
+from synthesis.images.simulator.findings import devices, focal, incidental, mediastinum, opacities, pleura
 from synthesis.images.simulator.findings.change import Change, Painter
 from synthesis.images.simulator.findings.consequence import Consequence, Painted, paint
 from synthesis.images.simulator.findings.pleural_fluid import PleuralFluid
@@ -43,6 +43,13 @@ PAINTERS: Mapping[str, Painter] = MappingProxyType(
             devices.nasogastric_tube,
             devices.pacemaker,
             devices.chest_drain,
+            incidental.low_lung_volumes,
+            incidental.tortuous_aorta,
+            incidental.degenerative_spine,
+            incidental.granuloma,
+            devices.sternotomy_wires,
+            devices.surgical_clips,
+            devices.ecg_leads,
         )
     }
 )

@@ -1,4 +1,4 @@
-"""Support devices: tubes, lines, pacemakers and drains on their anatomical courses."""
+"""Support devices on their anatomical courses, and what surgery and monitoring leave on a film."""
 
 from __future__ import annotations
 
@@ -86,6 +86,42 @@ def chest_drain(anatomy: Anatomy, finding: Finding, level: float, rng: np.random
     curve = spline(_jitter(rng, course, 5.0))
     stripe = stamp(anatomy, curve, 2.0).mul_(LINE)
     return Change(add=stripe.add_(stamp(anatomy, curve, 7.5), alpha=0.45 * LINE))
+
+
+def sternotomy_wires(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
+    """Draw five to seven wire loops in a column over the breastbone, each twisted at its front."""
+    top, spacing, lean = float(rng.uniform(-92, -78)), float(rng.uniform(17, 21)), float(rng.normal(0, 0.04))
+    middle = float(rng.normal(0, 3))
+    turn = np.linspace(0, 2 * np.pi, 40)[:, None]
+    loops = []
+    for k in range(int(rng.integers(5, 8))):
+        centre = np.array([middle + lean * (top + k * spacing), top + k * spacing])
+        width, height, tilt = rng.uniform(6, 9), rng.uniform(1.5, 3.0), rng.normal(0, 0.15)
+        across = width * np.cos(turn)
+        loop = np.concatenate([across, height * np.sin(turn) + tilt * across], axis=1)
+        twist = np.array([[0.0, height], [rng.normal(0, 1.5), height + rng.uniform(2, 4)]])
+        loops += [np.add(centre, loop), np.add(centre, spline(twist, 12))]
+    return Change(add=stamp(anatomy, np.concatenate(loops), 1.3).mul_(1.2 * LINE))
+
+
+def surgical_clips(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
+    """Draw a group of short metal lines in an armpit or at a hilum."""
+    centre = (118.0, -62.0) if finding.location == "axilla" else (40.0, -28.0)
+    spread = (9.0, 22.0) if finding.location == "axilla" else (10.0, 13.0)
+    (cx, cy), *_ = _mirror([centre], finding.laterality)
+    clips = []
+    for _ in range(int(rng.integers(3, 8))):
+        at = np.array([cx + rng.normal(0, spread[0]), cy + rng.normal(0, spread[1])])
+        angle, half = rng.uniform(0, np.pi), rng.uniform(3, 4.5)
+        way = half * np.array([np.cos(angle), np.sin(angle)])
+        clips.append(np.linspace(at - way, at + way, 12))
+    return Change(add=stamp(anatomy, np.concatenate(clips), 1.6).mul_(1.7 * LINE))
+
+
+def ecg_leads(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
+    """Draw three to five electrodes on the skin with the wires that lead away from them."""
+    wires = [wire(anatomy, rng) for _ in range(int(rng.integers(3, 6)))]
+    return Change(add=1.6 * torch.stack(wires).amax(dim=0))
 
 
 def wire(anatomy: Anatomy, rng: np.random.Generator) -> Tensor:
