@@ -10,7 +10,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from synthesis.cases import BalancedCaseSampler, LongTailedCaseSampler, UniformCaseSampler
+    from synthesis.cases import (
+        BalancedCaseSampler,
+        CoFindingCaseSampler,
+        LongTailedCaseSampler,
+        UniformCaseSampler,
+    )
     from synthesis.corruption import ClinicSynthesizer
     from synthesis.images.adversarial import AdversarialImageMaker
     from synthesis.images.diffusion import DiffusionImageMaker
@@ -25,6 +30,7 @@ __all__ = [
     "AdversarialImageMaker",
     "BalancedCaseSampler",
     "ClinicSynthesizer",
+    "CoFindingCaseSampler",
     "DiffusionImageMaker",
     "GrammarWriter",
     "LanguageModelWriter",
@@ -40,7 +46,12 @@ __all__ = [
 ]
 
 _MODULES = {
-    "synthesis.cases": ("BalancedCaseSampler", "LongTailedCaseSampler", "UniformCaseSampler"),
+    "synthesis.cases": (
+        "BalancedCaseSampler",
+        "CoFindingCaseSampler",
+        "LongTailedCaseSampler",
+        "UniformCaseSampler",
+    ),
     "synthesis.corruption": ("ClinicSynthesizer",),
     "synthesis.images.adversarial": ("AdversarialImageMaker",),
     "synthesis.images.diffusion": ("DiffusionImageMaker",),

@@ -29,12 +29,20 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from synthesis import filters
-from synthesis.cases import BalancedCaseSampler, Case, CaseSampler, LongTailedCaseSampler, UniformCaseSampler
+from synthesis.cases import (
+    BalancedCaseSampler,
+    Case,
+    CaseSampler,
+    CoFindingCaseSampler,
+    LongTailedCaseSampler,
+    UniformCaseSampler,
+)
 from synthesis.corruption import KINDS, ClinicSynthesizer
 from synthesis.counterparts import TwinKind
 from synthesis.filters.standard import STANDARD
 from synthesis.identity import Describable, identity
 from synthesis.images.simulator import Simulator
+from synthesis.images.simulator.findings import Consequence, PleuralFluid, VolumeLoss
 from synthesis.pairs import Pair, PairSynthesizer
 from synthesis.priors import PriorSynthesizer
 from synthesis.renderings import RenderingSynthesizer
@@ -72,6 +80,7 @@ class Golden:
 def goldens() -> dict[str, Golden]:
     """Return everything that is written down, by name; inputs before what they are given to."""
     samplers: list[CaseSampler] = [BalancedCaseSampler(), UniformCaseSampler(), LongTailedCaseSampler()]
+    samplers.append(CoFindingCaseSampler())
     found = {type(s).__name__: Golden(s, lambda s=s: {"cases": _sha256(_cases(s, 400))}) for s in samplers}
     sampler, writer = "UniformCaseSampler", "GrammarWriter"
     found[writer] = Golden(GrammarWriter(), lambda: {"reports": _sha256(_reports())}, (sampler,))
@@ -86,6 +95,10 @@ def goldens() -> dict[str, Golden]:
     for size in (64, 128):
         found[f"Simulator {size}"] = Golden(
             Simulator(image_size=size), lambda size=size: _simulated(size), (sampler,)
+        )
+    for consequence in (VolumeLoss(), PleuralFluid()):
+        found[type(consequence).__name__] = Golden(
+            consequence, lambda c=consequence: _redrawn(c), ("Simulator 64",)
         )
     found["PairSynthesizer"] = _synthesizer((sampler, writer))
     found["ClinicSynthesizer"] = _clinic((sampler, writer, "PairSynthesizer"))
@@ -317,6 +330,15 @@ def _simulated(size: int) -> dict[str, Any]:
         "pictures": _tolerated(drawn.images[:, 0] * 255, PIXELS),
         "masks": _tolerated(masks * 255, MASKS * (64 / size) ** 2),
     }
+
+
+def _redrawn(consequence: Consequence) -> dict[str, Any]:
+    """Draw the findings that a consequence changes, alone."""
+    simulator = Simulator(image_size=64, consequences=[consequence])
+    findings = [f for case in _some_cases() for f in case.findings if f.concept in consequence.concepts]
+    cases = [Case((f,), (), "AP" if k % 3 == 0 else "PA") for k, f in enumerate(findings[:18])]
+    pictures = simulator.make(cases, None, range(len(cases))).images
+    return {"pictures": _tolerated(pictures[:, 0] * 255, PIXELS)}
 
 
 @cache

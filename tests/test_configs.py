@@ -18,7 +18,7 @@ from scripts.resolved_config import resolved_config
 ROOT = Path(__file__).resolve().parents[1]
 BASE = "configs/pretrain.yaml"
 # Folders with domain data that the parser does not read; the tests of their readers do (tests/synthesis).
-DOMAIN_DATA = ("concepts", "reports", "prompts", "questions", "corpus", "comparisons")
+DOMAIN_DATA = ("cases", "concepts", "reports", "prompts", "questions", "corpus", "comparisons")
 # Whole configurations, no layers: tests/lightning_modules/test_generators.py, tests/callbacks/prediction.
 ALONE = ("generator", "predict.yaml")
 SWEEPS = sorted((ROOT / "configs" / "sweeps").glob("*.yaml"))

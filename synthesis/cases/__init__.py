@@ -1,6 +1,7 @@
 """Cases: what an image shows, drawn so that every one is plausible."""
 
 from synthesis.cases.case import Case, Finding, View
+from synthesis.cases.co_findings import CoFindingCaseSampler
 from synthesis.cases.samplers import (
     BalancedCaseSampler,
     CaseSampler,
@@ -12,6 +13,7 @@ __all__ = [
     "BalancedCaseSampler",
     "Case",
     "CaseSampler",
+    "CoFindingCaseSampler",
     "Finding",
     "LongTailedCaseSampler",
     "UniformCaseSampler",

@@ -104,8 +104,7 @@ class CaseSampler(ABC):
         lead = self.lead(seed, split, index)
         if lead != NO_FINDING:
             self._add(findings, (lead,), rng)
-            for _ in range(self._number.draw(rng) - 1):
-                self._add(findings, self._names, rng)
+            self._join(findings, self._number.draw(rng) - 1, rng)
         if rng.random() < self._settings["device_rate"]:
             self._add(findings, self._devices, rng)
         return Case(tuple(findings), self._absent(findings, rng), self._view(findings, rng))
@@ -114,20 +113,33 @@ class CaseSampler(ABC):
         """Return the settings as plain JSON values, for fingerprints and data cards."""
         return {"catalog_sha256": self.catalog.sha256, **self._settings}
 
+    def _join(self, findings: list[Finding], number: int, rng: np.random.Generator) -> None:
+        """Add so many findings beside the one that leads the case."""
+        for _ in range(number):
+            self._add(findings, self._names, rng)
+
     def _add(self, findings: list[Finding], pool: Sequence[str], rng: np.random.Generator) -> None:
         """Add one concept of the pool that fits beside the findings, if any does."""
-        banned = {name for finding in findings for name in self._rules[finding.concept].excludes}
-        names = [name for name in pool if name not in banned]
+        names = self._fitting(findings, pool)
         while names:
             name = WeightedChoice(names, [self._weights[n] for n in names]).draw(rng)
-            rules = self._rules[name]
-            clashing = (f.laterality for f in findings if f.concept in rules.excludes_same_side)
-            taken = frozenset[str]().union(*(SIDES[side] for side in clashing))
-            sides = [side for side in rules.sides if not taken & SIDES[side]]
+            sides = self._free_sides(findings, name)
             if sides:
-                findings.append(rules.draw(sides, self._settings["uncertain_rate"], rng))
+                findings.append(self._rules[name].draw(sides, self._settings["uncertain_rate"], rng))
                 return
             names.remove(name)
+
+    def _fitting(self, findings: Sequence[Finding], pool: Sequence[str]) -> list[str]:
+        """Return which concepts of a pool may be in a case with these findings, sides left aside."""
+        banned = {name for finding in findings for name in self._rules[finding.concept].excludes}
+        return [name for name in pool if name not in banned]
+
+    def _free_sides(self, findings: Sequence[Finding], name: str) -> list[str | None]:
+        """Return the sides of a concept that no finding of the case excludes."""
+        rules = self._rules[name]
+        clashing = (f.laterality for f in findings if f.concept in rules.excludes_same_side)
+        taken = frozenset[str]().union(*(SIDES[side] for side in clashing))
+        return [side for side in rules.sides if not taken & SIDES[side]]
 
     def _absent(self, findings: list[Finding], rng: np.random.Generator) -> tuple[str, ...]:
         """Draw what the report denies."""
