@@ -52,8 +52,8 @@ fit: install ## Pre-train and evaluate into runs/fit: RECIPE=short|long|smoke, A
 	$(PYTHON) main.py fit -c configs/pretrain.yaml -c configs/recipes/$(RECIPE).yaml --run_dir=runs/fit --trainer.precision=$(PRECISION) $(ARGS)
 
 .PHONY: compare
-compare: install ## Arms side by side: COMPARISON=a file in configs/comparisons, SCALE=full|smoke, ARGS="--arms … --seeds …"
-	$(PYTHON) -m scripts.comparison $(COMPARISON) --scale=$(SCALE) $(ARGS)
+compare: install ## Arms side by side: COMPARISON=a file in configs/comparisons, SCALE=full|smoke, ARGS="--arms … --seeds …"; transfer also REAL=folder
+	$(PYTHON) -m scripts.comparison $(COMPARISON) --scale=$(SCALE) $(if $(REAL),--var real=$(REAL)) $(ARGS)
 
 .PHONY: reproduce-paper
 reproduce-paper: ## COMPARISON=paper: balanced or long-tailed, clean or damaged pairs, into results/paper: SCALE=full|smoke

@@ -32,6 +32,7 @@ from synthesis.configuration import shipped
 
 NIH, LAYER = "configs/data/nih_chestxray14.yaml", "configs/evaluation/transfer.yaml"
 ALL = "all"
+WITHIN = ("pneumonia",)
 LABELS = {
     "zero_shot/{}auroc_macro": "zero-shot",
     "probe/{}auroc_macro": "probe",
@@ -87,39 +88,50 @@ class Judged:
         return mean, np.nanmean(known, 0) if len(known) == len(keys) else None
 
 
-def judge(run: Path, args: argparse.Namespace) -> Judged:
-    """Test the encoder of a run on the radiographs, and read the result.
+def tested(
+    run: Path,
+    real: str,
+    out: Path,
+    within: Sequence[str] = WITHIN,
+    checkpoint: str = "last",
+    options: Sequence[str] = (),
+) -> Path:
+    """Test the encoder of a run on radiographs, and return the directory of the test.
 
     Args:
         run: Directory with ``config.yaml`` and ``checkpoints/``.
-        args: The program's.
+        real: Folder of NIH radiographs, or a data layer.
+        out: Where the directory goes.
+        within: Findings within which is judged.
+        checkpoint: ``last`` or ``best``.
+        options: Further arguments of the test.
 
     Raises:
         ValueError: If the run, its checkpoint or the radiographs are missing.
     """
-    config, checkpoint = run / "config.yaml", run / "checkpoints" / f"{args.checkpoint}.ckpt"
-    for path in (config, checkpoint):
+    config, weights = run / "config.yaml", run / "checkpoints" / f"{checkpoint}.ckpt"
+    for path in (config, weights):
         if not path.exists():
             raise ValueError(f"{path} is missing: name the directory of a fit, or --checkpoint=best or last")
-    real, layer = Path(args.real), yaml.safe_load(shipped(LAYER).read_text(encoding="utf-8"))
-    if not real.exists():
+    layer = yaml.safe_load(shipped(LAYER).read_text(encoding="utf-8"))
+    if not Path(real).exists():
         raise ValueError(f"--real={real} does not exist: give the folder of the radiographs, or a data layer")
     callbacks = layer["trainer"]["callbacks"]
     for callback in callbacks:
         if callback["class_path"] in ("callbacks.ZeroShot", "callbacks.LinearProbe"):
-            callback.setdefault("init_args", {})["strata"] = [*VIEWS, *args.within]
-    data = ["-c", NIH, f"--data.init_args.image_root={real}"] if real.is_dir() else ["-c", str(real)]
+            callback.setdefault("init_args", {})["strata"] = [*VIEWS, *within]
+    data = ["-c", NIH, f"--data.init_args.image_root={real}"] if Path(real).is_dir() else ["-c", real]
     line = program(
         [
             *("test", "-c", str(config), *data),
             f"--trainer.callbacks={json.dumps(callbacks)}",
             "--trainer.logger=false",
-            f"--run_dir={args.out / '-'.join(part for part in run.parts if part not in ('/', '..'))}",
-            f"--ckpt_path={checkpoint}",
-            *args.options,
+            f"--run_dir={out / '-'.join(part for part in run.parts if part not in ('/', '..'))}",
+            f"--ckpt_path={weights}",
+            *options,
         ]
     )
-    return Judged.of(Path(str(line.trainer.default_root_dir)))
+    return Path(str(line.trainer.default_root_dir))
 
 
 def rows(one: Judged, other: Judged | None = None) -> Iterator[Row]:
@@ -201,18 +213,16 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.add_argument("--run", type=Path, required=True, help="directory of a finished fit")
     parser.add_argument("--real", required=True, help="folder of NIH radiographs, or a data layer (YAML)")
     parser.add_argument("--against", type=Path, help="directory of another fit, which is subtracted")
-    parser.add_argument(
-        "--within", nargs="*", default=["pneumonia"], metavar="FINDING", help="further columns"
-    )
+    parser.add_argument("--within", nargs="*", default=WITHIN, metavar="FINDING", help="further columns")
     parser.add_argument("--checkpoint", choices=("last", "best"), default="last")
     parser.add_argument("--out", type=Path, default=Path("results/transfer"), help="tables go here")
     given, more = parser.parse_known_args(args)
-    given.options = more  # of the test, such as --trainer.precision=bf16-mixed
-    one = judge(given.run, given)
+    how = (given.within, given.checkpoint, more)  # more for the test, such as --trainer.precision=bf16-mixed
+    one = Judged.of(tested(given.run, given.real, given.out, *how))
     command = f"make transfer RUN={given.run} REAL=…"
     print(write_table(list(rows(one)), given.out / "table", note(one, command)))
     if given.against is not None:
-        other = judge(given.against, given)
+        other = Judged.of(tested(given.against, given.real, given.out, *how))
         command += f" AGAINST={given.against}"
         print(write_table(list(rows(one, other)), given.out / "differences", note(one, command)))
 

@@ -36,6 +36,13 @@ class Measured:
     details: Mapping[str, Any] = field(default_factory=dict)
     draws: Draws = field(default_factory=Draws)
 
+    @classmethod
+    def of_test(cls, directory: Path) -> Measured:
+        """Read what a test has left in its directory: ``summary.json`` and ``bootstrap.npz``."""
+        summary = json.loads((directory / "summary.json").read_text())
+        details = summary.pop("details", {})
+        return cls(summary, details, Draws.of_run(directory / "bootstrap.npz"))
+
 
 class Measure(ABC):
     """Turns a trained run into figures. Its arguments are the measure's ``init_args`` in the YAML."""
@@ -93,16 +100,14 @@ class MainTest(Measure):
         return resolved_config("test", *self.arguments(run))
 
     def measure(self, run: Run, directory: Path) -> Measured:
-        """Test, and read ``summary.json`` and ``bootstrap.npz``."""
+        """Test, and read what that leaves."""
         given = [
             f"--ckpt_path={run.directory / self.checkpoint}",
             f"--data.init_args.tokenizer.path={run.directory / 'tokenizer'}",
             f"--run_dir={directory}",
         ]
         main(["test", *self.arguments(run), *given])
-        summary = json.loads((directory / "test" / "summary.json").read_text())
-        details = summary.pop("details", {})
-        return Measured(summary, details, Draws.of_run(directory / "test" / "bootstrap.npz"))
+        return Measured.of_test(directory / "test")
 
 
 class TrainingSummary(Measure):
@@ -110,9 +115,7 @@ class TrainingSummary(Measure):
 
     def measure(self, run: Run, directory: Path) -> Measured:
         """Read the file."""
-        summary = json.loads((run.directory / "summary.json").read_text())
-        details = summary.pop("details", {})
-        return Measured(summary, details, Draws.of_run(run.directory / "bootstrap.npz"))
+        return Measured.of_test(run.directory)
 
 
 def fill_layers(layers: Layers, facts: Mapping[str, str]) -> Layers:

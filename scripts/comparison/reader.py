@@ -82,10 +82,30 @@ def _arms(entry: Entry) -> dict[str, Arm]:
     arms = {}
     for name, inner in entry.named("arms", "arm"):
         arms[str(name)] = _arm(str(name), inner, measured=True)
+    for name, arm in _switched(entry).items():
+        if name in arms:
+            raise entry.error("switches", name, "is an arm as well; give it another name.")
+        arms[name] = arm
     for name, inner in entry.named("stages", "stage", default={}):
         if name in arms:
             raise entry.error("stages", name, "is an arm as well; give it another name.")
         arms[str(name)] = _arm(str(name), inner, measured=False)
+    return arms
+
+
+def _switched(entry: Entry) -> dict[str, Arm]:
+    """Return the arms of switches: each alone, those of ``together`` at once, and these but for each."""
+    inner = entry.entry("switches", {})
+    switches = {name: _layers(inner, name) for name in list(inner.keys())}
+    together = entry.texts("together") if "together" in entry.keys() else tuple(switches)
+    if unknown := [name for name in together if name not in switches]:
+        raise entry.error("together", unknown[0], f"is no switch; name some of {', '.join(switches)}.")
+    arms = {name: Arm(name, layers) for name, layers in switches.items()}
+    if len(together) > 1:
+        arms["together"] = Arm("together", sum((switches[name] for name in together), Layers()))
+    for left_out in together if len(together) > 2 else ():
+        others = (switches[name] for name in together if name != left_out)
+        arms[f"without_{left_out}"] = Arm(f"without_{left_out}", sum(others, Layers()))
     return arms
 
 

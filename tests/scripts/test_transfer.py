@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from main import main as program
 from scripts.transfer import main
+from scripts.transfer_measure import TransferMeasure
 from tests.nih_table import nih_rows, write_image, write_table
 
 
@@ -65,6 +68,19 @@ def test_columns_are_strata_and_an_encoder_has_nothing_over_itself(
     differences = table(tmp_path / "differences.csv")
     assert differences.keys() == judged.keys()
     assert differences["probe"]["all films"] == "+0.000 [+0.000, +0.000]"
+
+
+def test_a_comparison_measures_the_same_columns(run: Path, real: Path, tmp_path: Path) -> None:
+    trained: Any = SimpleNamespace(directory=run)
+    measure = TransferMeasure(str(real), options=["--data.init_args.loader.eval_batch_size=64"])
+    found = measure.measure(trained, tmp_path)
+    for column in ("", "PA/", "AP/", "pneumonia/"):
+        key = f"test/zero_shot/{column}auroc_macro"
+        low, high = found.details["test/zero_shot"]["intervals"][f"{column}auroc_macro"]
+        assert low <= found.metrics[key] <= high and key in found.draws.values
+    assert "test/probe/minus_pixels" in found.metrics
+    assert measure.identity(trained) != TransferMeasure().identity(trained)
+    assert not TransferMeasure().measure(trained, tmp_path).metrics, "no radiographs, no figures"
 
 
 @pytest.mark.parametrize(

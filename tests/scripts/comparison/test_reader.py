@@ -52,10 +52,11 @@ def written(path: Path, **changes: Any) -> str:
 def test_every_shipped_comparison_expands_to_command_lines_that_the_parser_takes(
     name: str, tmp_path: Path
 ) -> None:
-    """At full scale all arms, which `equal` compares; at other scales, and of tests, one."""
+    """At full scale all arms, which `equal` compares (of a screen all at once); else, and of tests, one."""
     comparison = read_comparison(name)
     for scale in comparison.scales:
-        plan = Plan(comparison, scale, tmp_path)
+        screen = (comparison.reference, "together") if "together" in comparison.arms else None
+        plan = Plan(comparison, scale, tmp_path, arms=screen)
         if scale == "full":
             plan.check()
         arms = list(comparison.arms.values())
@@ -70,6 +71,29 @@ def test_every_shipped_comparison_expands_to_command_lines_that_the_parser_takes
                     assert measure.identity(run)["data"]["class_path"]
         filled = note_facts(plan, read_results(plan))
         assert all(fact in filled for fact in _facts(comparison.note)), comparison.note
+
+
+def test_switches_make_arms_alone_together_and_without_each(tmp_path: Path) -> None:
+    switches = {name: {"overrides": {f"model.init_args.{name}": 0.5}} for name in ("x", "y", "z", "rest")}
+    path = tmp_path / "screen.yaml"
+    arms = read_comparison(written(path, arms={"a": {}}, switches=switches, together=["x", "y", "z"])).arms
+    alone = ["a", "x", "y", "z", "rest"]
+    assert list(arms) == [*alone, "together", "without_x", "without_y", "without_z"]
+    keys = {name: "".join(key[-1] for key in arm.layers.overrides) for name, arm in arms.items()}
+    assert (keys["together"], keys["without_y"], keys["y"], keys["a"]) == ("xyz", "xz", "y", "")
+    assert "rest" not in str(arms["together"].layers)
+    every = read_comparison(written(path, arms={"a": {}}, switches=switches)).arms
+    assert len(every["together"].layers.overrides) == 4
+    for wrong, message in (
+        (
+            {"switches": switches, "together": ["v"]},
+            "together.*'v'.*is no switch; name some of x, y, z, rest",
+        ),
+        ({"switches": {"a": []}}, "switches.*'a'.*is an arm as well"),
+        ({"switches": {"x": ["nowhere.yaml"]}}, r"nowhere\.yaml.*is no file"),
+    ):
+        with pytest.raises(YamlError, match=f"(?s){message}"):
+            read_comparison(written(path, **wrong))
 
 
 def _facts(note: str) -> list[str]:
