@@ -33,7 +33,7 @@ class ConvNeXtEncoder(MapEncoder):
         """See `MapEncoder.configured`."""
         from transformers import ConvNextConfig, ConvNextModel
 
-        config = ConvNextConfig(num_channels=1, hidden_sizes=self.widths, depths=self.depths)
+        config = ConvNextConfig(num_channels=self.channels, hidden_sizes=self.widths, depths=self.depths)
         return ConvNextModel(config)
 
     def first_convolution(self, tower: Any) -> tuple[nn.Module, str]:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from datamodules.batch import IMAGE, Batch
+from lightning_modules.tones import Tones, channels_of, check_tones, in_tones
 from synthesis.limits import at_least
 
 if TYPE_CHECKING:
@@ -144,19 +145,27 @@ class ImageEncoder(Encoder):
         mean: Grey level to subtract from every image; None standardises each image by its own mean and
             deviation, so that exposure and windowing matter less.
         std: Grey-level deviation to divide by; None together with `mean`.
+        tones: Whether the network sees tones as they are, equalised, or both: see `Tones`.
     """
 
     image_size: int
     patch_size: int
     mean: float | None = None
     std: float | None = None
+    tones: Tones = "plain"
+
+    @property
+    def channels(self) -> int:
+        """How many channels the network takes."""
+        return channels_of(self.tones)
 
     def check_normalisation(self) -> None:
-        """Refuse a mean without a deviation.
+        """Refuse a mean without a deviation, and tones that there are not.
 
         Raises:
-            ValueError: If only one of the two is given.
+            ValueError: If only one of the two is given, or `tones` is unknown.
         """
+        check_tones(self, self.tones)
         if (self.mean is None) != (self.std is None):
             raise ValueError(
                 f"{type(self).__name__}: mean is {self.mean} and std {self.std}: give both, or neither to "
@@ -171,8 +180,10 @@ class ImageEncoder(Encoder):
         """
         image = self.sized(batch)
         if self.mean is not None and self.std is not None:
-            return (image - self.mean) / self.std
-        return F.layer_norm(image, image.shape[1:], eps=1e-6)  # a blank image becomes 0
+            plain = (image - self.mean) / self.std
+        else:
+            plain = F.layer_norm(image, image.shape[1:], eps=1e-6)  # a blank image becomes 0
+        return in_tones(image, plain, self.tones, self.training)
 
     def sized(self, batch: Batch) -> Tensor:
         """Return the images of a batch, of the size that the tower takes.

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from datamodules.batch import Batch
 from lightning_modules.encoders import EncoderOutput, ImageEncoder
 from lightning_modules.pretrained import load_tower
+from lightning_modules.tones import Tones, widen
 
 
 class MapEncoder(ImageEncoder):
@@ -34,6 +35,8 @@ class MapEncoder(ImageEncoder):
         std: Grey-level deviation to divide by; given together with `mean`.
         projection_dim: Dimension of the shared space.
         projection_hidden: Hidden width of a two-layer projection; None for a linear one.
+        tones: ``plain``, ``equalised``, ``both`` (two channels) or ``random`` (either in training): see
+            `lightning_modules.tones`. Equalised, `mean` and `std` do not apply.
 
     Raises:
         ValueError: If arguments contradict each other or the checkpoint.
@@ -51,8 +54,10 @@ class MapEncoder(ImageEncoder):
         std: float | None = None,
         projection_dim: int = 128,
         projection_hidden: int | None = None,
+        tones: Tones = "plain",
     ) -> None:
         super().__init__(width, projection_dim, projection_hidden)
+        self.tones = tones
         kind = type(self).__name__
         if image_size < self.patch_size or image_size % self.patch_size:
             raise ValueError(f"{kind}: image_size is {image_size}: give a multiple of {self.patch_size}")
@@ -70,11 +75,14 @@ class MapEncoder(ImageEncoder):
         else:
             tower = load_tower(pretrained, 0.0, sizes)
             self._make_grey(tower)
+            if self.channels != 1:
+                widen(getattr(*self.first_convolution(tower)), self.channels)
+                _set_channels(tower, self.channels)
             self.replace_tower(tower)
 
     @abstractmethod
     def configured(self) -> Any:
-        """Return the network with random weights, for one channel."""
+        """Return the network with random weights, for `channels` channels."""
 
     @abstractmethod
     def first_convolution(self, tower: Any) -> tuple[nn.Module, str]:
@@ -89,7 +97,7 @@ class MapEncoder(ImageEncoder):
         """Take another network of the same sizes.
 
         Args:
-            tower: A model of `transformers` for one channel.
+            tower: A model of `transformers` for as many channels.
         """
         self.tower = tower
 
@@ -120,6 +128,7 @@ class MapEncoder(ImageEncoder):
             "depths": self.depths,
             "mean": self.mean,
             "std": self.std,
+            "tones": self.tones,
             "projection_dim": self.projection_dim,
         }
 
@@ -131,7 +140,11 @@ class MapEncoder(ImageEncoder):
             return
         convolution.weight = nn.Parameter(convolution.weight.detach().sum(1, keepdim=True))
         convolution.in_channels = 1
-        tower.config.num_channels = 1
-        for module in tower.modules():
-            if hasattr(module, "num_channels"):
-                module.num_channels = 1
+        _set_channels(tower, 1)
+
+
+def _set_channels(tower: Any, channels: int) -> None:
+    tower.config.num_channels = channels
+    for module in tower.modules():
+        if hasattr(module, "num_channels"):
+            module.num_channels = channels

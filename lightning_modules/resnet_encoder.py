@@ -42,7 +42,7 @@ class ResNetEncoder(MapEncoder):
 
         return ResNetModel(
             ResNetConfig(
-                num_channels=1,
+                num_channels=self.channels,
                 embedding_size=self.widths[0] // (4 if self.block == "bottleneck" else 1),
                 hidden_sizes=self.widths,
                 depths=self.depths,

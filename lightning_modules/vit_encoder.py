@@ -14,6 +14,7 @@ from lightning_modules.attention import choose_attention
 from lightning_modules.convolutional_stem import ConvolutionalStem
 from lightning_modules.encoders import EncoderOutput, ImageEncoder
 from lightning_modules.pretrained import load_tower, make_grey, resize_positions
+from lightning_modules.tones import Tones, widen
 from synthesis.limits import at_least, below
 
 ImagePooling = Literal["mean", "cls", "spatial"]
@@ -52,6 +53,8 @@ class ViTEncoder(ImageEncoder):
         projection_hidden: Hidden width of a two-layer projection; None for a linear one.
         gradient_checkpointing: Recompute the blocks in the backward pass: less memory, a third more time.
         adaptation: Which weights are trained; None trains all.
+        tones: ``plain``, ``equalised``, ``both`` (two channels) or ``random`` (either in training): see
+            `lightning_modules.tones`. Equalised, `mean` and `std` do not apply.
 
     Raises:
         ValueError: If arguments contradict each other or the checkpoint.
@@ -76,6 +79,7 @@ class ViTEncoder(ImageEncoder):
         projection_hidden: int | None = None,
         gradient_checkpointing: bool = False,
         adaptation: Adaptation | None = None,
+        tones: Tones = "plain",
     ) -> None:
         at_least(
             self, 1, image_size=image_size, patch_size=patch_size, width=width, layers=layers, heads=heads
@@ -89,6 +93,7 @@ class ViTEncoder(ImageEncoder):
         self.pooling = pooling
         self.mean = mean
         self.std = std
+        self.tones = tones
         sizes = {
             "patch_size": ("patch_size", patch_size),
             "width": ("hidden_size", width),
@@ -97,9 +102,10 @@ class ViTEncoder(ImageEncoder):
         }
         self._check(width, heads, pretrained, stem_channels, quiet_start)
         self.stem_channels = stem_channels
-        self.vit = _vit(pretrained, image_size, dropout, sizes)
+        self.vit = _vit(pretrained, image_size, dropout, sizes, self.channels)
         if stem_channels is not None:
-            self.vit.embeddings.patch_embeddings = ConvolutionalStem(stem_channels, width, patch_size)
+            stem = ConvolutionalStem(stem_channels, width, patch_size, self.channels)
+            self.vit.embeddings.patch_embeddings = stem
         self.replace_tower(self.vit)
         if pooling == "spatial":
             positions = (image_size // patch_size) ** 2
@@ -137,6 +143,7 @@ class ViTEncoder(ImageEncoder):
             "pooling": self.pooling,
             "mean": self.mean,
             "std": self.std,
+            "tones": self.tones,
             "projection_dim": self.projection_dim,
         }
 
@@ -144,7 +151,7 @@ class ViTEncoder(ImageEncoder):
         """Take another transformer of the same sizes, without its pooler; a convolutional stem stays.
 
         Args:
-            vit: A `transformers` ViT or DINOv2 model for one channel.
+            vit: A `transformers` ViT or DINOv2 model for as many channels.
         """
         vit.pooler = vit.embeddings.mask_token = None  # never used here, and DDP refuses what has no gradient
         if self.stem_channels is not None:
@@ -246,13 +253,17 @@ class ViTEncoder(ImageEncoder):
 
 
 def _vit(
-    pretrained: str | None, image_size: int, dropout: float, sizes: Mapping[str, tuple[str, int]]
+    pretrained: str | None,
+    image_size: int,
+    dropout: float,
+    sizes: Mapping[str, tuple[str, int]],
+    channels: int,
 ) -> Any:
     from transformers import ViTConfig, ViTModel
 
     if pretrained is None:
         config = ViTConfig(
-            num_channels=1,
+            num_channels=channels,
             image_size=image_size,
             intermediate_size=4 * sizes["width"][1],
             hidden_dropout_prob=dropout,
@@ -263,6 +274,9 @@ def _vit(
     vit = load_tower(pretrained, dropout, sizes)
     if vit.config.num_channels != 1:
         make_grey(vit)
+    if channels != 1:
+        widen(vit.embeddings.patch_embeddings.projection, channels)
+        vit.embeddings.patch_embeddings.num_channels = vit.config.num_channels = channels
     if vit.config.image_size != image_size:
         resize_positions(vit, image_size, sizes["patch_size"][1])
     return vit

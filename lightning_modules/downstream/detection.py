@@ -151,7 +151,7 @@ def _yolos(encoder: ViTEncoder, classes: int, tokens: int) -> Any:
         intermediate_size=theirs.hidden_size * 4,
         image_size=[encoder.image_size] * 2,
         patch_size=encoder.patch_size,
-        num_channels=1,
+        num_channels=encoder.channels,
         num_detection_tokens=tokens,
         use_mid_position_embeddings=False,
         num_labels=classes,

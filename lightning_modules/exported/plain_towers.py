@@ -25,6 +25,7 @@ def is_plain_vit(encoder: ViTEncoder) -> bool:
         and encoder.stem_channels is None
         and encoder.pooling == "cls"
         and encoder.mean is not None
+        and encoder.tones == "plain"
         and isinstance(encoder.projection, nn.Linear)
     )
 

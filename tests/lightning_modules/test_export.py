@@ -68,6 +68,8 @@ CASES = {
     "recipe": (RECIPE_IMAGE, {}),
     "mean pooling, hidden projections": ({"projection_hidden": 12}, {"projection_hidden": 24}),
     "one plain": (PLAIN_IMAGE, {}),
+    "equalised": (PLAIN_IMAGE | {"tones": "equalised"}, {"pooling": "cls"}),
+    "both tones": (RECIPE_IMAGE | {"tones": "both"}, {}),
 }
 
 

@@ -24,7 +24,9 @@ def dual(tokenizer: Any, image: ImageEncoder) -> DualEncoder:
 
 
 def vit() -> ImageEncoder:
-    return ViTEncoder(32, 16, 16, 1, 2, stem_channels=[4, 4, 8, 8], pooling="spatial", projection_dim=8)
+    """Of all that a tower may have: a stem, pooling over places, two channels of which one is equalised."""
+    stem = [4, 4, 8, 8]
+    return ViTEncoder(32, 16, 16, 1, 2, stem_channels=stem, pooling="spatial", projection_dim=8, tones="both")
 
 
 def resnet() -> ImageEncoder:
