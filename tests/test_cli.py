@@ -232,6 +232,12 @@ def test_a_run_without_a_bar_leaves_out_those_of_the_layers(
     assert with_bar - without == {"RichProgressBar"} and "RunCheckpoint" in without
 
 
+@pytest.mark.parametrize(("given", "shown"), [("", "''"), ("null", "null")])
+def test_a_run_directory_that_is_no_place_is_refused(given: str, shown: str) -> None:
+    with pytest.raises(ValueError, match=rf"--run_dir={shown} is no place: give a directory"):
+        main(["fit", *BASE, f"--run_dir={given}"])
+
+
 def test_free_directory(tmp_path: Path) -> None:
     assert free_directory(tmp_path / "a") == tmp_path / "a"
     for name in ("a", "a-2"):

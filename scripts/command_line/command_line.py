@@ -150,7 +150,8 @@ class CommandLine(LightningCLI):
         check_blanks(config)
         check_trainer(config.trainer)
         if config.run_dir in (None, "", "null"):
-            raise ValueError(f"--run_dir={config.run_dir}: give the directory of the run, such as runs/fit")
+            shown = config.run_dir or ("null" if config.run_dir is None else "''")
+            raise ValueError(f"--run_dir={shown} is no place: give a directory, such as runs/fit")
         if config.get("ckpt_path") == "best":
             raise ValueError(
                 "--ckpt_path=best: nothing is trained yet; give a file: runs/fit/checkpoints/best.ckpt"
