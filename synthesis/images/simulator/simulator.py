@@ -30,6 +30,7 @@ from synthesis.images.simulator.findings import PAINTERS, Consequence, Painted, 
 from synthesis.images.simulator.findings.devices import wire
 from synthesis.images.simulator.girdle import GIRDLES
 from synthesis.images.simulator.grain import Grain
+from synthesis.images.simulator.inspiration import Inspiration
 from synthesis.images.simulator.overlay import Overlay, draw_overlay
 from synthesis.images.simulator.patient import draw_patient
 from synthesis.images.simulator.positioning import repositioned
@@ -71,6 +72,7 @@ class Simulator:
         tone: Tone curves that bring grey values to those of real radiographs; None for none.
         grain: Noise with the spectrum of averaged-down noise; None for white noise.
         attenuation: Random factors of the attenuation of each structure; None for none.
+        inspiration: Shallow and deep breaths, whatever the findings; None for those of `draw_patient`.
 
     Raises:
         ValueError: The pictures would be smaller than 64 px, or a concept of the catalogue is sampled
@@ -95,6 +97,7 @@ class Simulator:
         tone: Tone | None = None,
         grain: Grain | None = None,
         attenuation: AttenuationFactors | None = None,
+        inspiration: Inspiration | None = None,
     ) -> None:
         at_least(self, 0, visible_contrast=visible_contrast, visible_change=visible_change)
         at_least(self, 0, visible_area=visible_area, clutter_rate=clutter_rate)
@@ -108,6 +111,7 @@ class Simulator:
         self.visible_area, self.strengthen, self.clutter_rate = visible_area, strengthen, clutter_rate
         self.consequences = tuple(consequences)
         self.tone, self.grain, self.attenuation = tone, grain, attenuation
+        self.inspiration = inspiration
         self.catalog = ConceptCatalog(catalog)
         self.atlases = AtlasMixture(atlas)
         unpainted = [
@@ -143,7 +147,8 @@ class Simulator:
 
     def _switched_on(self) -> dict[str, Any]:
         """Return the settings of what is off by default and on here, JSON-able."""
-        given = {"tone": self.tone, "grain": self.grain, "attenuation": self.attenuation}
+        names = ("tone", "grain", "attenuation", "inspiration")
+        given = {name: getattr(self, name) for name in names}
         on: dict[str, Any] = json.loads(
             json.dumps({name: asdict(part) for name, part in given.items() if part})
         )
@@ -269,6 +274,8 @@ class Simulator:
             poses = builder.atlas.of_view(case.view, self.atlases.choose(seed))
             portable = case.view == "AP"
             patient = draw_patient(generator(seed, "patient"), poses, GIRDLES, portable)
+            if self.inspiration is not None:
+                patient = self.inspiration.change(patient, generator(seed, "inspiration"))
             if placed_anew:
                 patient = repositioned(patient, generator(visit, "positioning"), poses, portable)
             if self.attenuation is not None:

@@ -41,7 +41,7 @@ def displaced(anatomy: Anatomy, across: Tensor, down: Tensor, drawn: Change | No
     if fill is not None:  # lung comes with what fills it
         gained.mul_(1 - fill.clamp(0, 1))
     add = gained.add_(vessels - anatomy.vessels)
-    add.add_(heart - anatomy.heart, alpha=HEART_EXCESS)
+    add.add_(heart - anatomy.heart, alpha=HEART_EXCESS * anatomy.patient.heart_gain)
     if bool(across.any()):
         add.add_(_windpipe(anatomy, across, down))
     moved = Change(fill=lost.clamp_(max=1), add=add)
