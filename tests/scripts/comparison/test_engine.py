@@ -286,3 +286,24 @@ def test_changes_of_every_arm_need_a_directory_of_their_own() -> None:
     assert plan_of(comparison, parse(["paper", "--scale=smoke"])).out == Path("results/paper-smoke")
     given = parse(["generators", "--var", "encoder=a", "--var", "time=1", "reader=b"])
     assert given.var == ["encoder=a", "time=1", "reader=b"], "make writes one --var, ARGS another"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_anatomies_are_compared_on_atlases_of_ones_own(tmp_path: Path) -> None:
+    """The arms of one atlas, and of both with factors, stand for all; each is tested on both."""
+    from scripts.simulator.build_atlas import main as build
+    from tests.chest_phantom import chest, save_nifti
+
+    for name, (scan, labels) in {"a": chest(), "b": chest(heart=1.2)}.items():
+        given = [f"--ct={save_nifti(tmp_path / f'{name}.nii', scan)}", f"--out={tmp_path / name}.npz"]
+        labelled = f"--segmentation={save_nifti(tmp_path / f'{name}_labels.nii', labels)}"
+        build([*given, labelled, "--poses=2", "--spacing=5"])
+    path = shipped("anatomies", ["a", "both_factors"], tmp_path / "two.yaml")
+    atlases = [f"a={tmp_path / 'a.npz'}", f"b={tmp_path / 'b.npz'}"]
+    main([path, "--scale=smoke", f"--out={tmp_path / 'out'}", f"--cache={tmp_path}", "--var", *atlases])
+    with (tmp_path / "out" / "table.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["arm"] for row in rows] == ["A", "A + B, factors"]
+    for row in rows:
+        assert row["zero-shot AUROC on A"] and row["zero-shot AUROC on A"] != row["zero-shot AUROC on B"]
