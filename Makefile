@@ -141,6 +141,10 @@ figures: install ## Compare the figures of README and docs with the files under 
 bench: install ## One table beside our peers, in results/bench: ARGS="--rows cache loss --quick" (peers: pip install -e '.[bench]')
 	$(PYTHON) -m benchmarks.bench $(ARGS)
 
+.PHONY: bench-growth
+bench-growth: install ## Curves of how costs grow with batch, image, report and corpus: ARGS="--panels loss cache --quick"
+	$(PYTHON) -m benchmarks.growth $(ARGS)
+
 .PHONY: bench-throughput
 bench-throughput: install ## Pairs a second, training samples a second, on the fly against cached
 	$(PYTHON) -m benchmarks.throughput $(ARGS)

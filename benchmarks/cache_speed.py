@@ -35,7 +35,7 @@ def rows(quick: bool) -> Iterator[Row]:
         root = Path(folder)
         plan = StorePlan(synthesizer, pairs)
         store = fill_cache(root / "cache", plan, progress=False)
-        ours = partial(_read_store, store, np.random.default_rng(0))
+        ours = partial(read_store, store, np.random.default_rng(0))
         note = (
             f"{pairs:,} pairs of {size} px in batches of {BATCH}: images as one uint8 tensor, labels, texts"
         )
@@ -54,7 +54,7 @@ def rows(quick: bool) -> Iterator[Row]:
         yield _batches(synthesizer, pairs, root, turns)
 
 
-def _read_store(store: PairStore, rng: np.random.Generator) -> None:
+def read_store(store: PairStore, rng: np.random.Generator) -> None:
     """Read all pairs once in random order, as training does before it changes images and encodes texts."""
     source = PairSource(partial(store.stored, masks=False), len(store), _catalog())
     order = rng.permutation(len(store)).tolist()

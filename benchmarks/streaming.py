@@ -6,7 +6,7 @@ through `datamodules.CorpusPairs` as training does, and streams again from its m
     python -m benchmarks.streaming                       # a million of each, half an hour
     python -m benchmarks.streaming --pairs 20000 --kinds parquet
 
-Writes `results/bench/streaming.json` and `.md`.
+Writes `results/bench/streaming.json` and `.md`; a kind that is not measured stays as it was.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def markdown(found: Sequence[dict[str, Any]]) -> str:
     lines = ["# Streaming many tiny pairs", "", "| | " + " | ".join(row["kind"] for row in found) + " |"]
     lines.append("|---|" + "---:|" * len(found))
     for key in (key for key in found[0] if key != "kind"):
-        lines.append(f"| {key} | " + " | ".join(_shown(row[key]) for row in found) + " |")
+        lines.append(f"| {key} | " + " | ".join(_shown(row.get(key)) for row in found) + " |")
     note = f"Pairs of {SIZE} px in batches of 256, one process, PNG decoded and texts encoded."
     return "\n".join([*lines, "", note, ""])
 
@@ -128,6 +128,8 @@ def markdown(found: Sequence[dict[str, Any]]) -> str:
 def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "**no**"
+    if value is None:
+        return "–"
     return f"{value:,.0f}"
 
 
@@ -183,12 +185,14 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.add_argument("--kinds", nargs="+", choices=("tar", "parquet"), default=["tar", "parquet"])
     parser.add_argument("--results", type=Path, default=RESULTS, help="where to write")
     options = parser.parse_args(args)
-    found = []
+    path = options.results / "streaming.json"
+    rows = {row["kind"]: row for row in (json.loads(path.read_bytes()) if path.is_file() else [])}
     for kind in options.kinds:
         with tempfile.TemporaryDirectory() as folder:
-            found.append(measure(kind, options.pairs, options.per_file, Path(folder)))
+            rows[kind] = measure(kind, options.pairs, options.per_file, Path(folder))
+    found = [rows[kind] for kind in sorted(rows)]
     options.results.mkdir(parents=True, exist_ok=True)
-    write_json(options.results / "streaming.json", found)
+    write_json(path, found)
     write_atomically(options.results / "streaming.md", markdown(found))
     print(markdown(found))
 

@@ -3,7 +3,8 @@
     python -m scripts.plan --pairs=10_000_000 --gpus=8 --peak-tflops=989 --share=0.4
     python -m scripts.plan --pairs=200_000 --writer=llm --images=diffusion --cores=64 --core-hour=0.04
 
-Every line says which figure it rests on. What has no measured figure is asked for (the peak of a GPU,
+Every line says which figure it rests on; `benchmarks/plan_check.py` compares plans with runs, in
+`results/bench/plan.md`. What has no measured figure is asked for (the peak of a GPU,
 prices), or left out; nothing is guessed.
 """
 
@@ -42,6 +43,25 @@ class Line:
     rests_on: str
 
 
+@dataclass(frozen=True)
+class Figures:
+    """What a plan says, as numbers.
+
+    Attributes:
+        making_hours: Of making the pairs on the cores.
+        disk_bytes: Of the corpus.
+        order_bytes: Of the order of an epoch in memory, on each rank.
+        steps: Of the optimiser.
+        training_hours: Without evaluations; None where a figure is lacking.
+    """
+
+    making_hours: float
+    disk_bytes: float
+    order_bytes: float
+    steps: int
+    training_hours: float | None
+
+
 def plan(args: argparse.Namespace, results: Path = RESULTS) -> list[Line]:
     """Work out a plan.
 
@@ -52,27 +72,45 @@ def plan(args: argparse.Namespace, results: Path = RESULTS) -> list[Line]:
     Raises:
         ValueError: If a figure that was asked for is not there.
     """
-    lines, core_hours = [], 0.0
+    found, lines = figures(args, results), []
     for what, seconds, source in (_reports(args, results), _images(args, results)):
-        hours = args.pairs * seconds / 3600
-        core_hours += hours
-        lines.append(Line(f"{what}, on {args.cores} cores", _time(hours / args.cores), source))
-    disk, source = _disk(args, results)
-    lines.append(Line("corpus on disk, with masks", _bytes(disk), source))
+        hours = args.pairs * seconds / 3600 / args.cores
+        lines.append(Line(f"{what}, on {args.cores} cores", _time(hours), source))
+    lines.append(Line("corpus on disk, with masks", _bytes(found.disk_bytes), _disk(args, results)[1]))
     order = f"{ORDER_BYTES} bytes a pair, measured at 10,000,000 (scripts/plan.py)"
-    lines.append(Line("memory for the order of an epoch, a rank", _bytes(ORDER_BYTES * args.pairs), order))
-    training, source = _training(args, results)
-    passes = f"training, {args.passes:g} passes"
-    if training is not None:
-        lines.append(Line(passes, _time(training), source))
-    else:
-        lines.append(Line(passes, "not known", source))
+    lines.append(Line("memory for the order of an epoch, a rank", _bytes(found.order_bytes), order))
+    full = f"{args.batch_size} pairs a step and device, incomplete steps left out"
+    lines.append(Line("optimiser steps", f"{found.steps:,}", full))
+    passes, training = f"training, {args.passes:g} passes", found.training_hours
+    time = "not known" if training is None else _time(training)
+    lines.append(Line(passes, time, _training(args, results)[1]))
     if args.core_hour is not None:
-        lines.append(Line("cost of making", f"{core_hours * args.core_hour:,.2f}", "--core-hour"))
+        cost = found.making_hours * args.cores * args.core_hour
+        lines.append(Line("cost of making", f"{cost:,.2f}", "--core-hour"))
     if args.gpu_hour is not None and args.gpus and training is not None:
         cost = training * args.gpus * args.gpu_hour
         lines.append(Line("cost of training", f"{cost:,.2f}", "--gpu-hour"))
     return lines
+
+
+def figures(args: argparse.Namespace, results: Path = RESULTS) -> Figures:
+    """Work out the figures of a plan.
+
+    Args:
+        args: The command line, see `parsed`.
+        results: Directory of the measured figures.
+
+    Raises:
+        ValueError: If a figure that was asked for is not there.
+    """
+    a_pair = _reports(args, results)[1] + _images(args, results)[1]
+    return Figures(
+        making_hours=args.pairs * a_pair / 3600 / args.cores,
+        disk_bytes=_disk(args, results)[0],
+        order_bytes=ORDER_BYTES * args.pairs,
+        steps=int(args.pairs * args.passes) // (args.batch_size * max(1, args.gpus)),
+        training_hours=_training(args, results)[0],
+    )
 
 
 def _reports(args: argparse.Namespace, results: Path) -> tuple[str, float, str]:
@@ -109,11 +147,15 @@ def _disk(args: argparse.Namespace, results: Path) -> tuple[float, str]:
 
 
 def _training(args: argparse.Namespace, results: Path) -> tuple[float | None, str]:
-    """Return hours of training, None where a figure is lacking."""
-    found = _throughput(results)["training"]
+    """Return hours of training without evaluations, None where a figure is lacking."""
+    throughput = _throughput(results)
+    found, epoch = throughput["training"], throughput["epoch"]["cached_pairs_per_second"]
+    seen = args.pairs * args.passes
+    if not args.gpus and not args.gflop:
+        told = f"{epoch:.1f} pairs/s of the base recipe from a cache (results/bench/throughput.json)"
+        return seen / epoch / 3600, told
     flop = args.gflop * 1e9 if args.gflop else found["flop_per_sample"]
     of = f"{flop / 1e9:.3g} GFLOP a sample"
-    seen = args.pairs * args.passes
     if not args.gpus:
         speed = found["training_flop_per_second"]
         return seen * flop / speed / 3600, f"{of}, {speed / 1e9:.0f} GFLOP/s (results/bench/throughput.json)"
@@ -151,6 +193,7 @@ def parsed(args: Sequence[str] | None = None) -> argparse.Namespace:
     makers = ("simulator", "variational", "adversarial", "diffusion")
     parser.add_argument("--images", choices=makers, default="simulator", help="what draws them")
     parser.add_argument("--cores", type=_positive, default=8, help="cores that make pairs")
+    parser.add_argument("--batch-size", type=_positive, default=64, help="pairs of a step, on each device")
     parser.add_argument("--gpus", type=int, default=0, help="that train; 0 trains on the machine measured")
     parser.add_argument("--gflop", type=float, help="of a training sample; none takes the base recipe's")
     parser.add_argument("--peak-tflops", type=float, help="of one GPU, as its vendor says")

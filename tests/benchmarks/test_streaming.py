@@ -62,7 +62,11 @@ def test_two_ranks_stream_and_resume_at_the_very_batch(tmp_path: Path) -> None:
 
 
 def test_what_is_measured_is_whether_it_streams_at_all(tmp_path: Path) -> None:
-    found = streaming.measure("parquet", 600, 50, tmp_path)
+    kept = {"kind": "tar", "pairs": 7}
+    (tmp_path / "streaming.json").write_text(json.dumps([kept]))
+    streaming.main(["--kinds=parquet", "--pairs=600", "--per-file=50", f"--results={tmp_path}"])
+    found, other = json.loads((tmp_path / "streaming.json").read_bytes())
+    assert other == kept, "what is not measured again stays"
     assert found["resumes at the very batch"] and found["another seed, another order"]
     assert found["samples a second"] > 0 and found["MB at most"] > 0
     assert "**no**" not in streaming.markdown([found])

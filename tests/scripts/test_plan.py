@@ -20,6 +20,7 @@ def results(tmp_path: Path) -> Path:
     speeds = {
         "pairs_per_second": {"128": 100.0, "224": 50.0},
         "training": {"flop_per_sample": 1e9, "training_flop_per_second": 1e11},
+        "epoch": {"cached_pairs_per_second": 100.0},
     }
     (tmp_path / "bench" / "throughput.json").write_text(json.dumps(speeds))
     writer = {"model": {"weights": {"file": "small.gguf"}}}
@@ -39,6 +40,7 @@ def test_simulated_pairs_on_the_machine_measured(results: Path) -> None:
     assert found["images of simulator, on 10 cores"] == "2.0 h"
     assert found["corpus on disk, with masks"] == "184.2 GB"  # 224² and 1,000 bytes each
     assert found["memory for the order of an epoch, a rank"] == "144.0 MB"
+    assert found["optimiser steps"] == "112,500"
     assert found["training, 2 passes"] == "20.0 h" and found["cost of making"] == "10.00"
 
 
