@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from synthesis.images.adversarial import AdversarialImageMaker
     from synthesis.images.diffusion import DiffusionImageMaker
     from synthesis.images.simulator import Simulator
-    from synthesis.images.simulator.findings import PleuralFluid, VolumeLoss
+    from synthesis.images.simulator.findings import AirspaceHaze, PleuralFluid, VolumeLoss
     from synthesis.images.variational import VariationalImageMaker
     from synthesis.pairs import PairSynthesizer
     from synthesis.reports.grammar import GrammarWriter
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AdversarialImageMaker",
+    "AirspaceHaze",
     "BalancedCaseSampler",
     "ClinicSynthesizer",
     "CoFindingCaseSampler",
@@ -56,7 +57,7 @@ _MODULES = {
     "synthesis.images.adversarial": ("AdversarialImageMaker",),
     "synthesis.images.diffusion": ("DiffusionImageMaker",),
     "synthesis.images.simulator": ("Simulator",),
-    "synthesis.images.simulator.findings": ("PleuralFluid", "VolumeLoss"),
+    "synthesis.images.simulator.findings": ("AirspaceHaze", "PleuralFluid", "VolumeLoss"),
     "synthesis.images.variational": ("VariationalImageMaker",),
     "synthesis.pairs": ("PairSynthesizer",),
     "synthesis.reports.grammar": ("GrammarWriter",),

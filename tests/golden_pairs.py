@@ -42,7 +42,7 @@ from synthesis.counterparts import TwinKind
 from synthesis.filters.standard import STANDARD
 from synthesis.identity import Describable, identity
 from synthesis.images.simulator import Simulator
-from synthesis.images.simulator.findings import Consequence, PleuralFluid, VolumeLoss
+from synthesis.images.simulator.findings import AirspaceHaze, Consequence, PleuralFluid, VolumeLoss
 from synthesis.pairs import Pair, PairSynthesizer
 from synthesis.priors import PriorSynthesizer
 from synthesis.renderings import RenderingSynthesizer
@@ -96,7 +96,7 @@ def goldens() -> dict[str, Golden]:
         found[f"Simulator {size}"] = Golden(
             Simulator(image_size=size), lambda size=size: _simulated(size), (sampler,)
         )
-    for consequence in (VolumeLoss(), PleuralFluid()):
+    for consequence in (VolumeLoss(), PleuralFluid(), AirspaceHaze()):
         found[type(consequence).__name__] = Golden(
             consequence, lambda c=consequence: _redrawn(c), ("Simulator 64",)
         )

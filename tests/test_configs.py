@@ -106,6 +106,21 @@ def test_a_sweep_holds_only_what_wandb_knows(path: Path) -> None:
     assert sweep["metric"]["goal"] in ("maximize", "minimize")
 
 
+def test_findings_with_their_consequences_combine() -> None:
+    names = ("volume_loss", "effusions", "haze", "co_findings", "inspiration", "incidental")
+    layers = (BASE, *(f"configs/simulator/{name}.yaml" for name in names))
+    config = resolved_config("fit", *(word for layer in layers for word in ("-c", layer)))
+    parts = config["data"]["init_args"]["synthesizer"]["init_args"]
+    sampler, writer, maker = (parts[name] for name in ("sampler", "writer", "image_maker"))
+    assert {p["init_args"]["catalog"] for p in (sampler, writer, maker)} == {
+        "configs/concepts/incidental.yaml"
+    }
+    assert sampler["class_path"].endswith("CoFindingCaseSampler")
+    assert maker["init_args"]["inspiration"]["probability"] == 0.5
+    found = [c["class_path"].rpartition(".")[2] for c in maker["init_args"]["consequences"]]
+    assert found == ["VolumeLoss", "PleuralFluid", "AirspaceHaze"]
+
+
 def test_data_layers_can_be_put_back_over_each_other(base: dict[str, Any]) -> None:
     there = resolved_config("fit", "-c", BASE, "-c", "configs/reproduce/long_tailed_clinic.yaml")
     sampler = value_at(there, "data.init_args.synthesizer.init_args.sampler")

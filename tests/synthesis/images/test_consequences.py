@@ -12,7 +12,7 @@ from torch import Tensor
 
 from synthesis.cases import BalancedCaseSampler, Case, Finding
 from synthesis.images.simulator import Simulator
-from synthesis.images.simulator.findings import Consequence, PleuralFluid, VolumeLoss
+from synthesis.images.simulator.findings import AirspaceHaze, Consequence, PleuralFluid, VolumeLoss
 from synthesis.seeding import pair_seed
 
 SIZE = 64
@@ -177,6 +177,23 @@ def test_twins_differ_only_where_the_mask_says_and_are_pictures_without_the_find
     assert any(single) and torch.equal(without.images[single], twins[single])
 
 
+def test_haze_is_smoother_than_patches_and_unlike_in_two_lungs() -> None:
+    case = Case((Finding("infiltration", "bilateral", "diffuse", "moderate"),))
+
+    def grain(*consequences: Consequence) -> tuple[float, Tensor]:
+        shown, healthy = pictures(case, 8, *consequences)
+        change = (shown - healthy)[:, 16:36]
+        rough = (change - torch.nn.functional.avg_pool2d(change[:, None], 5, 1, 2)[:, 0]).abs()
+        halves = torch.stack([change[..., 14:26].mean(dim=(1, 2)), change[..., 38:50].mean(dim=(1, 2))])
+        return float(rough.mean() / change.abs().mean()), (halves[0] / halves[1]).log().abs()
+
+    (patches, alike), (haze, unlike) = grain(), grain(AirspaceHaze(share=1.0))
+    assert haze < 0.75 * patches
+    assert unlike.mean() > alike.mean() + 0.1
+    none = simulator(AirspaceHaze(share=0)).make([case], None, [1]).images
+    assert torch.equal(none, simulator().make([case], None, [1]).images)
+
+
 def test_what_is_switched_off_leaves_no_trace() -> None:
     off, on = simulator(), simulator(*BOTH)
     assert "consequences" not in off.describe()
@@ -192,6 +209,7 @@ def test_what_is_switched_off_leaves_no_trace() -> None:
     ("make", "message"),
     [
         (lambda: VolumeLoss(amount=-1), "VolumeLoss: amount=-1: give 0 or more"),
+        (lambda: AirspaceHaze(share=-0.1), "AirspaceHaze: share=-0.1: give from 0 to 1"),
         (lambda: PleuralFluid(lying=1.5), "PleuralFluid: lying=1.5: give from 0 to 1"),
         (lambda: PleuralFluid(lamellar=0.7, subpulmonic=0.6), "together they exceed 1"),
     ],

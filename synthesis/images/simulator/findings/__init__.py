@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from synthesis.images.simulator.findings import devices, focal, incidental, mediastinum, opacities, pleura
+from synthesis.images.simulator.findings.airspace_haze import AirspaceHaze
 from synthesis.images.simulator.findings.change import Change, Painter
 from synthesis.images.simulator.findings.consequence import Consequence, Painted, paint
 from synthesis.images.simulator.findings.pleural_fluid import PleuralFluid
@@ -56,6 +57,7 @@ PAINTERS: Mapping[str, Painter] = MappingProxyType(
 
 __all__ = [
     "PAINTERS",
+    "AirspaceHaze",
     "Change",
     "Consequence",
     "Painted",
