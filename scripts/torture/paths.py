@@ -82,7 +82,7 @@ def _tar(name: str, link: str = "") -> Callable[[Path], Outcome]:
         tars = directory / "tars"
         tars.mkdir()
         picture = io.BytesIO()
-        Image.new("L", (64, 64), 100).save(picture, "png")
+        Image.linear_gradient("L").save(picture, "png")  # a blank one would be refused for that
         with tarfile.open(tars / "00000.tar", "w") as tar:
             for suffix, content in ((".png", picture.getvalue()), (".txt", b"IMPRESSION: Normal.")):
                 member = tarfile.TarInfo(name + suffix)
@@ -114,8 +114,9 @@ def read_corpus(path: str) -> None:
     data = CorpusPairs(path=path, image_size=64, splits={"train": 1.0}, artifacts_dir=f"{path}-artifacts")
     data.prepare_data()
     data.setup("fit")
-    for batch in data.train_dataloader():
-        print(batch.get("report"))
+    source = data.source("train")  # not in steps: a corpus of one pair fills none
+    for sample in source.samples(range(len(source))):
+        print(sample.image.shape, sample.report)
 
 
 def _pipe(directory: Path) -> Outcome:
