@@ -24,6 +24,7 @@ from callbacks.run.gallery import PairGallery
 from callbacks.run.generator_export import GeneratorExport
 from callbacks.run.gradient_norm import GradientNorm
 from callbacks.run.interruption import Interruption
+from callbacks.run.matmul_precision import MatmulPrecision
 from callbacks.run.non_finite_guard import NonFiniteGuard
 from callbacks.run.run_checkpoint import RunCheckpoint
 from callbacks.run.run_stopping import RunStopping
@@ -47,6 +48,7 @@ __all__ = [
     "GradientNorm",
     "Interruption",
     "LinearProbe",
+    "MatmulPrecision",
     "NonFiniteGuard",
     "Occasion",
     "PairGallery",
