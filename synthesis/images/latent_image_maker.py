@@ -75,6 +75,10 @@ class LatentImageMaker(ABC):
     def latent(self, rng: np.random.Generator, length: int) -> npt.NDArray[np.float64]:
         """Return the latent ``(length,)`` of one image."""
 
+    def placed(self, latents: Tensor, pooled: Tensor) -> Tensor:
+        """Return the latents ``(batch, latent)`` of pooled reports: what `latent` has drawn."""
+        return latents
+
     def describe(self) -> dict[str, Any]:
         """Return what the images depend on, for fingerprints."""
         return {
@@ -101,7 +105,7 @@ class LatentImageMaker(ABC):
         latents = np.stack([self.latent(generator(seed, "latent"), length) for seed in seeds])
         network, text_encoder, tokenizer = self._loaded()
         pooled = pooled_text(text_encoder, tokenizer, texts)
-        inputs = torch.cat([torch.from_numpy(latents).to(pooled), pooled], 1)
+        inputs = torch.cat([self.placed(torch.from_numpy(latents).to(pooled), pooled), pooled], 1)
         images = network(inputs).sigmoid()
         if images.shape[-1] == self.image_size:
             return images

@@ -23,6 +23,7 @@ from lightning_modules import (
     LatentDiffusion,
     ReportEncoder,
 )
+from lightning_modules.contexts import seeded
 from lightning_modules.generators.adversarial import squared_gradient
 from lightning_modules.generators.generator import concepts_prompt, section_of
 from lightning_modules.generators.latent_cache import LatentCache
@@ -120,6 +121,12 @@ def test_the_decoder_opens_in_monai_and_the_text_encoder_in_transformers(name: s
     assert_holds(state, "decoder.network.", network)
     assert_holds(state, "report_encoder.model.", AutoModel.from_pretrained(export / "text_encoder"))
     assert AutoTokenizer.from_pretrained(export / "tokenizer").model_max_length == 64
+    if name == "variational":
+        from monai.networks.nets import FullyConnectedNet
+
+        prior = FullyConnectedNet(**settings["prior"]["arguments"])
+        prior.load_state_dict(load_file(export / "prior.safetensors"))
+        assert_holds(state, "prior.network.", prior)
 
 
 def test_the_autoencoder_opens_in_diffusers_with_its_scale(runs: Path) -> None:
@@ -292,6 +299,52 @@ def test_a_resumed_run_equals_the_uninterrupted_one(
     resumed = run(ckpt_path=tmp_path / "0.ckpt")
     for name, value in straight.items():
         assert torch.equal(value, resumed[name]), name
+
+
+# ---------------------------------------------------------------------------------------------- variational
+def test_the_kl_is_that_of_two_normal_distributions() -> None:
+    from torch.distributions import Normal, kl_divergence
+
+    model = build("variational", "", learned_prior=True)
+    for parameter in model.prior.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    mean, log_variance, pooled = torch.randn(3, 4), torch.randn(3, 4), torch.randn(3, 16)
+    centre, spread = model.prior(pooled)
+    posterior, prior = (Normal(m, (0.5 * v).exp()) for m, v in ((mean, log_variance), (centre, spread)))
+    torch.testing.assert_close(model._kl(mean, log_variance, pooled), kl_divergence(posterior, prior))
+    plain = build("variational", "")
+    expected = kl_divergence(posterior, Normal(0.0, 1.0))
+    torch.testing.assert_close(plain._kl(mean, log_variance, pooled), expected)
+
+
+def test_the_prior_learns_where_the_latents_of_a_report_lie() -> None:
+    prior = build("variational", "", learned_prior=True).prior
+    pooled, mean = torch.randn(2, 16), torch.tensor([[1.0, -1, 0, 2], [-1, 1, 2, 0]])
+    assert all(torch.equal(part, torch.zeros(2, 4)) for part in prior(pooled)), "begins as standard normal"
+    model = build("variational", "", learned_prior=True)
+    optimizer = torch.optim.Adam(model.prior.parameters(), lr=1e-2)
+    for _ in range(150):
+        optimizer.zero_grad()
+        model._kl(mean, torch.full((2, 4), -1.0), pooled).sum().backward()
+        optimizer.step()
+    centre, spread = model.prior(pooled)
+    torch.testing.assert_close(centre, mean, rtol=0, atol=0.1)
+    torch.testing.assert_close(spread, torch.full((2, 4), -1.0), rtol=0, atol=0.2)
+
+
+def test_free_bits_are_a_floor_of_every_entry_s_kl(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ConditionalVAE, "_logged", lambda self, stage, count, **figures: figures)
+    batch, losses = next(iter(batches())), {}
+    kl = torch.tensor([[0.1, 0.3, 2.0, 4.0]] * 4)
+    for free in (0.0, 0.5):
+        model = build("variational", "", learned_prior=True, free_bits=free)
+        monkeypatch.setattr(model, "_kl", lambda *_: kl)
+        with seeded(model.device, 0):
+            losses[free] = float(model._loss(batch, "val"))
+    floor = (0.5 + 0.5 + 2.0 + 4.0) - float(kl[0].sum())
+    assert losses[0.5] - losses[0.0] == pytest.approx(floor / 256, rel=1e-3)
+    with pytest.raises(ValueError, match="free_bits=-1: give 0 or more"):
+        build("variational", "", free_bits=-1)
 
 
 # ----------------------------------------------------------------------------------------------- diffusion

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,14 @@ def directories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         encoder = ReportEncoder(**text)
         encoder.take_tokenizer(tokenizer)
         kind(encoder, **sizes).export(out / name)
+    encoder = ReportEncoder(**text)
+    encoder.take_tokenizer(tokenizer)
+    with_prior = ConditionalVAE(encoder, **sizes, learned_prior=True)
+    for parameter in with_prior.prior.parameters():  # type: ignore[union-attr]
+        torch.nn.init.normal_(parameter, std=0.5)
+    with_prior.export(out / "prior")
     return {
+        "prior": out / "prior",
         "variational": out / "variational",
         "adversarial": out / "adversarial",
         "diffusion": tiny.stable_diffusion(out / "diffusion"),
@@ -170,6 +178,42 @@ def test_truncation_and_temperature_act_on_the_latent(directories: dict[str, Pat
     assert np.abs(truncated).max() <= 0.5 and truncated.std() > 0.2
     cold = maker("variational", directories, temperature=0.5).latent(rng, 2000)
     assert cold.std() == pytest.approx(0.5, rel=0.1)
+
+
+@torch.no_grad()
+def test_latents_come_from_the_prior_of_the_report(
+    directories: dict[str, Path], tmp_path: Path, asked: Any
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    export = shutil.copytree(directories["prior"], tmp_path / "export")
+    weights, settings = export / "prior.safetensors", export / "generator.json"
+    one = VariationalImageMaker(directory=export)
+    images = one.make(*asked).images
+    assert torch.equal(pickle.loads(pickle.dumps(one)).make(*asked).images, images)
+    latents, pooled = torch.randn(3, 8), torch.randn(3, 16)
+    layers = load_file(weights)
+    first, second = ([v for k, v in layers.items() if k.startswith(n)] for n in ("hidden_0", "output"))
+    bias, weight = sorted(first, key=torch.Tensor.dim)
+    hidden = torch.nn.functional.silu(pooled @ weight.T + bias)
+    bias, weight = sorted(second, key=torch.Tensor.dim)
+    mean, spread = (hidden @ weight.T + bias).chunk(2, 1)
+    torch.testing.assert_close(
+        one.placed(latents, pooled), mean + latents * (0.5 * spread.clamp(-6, 6)).exp()
+    )
+
+    known = json.loads(settings.read_text())
+    settings.write_text(json.dumps({name: value for name, value in known.items() if name != "prior"}))
+    plain = VariationalImageMaker(directory=export)  # as exports without a learned prior are
+    assert torch.equal(plain.placed(latents, pooled), latents)
+    assert not torch.equal(plain.make(*asked).images, images)
+    settings.write_text(json.dumps(known))
+    save_file({name: torch.zeros_like(value) for name, value in layers.items()}, weights)
+    zero = VariationalImageMaker(directory=export).make(*asked).images
+    assert torch.equal(zero, plain.make(*asked).images), "a prior of zeros is the standard normal"
+    weights.unlink()
+    with pytest.raises(FileNotFoundError, match=r"tells of a prior, but holds no prior\.safetensors; copy"):
+        VariationalImageMaker(directory=export)
 
 
 def test_prompts(asked: Any, catalog: ConceptCatalog) -> None:
