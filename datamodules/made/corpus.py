@@ -15,6 +15,7 @@ import numpy.typing as npt
 from datamodules.loading.sample import SampleSource
 from datamodules.made.corpus_error import CorpusError
 from datamodules.made.row_reader import Row
+from datamodules.tables.parquet_batches import DecompressionBombError, parquet_batches
 from synthesis.files import file_sha256
 from synthesis.identity import json_sha256
 from synthesis.store import StoreError
@@ -177,13 +178,13 @@ def parquet_rows(file: Path) -> Iterator[Row]:
     """Yield the rows of a Parquet file.
 
     Raises:
-        CorpusError: If it cannot be read.
+        CorpusError: If it cannot be read, or is a decompression bomb.
     """
-    import pyarrow.parquet
-
     try:
-        for batch in pyarrow.parquet.ParquetFile(file).iter_batches(batch_size=256):
+        for batch in parquet_batches(file):
             yield from batch.to_pylist()
+    except DecompressionBombError as error:
+        raise CorpusError(str(error)) from error
     except (OSError, ValueError) as error:  # pyarrow's parsing errors are ValueErrors
         raise CorpusError(f"{file}: cannot be read as Parquet ({error}); make or fetch it again.") from error
 

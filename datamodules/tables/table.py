@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from datamodules.tables.delimited import read_delimited
+from datamodules.tables.parquet_batches import DecompressionBombError, parquet_batches
 from datamodules.tables.table_error import MissingFileError as MissingFileError
 from datamodules.tables.table_error import TableError as TableError
 from synthesis.files import write_atomically
@@ -138,6 +139,8 @@ def read_frame(path: Path, separator: str | None = None, names: Sequence[str] | 
         TableError: If it cannot be parsed, or has no rows.
     """
     import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet
 
     other = path.with_suffix("") if path.suffix == ".gz" else path.with_name(f"{path.name}.gz")
     place = other if other.is_file() and not path.is_file() else path
@@ -146,7 +149,10 @@ def read_frame(path: Path, separator: str | None = None, names: Sequence[str] | 
         raise MissingFileError(f"{path}: no such table.{link} Correct the path.")
     if _is_parquet(place):
         try:
-            frame = pd.read_parquet(place)
+            batches = list(parquet_batches(place))
+            frame = pa.Table.from_batches(batches, pa.parquet.read_schema(place)).to_pandas()
+        except DecompressionBombError as error:
+            raise TableError(str(error)) from error
         except (ValueError, OSError, NotImplementedError) as error:  # pyarrow's errors are ValueErrors
             raise TableError(
                 f"{place}: cannot be read as a table ({error}); give a CSV or Parquet file."

@@ -115,8 +115,8 @@ def read_corpus(path: str) -> None:
     data.prepare_data()
     data.setup("fit")
     source = data.source("train")  # not in steps: a corpus of one pair fills none
-    for sample in source.samples(range(len(source))):
-        print(sample.image.shape, sample.report)
+    for index in range(len(source)):
+        print(source.samples([index])[0].report)
 
 
 def _pipe(directory: Path) -> Outcome:

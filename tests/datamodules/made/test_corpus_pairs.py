@@ -202,6 +202,21 @@ def test_bad_corpora_are_named(corpus: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
+def test_a_decompression_bomb_is_named(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    monkeypatch.setattr("datamodules.tables.parquet_batches.UNPACKED", 100_000)
+    texts = pa.array(["a" * 10_000] * 600).dictionary_encode()
+    pictures = pa.array([b"\x89PNG"] * 600)
+    pq.write_table(pa.table({"text": texts, "image": pictures}), tmp_path / "b.parquet", compression="zstd")
+    columns, splits = CorpusColumns(case=None), {"train": 1.0}
+    with pytest.raises(CorpusError, match=r"^\S*b\.parquet: its rows unpack to more than .* bomb\?"):
+        data = opened(tmp_path / "b.parquet", tmp_path / "a", columns=columns, splits=splits, stream=stream)
+        data.source("train").samples([0])
+    opened(corpus / "parquet", tmp_path / "c", splits=splits, stream=stream).source("train").samples([0])
+
+
+@pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("kind", ["webdataset", "parquet"])
 def test_a_flipped_bit_of_an_export_is_named(corpus: Path, tmp_path: Path, kind: str, stream: bool) -> None:
     shutil.copytree(corpus / kind, tmp_path / kind)

@@ -119,3 +119,16 @@ def test_whatever_stands_in_a_cell_comes_back(
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, quoting=csv.QUOTE_ALL).writerows([["one", "other"], *rows])
     assert cells(path)[1:] == [[cell.strip() for cell in row] for row in rows]
+
+
+def test_a_parquet_file_that_unpacks_to_far_more_than_its_size_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("datamodules.tables.parquet_batches.UNPACKED", 100_000)
+    path = tmp_path / "bomb.parquet"
+    frame = pd.DataFrame({"image": ["a.png"] * 600, "note": pd.Categorical(["a" * 10_000] * 600)})
+    frame.to_parquet(path)
+    with pytest.raises(TableError, match=r"^\S*bomb\.parquet: its rows unpack to more than .* bomb\?"):
+        read_frame(path)
+    frame.assign(note="short").to_parquet(path)
+    assert read_frame(path)["note"].tolist() == ["short"] * 600
