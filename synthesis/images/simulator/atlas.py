@@ -58,6 +58,7 @@ class Pose:
         midline: Mean column of the spine, in mm from the centre.
         heart_offset: How far the subject's heart lies from the reference's, columns and rows in mm.
         source: Number of the atlas that it comes from, where several are joined.
+        subject: Name of the subject within that atlas.
     """
 
     view: str
@@ -67,6 +68,7 @@ class Pose:
     midline: float
     heart_offset: tuple[float, float] = (0.0, 0.0)
     source: int = 0
+    subject: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,12 @@ class Atlas:
     def of_view(self, view: str, source: int = 0) -> list[int]:
         """Return the numbers of the poses of a view ("PA" or "AP") that come from one atlas."""
         return [i for i, pose in enumerate(self.poses) if (pose.view, pose.source) == (view, source)]
+
+    def like(self, pose: int) -> list[int]:
+        """Return the numbers of the poses that show the same subject in the same view as one."""
+        one = self.poses[pose]
+        alike = (one.view, one.source, one.subject)
+        return [i for i, p in enumerate(self.poses) if (p.view, p.source, p.subject) == alike]
 
 
 def encode_atlas(path: Path, maps: np.ndarray, meta: str) -> None:
@@ -124,7 +132,7 @@ def load_atlas(path: Path = ATLAS_PATH, target_spacing: float = 1.5) -> Atlas:
         maps = F.interpolate(maps, size=size, mode="area")
         spacing = spacing * rows / size[0]
     poses = tuple(
-        _pose(str(p["view"]), m, spacing, offset)
+        _pose(str(p["view"]), m, spacing, offset, str(p.get("subject", "")))
         for p, m, offset in zip(meta["poses"], maps, offsets, strict=True)
     )
     return Atlas(poses, spacing, hashlib.sha256(path.read_bytes()).hexdigest())
@@ -187,7 +195,7 @@ def _landmarks(maps: Tensor, spacing: float) -> Landmarks:
     return measure_landmarks(dict(zip(MAP_NAMES, maps, strict=True)), spacing)
 
 
-def _pose(view: str, maps: Tensor, spacing: float, heart_offset: tuple[float, float]) -> Pose:
+def _pose(view: str, maps: Tensor, spacing: float, heart_offset: tuple[float, float], subject: str) -> Pose:
     named = dict(zip(MAP_NAMES, maps, strict=True))
     rows, columns = maps.shape[1:]
     y = (torch.arange(rows) - rows / 2 + 0.5) * spacing
@@ -206,4 +214,5 @@ def _pose(view: str, maps: Tensor, spacing: float, heart_offset: tuple[float, fl
         # Rows above and below the lung take the nearest row that has lung.
         nearest = torch.arange(rows).clamp(int(filled[0]), int(filled[-1]))
         lung_columns.append(torch.stack([medial[nearest], lateral[nearest]], dim=1))
-    return Pose(view, maps, torch.stack(lung_rows), torch.stack(lung_columns), midline, heart_offset)
+    edges = torch.stack(lung_rows), torch.stack(lung_columns)
+    return Pose(view, maps, *edges, midline, heart_offset, subject=subject)

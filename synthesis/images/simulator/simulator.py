@@ -277,7 +277,8 @@ class Simulator:
             if self.inspiration is not None:
                 patient = self.inspiration.change(patient, generator(seed, "inspiration"))
             if placed_anew:
-                patient = repositioned(patient, generator(visit, "positioning"), poses, portable)
+                alike = builder.atlas.like(patient.pose)
+                patient = repositioned(patient, generator(visit, "positioning"), alike, portable)
             if self.attenuation is not None:
                 patient = self.attenuation.change(patient, generator(visit, "attenuation"))
             patients.append(patient)

@@ -21,6 +21,7 @@ from synthesis.seeding import pair_seed
 SIZE = 64
 SIMULATOR = Simulator(image_size=SIZE)  # one for all tests: loading the atlas is most of their time
 CATALOG = SIMULATOR.catalog
+MOVED = {"pose", "field", "centre", "rotation", "arm_angle", "girdle_shift"}
 
 
 def one(concept: str, **given: str | None) -> Case:
@@ -201,6 +202,34 @@ def test_appearance_is_independent_of_findings() -> None:
     first, second = SIMULATOR.draw([one("nodule"), one("emphysema")], [seed, seed])
     assert torch.equal(first.healthy, second.healthy)
     assert torch.equal(first.overlay.alpha, second.overlay.alpha)
+
+
+def test_a_patient_is_rendered_once_more_and_placed_anew() -> None:
+    """The same build and findings; another picture, a pure function of both seeds."""
+    cases, seeds = sampled(4)
+    visits = [seed + 1 for seed in seeds]
+    again, visited = SIMULATOR.rerender(cases, seeds, visits), SIMULATOR.revisit(cases, seeds, visits)
+    assert torch.equal(SIMULATOR.rerender(cases[2:3], seeds[2:3], visits[2:3]).images, again.images[2:3])
+    patients = [
+        [drawing.anatomy.patient for drawing in SIMULATOR.draw(cases, seeds, visits, placed_anew=anew)]
+        for anew in (False, True)
+    ]
+    for one_patient, other, a, b in zip(*patients, again.images, visited.images, strict=True):
+        before, after = vars(one_patient), vars(other)
+        moved = {name for name in before if not np.array_equal(before[name], after[name])}
+        assert {"field", "centre", "rotation", "arm_angle", "girdle_shift"} <= moved <= MOVED
+        assert (a != b).float().mean() > 0.5
+        assert abs(np.log(other.field / one_patient.field)) <= 0.1
+
+
+def test_another_pose_shows_the_same_subject() -> None:
+    poses = SIMULATOR.builder.atlas.poses[:4]
+    named = [replace(pose, subject=name) for name, pose in zip("abab", poses, strict=True)]
+    atlas = replace(SIMULATOR.builder.atlas, poses=(*named, replace(named[0], source=1)))
+    for i, pose in enumerate(atlas.poses):
+        like = [(p.view, p.subject, p.source) == (pose.view, pose.subject, pose.source) for p in atlas.poses]
+        assert atlas.like(i) == [k for k, alike in enumerate(like) if alike]
+    assert atlas.like(4) == [4]
 
 
 def test_atlas_has_both_views_and_is_small() -> None:
