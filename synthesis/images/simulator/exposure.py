@@ -24,7 +24,8 @@ class Exposure:
         floor, ceiling: Grey of black and of white.
         seed: Of the noise.
         grain: Correlation of the noise of neighbouring pixels, 0 (white) to 0.5: see `Grain`.
-        detail: Gain of what is 12 to 24 cycles a picture fine; None leaves it.
+        detail: Gain of what is about 12 to 40 cycles a picture fine, after averaging over the aperture of a
+            pixel; None leaves both.
         greys: Grey values of the quantiles of the healthy picture; None leaves them: see `Tone`.
     """
 

@@ -26,7 +26,7 @@ class Grain:
     """
 
     finer: int = 8
-    amount: tuple[float, float] = (0.004, 0.01)
+    amount: tuple[float, float] = (0.006, 0.013)
 
     def __post_init__(self) -> None:
         """Refuse settings that make no sense."""
