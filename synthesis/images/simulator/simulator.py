@@ -26,7 +26,7 @@ from synthesis.images.simulator.detector import blurred, expose
 from synthesis.images.simulator.drawing import Drawing
 from synthesis.images.simulator.exposure import Exposure, draw_exposure
 from synthesis.images.simulator.fields import above
-from synthesis.images.simulator.findings import PAINTERS, Consequence, Painted, paint
+from synthesis.images.simulator.findings import PAINTERS, Consequence, Painted, acting_once, paint
 from synthesis.images.simulator.findings.devices import wire
 from synthesis.images.simulator.girdle import GIRDLES
 from synthesis.images.simulator.grain import Grain
@@ -109,7 +109,7 @@ class Simulator:
         self.image_size, self.chunk, self.device = image_size, chunk, named_device(self, device)
         self.visible_contrast, self.visible_change = visible_contrast, visible_change
         self.visible_area, self.strengthen, self.clutter_rate = visible_area, strengthen, clutter_rate
-        self.consequences = tuple(consequences)
+        self.consequences = acting_once(consequences)
         self.tone, self.grain, self.attenuation = tone, grain, attenuation
         self.inspiration = inspiration
         self.catalog = ConceptCatalog(catalog)

@@ -209,11 +209,12 @@ def test_what_is_switched_off_leaves_no_trace() -> None:
     ("make", "message"),
     [
         (lambda: VolumeLoss(amount=-1), "VolumeLoss: amount=-1: give 0 or more"),
+        (lambda: simulator(VolumeLoss(), VolumeLoss(0.5)), "VolumeLoss is there twice"),
         (lambda: AirspaceHaze(share=-0.1), "AirspaceHaze: share=-0.1: give from 0 to 1"),
         (lambda: PleuralFluid(lying=1.5), "PleuralFluid: lying=1.5: give from 0 to 1"),
         (lambda: PleuralFluid(lamellar=0.7, subpulmonic=0.6), "together they exceed 1"),
     ],
 )
-def test_settings_that_cannot_be_meant_are_refused(make: Callable[[], Consequence], message: str) -> None:
+def test_settings_that_cannot_be_meant_are_refused(make: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()

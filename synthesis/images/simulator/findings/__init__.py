@@ -10,7 +10,7 @@ from types import MappingProxyType
 from synthesis.images.simulator.findings import devices, focal, incidental, mediastinum, opacities, pleura
 from synthesis.images.simulator.findings.airspace_haze import AirspaceHaze
 from synthesis.images.simulator.findings.change import Change, Painter
-from synthesis.images.simulator.findings.consequence import Consequence, Painted, paint
+from synthesis.images.simulator.findings.consequence import Consequence, Painted, acting_once, paint
 from synthesis.images.simulator.findings.pleural_fluid import PleuralFluid
 from synthesis.images.simulator.findings.volume_loss import VolumeLoss
 
@@ -64,5 +64,6 @@ __all__ = [
     "Painter",
     "PleuralFluid",
     "VolumeLoss",
+    "acting_once",
     "paint",
 ]

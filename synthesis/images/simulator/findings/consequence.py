@@ -73,6 +73,22 @@ Streams = Callable[[str], np.random.Generator]
 """Name → a fresh stream of random numbers of this picture."""
 
 
+def acting_once(consequences: Sequence[Consequence]) -> tuple[Consequence, ...]:
+    """Return consequences that all differ in kind.
+
+    Raises:
+        ValueError: One is there twice, and would act twice.
+    """
+    names = [type(consequence).__name__ for consequence in consequences]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(
+                f"consequences={names}: {name} is there twice, and would act twice: name its layer once, or "
+                "list it once"
+            )
+    return tuple(consequences)
+
+
 def paint(
     case: Case,
     anatomy: Anatomy,

@@ -112,7 +112,7 @@ def surgical_clips(anatomy: Anatomy, finding: Finding, level: float, rng: np.ran
     clips = []
     for _ in range(int(rng.integers(3, 8))):
         at = np.array([cx + rng.normal(0, spread[0]), cy + rng.normal(0, spread[1])])
-        angle, half = rng.uniform(0, np.pi), rng.uniform(3, 4.5)
+        angle, half = rng.uniform(0, np.pi), rng.uniform(2.2, 3.4)
         way = half * np.array([np.cos(angle), np.sin(angle)])
         clips.append(np.linspace(at - way, at + way, 12))
     return Change(add=stamp(anatomy, np.concatenate(clips), 1.6).mul_(1.7 * LINE))

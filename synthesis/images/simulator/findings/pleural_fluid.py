@@ -138,7 +138,7 @@ def _level(anatomy: Anatomy, side: str, amount: float) -> Change:
 def _lamella(anatomy: Anatomy, side: str, amount: float, draws: np.ndarray) -> Change:
     """Draw a thin band between lung and wall, up from an angle that is hardly blunted."""
     top = 0.62 - 0.25 * amount - 0.12 * draws[1]
-    width = (0.05 + 0.05 * amount) * (0.6 + 0.8 * ((anatomy.v - top) / (1 - top)).clamp(0, 1))
+    width = (0.07 + 0.09 * amount) * (0.6 + 0.8 * ((anatomy.v - top) / (1 - top)).clamp(0, 1))
     band = 0.9 * step(anatomy.u - 1 + width, 0.035) * step(anatomy.v - top, 0.2)
     angle = 0.9 * step(anatomy.v - 1.02 + 0.2 * anatomy.u.clamp(0, 1.05) ** 3, 0.05)
     return Change(fill=torch.maximum(band, angle) * anatomy.side(side))
@@ -153,7 +153,7 @@ def _subpulmonic(anatomy: Anatomy, side: str, amount: float, draws: np.ndarray) 
     lower = lower * lower * (3 - 2 * lower)
     top = 0.66 + 0.1 * draws[1]
     profile = (0.75 + 0.25 * hump(u - top, 0.2)) * step(1.0 - u, 0.16)
-    lift = (14 + 24 * amount) * (0.85 + 0.3 * draws[2])
+    lift = (20 + 26 * amount) * (0.85 + 0.3 * draws[2])
     return displaced(anatomy, torch.zeros_like(u), -lift * lower * profile * step(offset - 8, 20))
 
 
