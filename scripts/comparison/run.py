@@ -15,9 +15,11 @@ import torch
 from lightning.pytorch.utilities import rank_zero_warn
 
 from callbacks.run.generator_export import EXPORT, GeneratorExport, export
+from callbacks.run.run_checkpoint import PREVIOUS
 from callbacks.run.summary import git_commit
 from lightning_modules.checkpoints import CheckpointError, load_model, read_checkpoint
 from main import main
+from scripts.command_line.resumption import has_ended
 from scripts.comparison.configuration import differences, sha256
 from scripts.comparison.definition import Arm, Layers
 from scripts.comparison.files import read_sealed, write_sealed
@@ -160,17 +162,24 @@ class Run:
         print(f"{self.name}: {reason}; the earlier run is now {aside}")
 
     def _checkpoint_to_go_on_from(self) -> Path | None:
-        """Return the checkpoint with the most steps, and make room for what the run writes again."""
+        """Return the checkpoint with the most steps, and make room for what the run writes again.
+
+        One from the very end is left out: it was written before the figures of its validation were.
+        """
         steps: dict[Path, int] = {}
-        for name in ("resume.ckpt", "last.ckpt"):  # of equal steps the latter: it was validated since
+        limits = self.config().get("trainer", {})
+        for name in ("resume.ckpt", PREVIOUS, "last.ckpt"):  # of equal steps the last: it was validated since
             path = self.directory / "checkpoints" / name
             if not path.exists():
                 continue
             try:
-                steps[path] = read_checkpoint(path, mmap=True)["global_step"]
+                content = read_checkpoint(path, mmap=True)
             except CheckpointError as error:  # the other one may be whole
                 rank_zero_warn(f"{error} It is left out.")
                 path.rename(path.with_suffix(".unreadable"))
+            else:
+                if not has_ended(content, limits):
+                    steps[path] = content["global_step"]
         if not steps:
             for path in self.directory.iterdir():
                 if path.name != "training.json":

@@ -37,7 +37,7 @@ from synthesis.files import write_json
 
 Words = Callable[[Path], "list[str] | Callable[[], object]"]
 SHARED_MEMORY = Path("/dev/shm")  # another file system than that of temporary files
-TIMES = ("minutes", "date", "commit", "threads")  # facts of a run that are not the same twice
+TIMES = ("minutes", "date", "commit", "threads", "check")  # what is not the same twice, and its checksum
 
 
 @dataclass(frozen=True)

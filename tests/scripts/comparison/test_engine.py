@@ -158,9 +158,23 @@ def test_an_arm_that_is_killed_goes_on_where_it_was_and_ends_the_same(
     assert (
         again.figures.items() > other[0].figures.items() and again.figures["test/geometry/alignment"][0] > 0
     )
+
+    run = out / "runs" / "a-0"  # killed when its last checkpoint was written, but not its figures
+    validated = _figures(run / "summary.json")
+    (run / "fitted.json").unlink()
+    (run / "summary.json").unlink()
+    main([straight, f"--out={out}", *given, "--arms", "a"])
+    assert _figures(run / "summary.json") == validated
+    assert "val/zero_shot/auroc_macro" in validated
+
     shutil.rmtree(out / "runs")
     main([straight, f"--out={out}", "--arms"])
     assert (out / "table.md").read_text() == table and not (out / "runs").exists(), "drawn from the record"
+
+
+def _figures(summary: Path) -> dict[str, float]:
+    content: dict[str, Any] = json.loads(summary.read_text())
+    return {name: value for name, value in content.items() if name != "details"}
 
 
 # --------------------------------------------------------------------------------------------- who does what
