@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -74,15 +75,7 @@ class Anatomy:
 
         Inverts the sampled geometry by fixed-point iteration; beyond the picture it is continued linearly.
         """
-        x, y = self._flat
-        size, per_mm = self.x.shape[0], (np.array(self.patient.scale) / self.mm)[:, None]
-        points = points.T
-        place = points * per_mm + (size - 1) / 2  # (column, row)
-        for _ in range(4):
-            near = np.minimum(np.maximum(np.rint(place), 0), size - 1)
-            at = (near[1] * size + near[0]).astype(int)
-            place = near + (points - np.stack([x[at], y[at]])) * per_mm
-        return place[::-1].T
+        return pixels_of(points, *self._flat, self.patient)
 
     def distance(self, centre: tuple[float, float]) -> Tensor:
         """Return how far every pixel is from a point (x, y), in mm of the atlas frame."""
@@ -92,3 +85,26 @@ class Anatomy:
     @functools.cached_property
     def _flat(self) -> tuple[np.ndarray, np.ndarray]:
         return self.x.cpu().numpy().ravel(), self.y.cpu().numpy().ravel()
+
+
+def pixels_of(
+    points: np.ndarray, x: np.ndarray, y: np.ndarray, patient: Patient, rounds: int = 4
+) -> np.ndarray:
+    """Map points (n, 2) of (x, y) in mm of the atlas frame to (row, column), see `Anatomy.to_pixels`.
+
+    Args:
+        points: In mm of the atlas frame.
+        x: Atlas column of every pixel, flat.
+        y: Atlas row of every pixel, flat.
+        patient: Whose picture it is.
+        rounds: Of the iteration.
+    """
+    size = math.isqrt(len(x))
+    per_mm = (np.array(patient.scale) / (patient.field / size))[:, None]
+    points = points.T
+    place = points * per_mm + (size - 1) / 2  # (column, row)
+    for _ in range(rounds):
+        near = np.minimum(np.maximum(np.rint(place), 0), size - 1)
+        at = (near[1] * size + near[0]).astype(int)
+        place = near + (points - np.stack([x[at], y[at]])) * per_mm
+    return place[::-1].T

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from synthesis.images.simulator.anatomy import Anatomy
 from synthesis.images.simulator.atlas import MAP_NAMES, Atlas
-from synthesis.images.simulator.body import soft_tissue
+from synthesis.images.simulator.body import breasts, soft_tissue
+from synthesis.images.simulator.crisp_anatomy import CrispAnatomy
 from synthesis.images.simulator.fields import above, hump, products, rise, sphere
 from synthesis.images.simulator.girdle import girdle_maps
 from synthesis.images.simulator.patient import CONTROL_POINTS, ParameterReader, Patient, parameter_reader
@@ -43,10 +44,13 @@ class AnatomyBuilder:
         atlas: At about the output's resolution.
         image_size: Height and width of the output in pixels.
         device: Where the maps live.
+        crisp: What makes anatomy crisper; None leaves it as the atlas has it.
     """
 
-    def __init__(self, atlas: Atlas, image_size: int, device: torch.device) -> None:
-        self.atlas, self.size, self.device = atlas, image_size, device
+    def __init__(
+        self, atlas: Atlas, image_size: int, device: torch.device, crisp: CrispAnatomy | None = None
+    ) -> None:
+        self.atlas, self.size, self.device, self.crisp = atlas, image_size, device, crisp
         line = (torch.arange(image_size, device=device) + 0.5) / image_size * 2 - 1
         knots = torch.linspace(-1, 1, CONTROL_POINTS, device=device)
         weights = torch.exp(-(((line[:, None] - knots) / (2 / (CONTROL_POINTS - 1))) ** 2))
@@ -57,16 +61,22 @@ class AnatomyBuilder:
         last = knot[-1:]  # an even number of pixels ends beyond the last knot, which is repeated
         self.between = (1 - (pixel.clamp(max=last) - knot).abs() / 2).clamp(min=0)
         poses = torch.stack([pose.maps for pose in atlas.poses]).to(device)
+        if crisp is not None:
+            poses = crisp.sharpened(poses, atlas.spacing)
         named = dict(zip(MAP_NAMES, poses.unbind(1), strict=True))
         self.lobes = poses[:, :LOBES].half()
         named["lungs"] = poses[:, :LOBES].sum(dim=1)
-        named["flesh"] = 1.2 * named["sternum"] - 0.8 * named["trachea"]
+        organs = crisp is not None and crisp.organs
+        named["flesh"] = 1.2 * named["sternum"] - (1.2 if organs else 0.8) * named["trachea"]
         body = F.pad(torch.stack([named[name] for name in BODY], dim=1), (0, 0, BEYOND, BEYOND))
         # The neck and the upper abdomen continue the spine of the CT by its mirror image.
         body[:, -1] = F.pad(named["spine"], (0, 0, BEYOND, BEYOND), mode="reflect")
         self.body = body.half()
         self.ribs = [named[name][:, None].half() for name in ("ribs_posterior", "ribs_anterior")]
-        self.girdles = girdle_maps(atlas.spacing).to(device)[:, None].half()
+        girdles = girdle_maps(atlas.spacing)
+        if crisp is not None:
+            girdles = torch.cat([girdles, crisp.girdles(atlas.spacing)])
+        self.girdles = girdles.to(device)[:, None].half()
         self.midlines = torch.tensor([pose.midline for pose in atlas.poses], device=device)
         self.hearts = torch.tensor([pose.heart_offset for pose in atlas.poses], device=device) + torch.tensor(
             HEART_CENTRE, device=device
@@ -92,12 +102,22 @@ class AnatomyBuilder:
         )
         heart = self.heart(poses, x, y, each, each("heart_scale", 0), each("heart_scale", 1))
         u, v, left, from_hilum = self._lung_coordinates(poses, x, y)
-        kept = self._make_room(lungs, heart - before, from_hilum, each("mediastinum"))
+        growth, organs = heart - before, self.crisp is not None and self.crisp.organs
+        if self.crisp is not None and organs:
+            growth = growth.relu_().add_(self.crisp.aorta(each, patients, x, y))
+        kept = self._make_room(lungs, growth, from_hilum, each("mediastinum"))
         lungs = lungs * kept
         vessels = _saturated(vessels, 7.0).mul_(kept).mul_(each("vessel_gain"))
+        if self.crisp is not None and self.crisp.vessels > 0:
+            vessels = self.crisp.with_vessels(self.atlas, patients, x, y, vessels, lungs)
         # Flesh and gas are smooth: a quarter of the pixels tells all.
         coarse = x[:, ::2, ::2].contiguous(), y[:, ::2, ::2].contiguous()
-        soft = soft_tissue(*coarse, each) - self._bowel_gas(patients, *coarse)
+        soft = soft_tissue(*coarse, each, posed=self.crisp is not None, breasted=not organs)
+        if self.crisp is not None and organs:
+            soft -= self.crisp.bowel_gas(patients, *coarse)
+            base.add_(breasts(x.abs(), y, each, roundness=0.5))
+        else:
+            soft = soft - self._bowel_gas(patients, *coarse)
         base.add_(products(self.between, soft, self.between.T))
         base.addcmul_(lungs, each("lung_density") - 1).add_(vessels).add_(ribs).add_(spine)
         base.add_(girdle * each("girdle_gain"), alpha=GIRDLE_GAIN)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 GIRDLES = 8
+POSED = 4  # girdles of each further posture: arms out, arms up
 CANVAS = (440.0, 480.0)  # mm, height and width of a drawn map
 
 
@@ -35,8 +36,22 @@ def _tube(
     return chord(radius) - 0.75 * chord(radius - wall)
 
 
-def _draw(rng: np.random.Generator, spacing: float) -> np.ndarray:
-    """Draw clavicles, scapulae and humeri of one girdle; both sides alike but not equal."""
+ARMS: dict[str, tuple[tuple[float, float], ...]] = {
+    "out": ((52, 62), (170, 190)),
+    "up": ((46, -60), (120, -170)),
+}
+"""Posture of the arms → two points of the upper arm from its head, mm laterally and down."""
+
+
+def _draw(rng: np.random.Generator, spacing: float, arm: str = "down", aside: float = 0.0) -> np.ndarray:
+    """Draw clavicles, scapulae and humeri of one girdle; both sides alike but not equal.
+
+    Args:
+        rng: Of the population of girdles.
+        spacing: mm a pixel.
+        arm: Posture: "down", or of `ARMS`.
+        aside: How far the scapulae are drawn off the lung, in mm.
+    """
     rows, columns = (round(n / spacing) for n in CANVAS)
     y, x = np.mgrid[:rows, :columns]
     y = (y - rows / 2 + 0.5) * spacing
@@ -56,8 +71,11 @@ def _draw(rng: np.random.Generator, spacing: float) -> np.ndarray:
         bone += 0.85 * _tube(s, y, clavicle, 6.2, 2.2)
         head = (186 + spread + j[7], -106 + lift)
         bone += 0.32 * 2 * np.sqrt(np.clip(24**2 - (s - head[0]) ** 2 - (y - head[1]) ** 2, 0, None))
-        bone += 0.8 * _tube(s, y, [head, (head[0] + 14, -10), (head[0] + 22, 180)], 12.0, 4.0)
-        inner, lower = 112 + spread + 12 * rng.random() + j[8], 8 + j[9]
+        way = [(head[0] + 14, -10.0), (head[0] + 22, 180.0)]
+        if arm != "down":
+            way = [(head[0] + across, head[1] + down) for across, down in ARMS[arm]]
+        bone += 0.8 * _tube(s, y, [head, *way], 12.0, 4.0)
+        inner, lower = 112 + spread + 12 * rng.random() + j[8] + aside, 8 + j[9]
         blade = [(inner + 14, -118 + lift), (inner, -70), (inner + 22, lower)]
         side = [(inner + 22, lower), (150 + spread, -62), (166 + spread, -98 + lift)]
         spine = [(inner + 8, -104 + lift), (150 + spread, -122 + lift), (tip[0] + 8, tip[1] + 4)]
@@ -79,3 +97,15 @@ def girdle_maps(spacing: float, seed: int = 11) -> Tensor:
     """
     rng = np.random.default_rng(seed)
     return torch.from_numpy(np.stack([_draw(rng, spacing) for _ in range(GIRDLES)]).astype(np.float32))
+
+
+@functools.lru_cache(maxsize=4)
+def posed_girdle_maps(spacing: float, seed: int = 12) -> Tensor:
+    """Return `POSED` girdles with arms out, then as many with arms up, scapulae half on or off the lung."""
+    rng = np.random.default_rng(seed)
+    drawn = [
+        _draw(rng, spacing, arm, aside * (1.0 if k % 2 else 0.35))
+        for arm, aside in (("out", 36.0), ("up", 44.0))
+        for k in range(POSED)
+    ]
+    return torch.from_numpy(np.stack(drawn).astype(np.float32))

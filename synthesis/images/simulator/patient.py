@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -52,6 +53,8 @@ class Patient:
     gas: np.ndarray
     heart_gain: float = 1.0
     girdle_gain: float = 1.0
+    arms_raised: float = 0.0
+    details: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
 
 
 def draw_patient(rng: np.random.Generator, poses: list[int], girdles: int, portable: bool) -> Patient:

@@ -22,6 +22,7 @@ from synthesis.images.simulator.anatomy import Anatomy
 from synthesis.images.simulator.anatomy_builder import AnatomyBuilder
 from synthesis.images.simulator.atlas_mixture import AtlasFiles, AtlasMixture
 from synthesis.images.simulator.attenuation import AttenuationFactors
+from synthesis.images.simulator.crisp_anatomy import CrispAnatomy
 from synthesis.images.simulator.detector import blurred, expose
 from synthesis.images.simulator.drawing import Drawing
 from synthesis.images.simulator.exposure import Exposure, draw_exposure
@@ -73,6 +74,7 @@ class Simulator:
         grain: Noise with the spectrum of averaged-down noise; None for white noise.
         attenuation: Random factors of the attenuation of each structure; None for none.
         inspiration: Shallow and deep breaths, whatever the findings; None for those of `draw_patient`.
+        crisp: Steeper surfaces, sharper bones, vessels and postures of each patient's own; None for none.
 
     Raises:
         ValueError: The pictures would be smaller than 64 px, or a concept of the catalogue is sampled
@@ -98,6 +100,7 @@ class Simulator:
         grain: Grain | None = None,
         attenuation: AttenuationFactors | None = None,
         inspiration: Inspiration | None = None,
+        crisp: CrispAnatomy | None = None,
     ) -> None:
         at_least(self, 0, visible_contrast=visible_contrast, visible_change=visible_change)
         at_least(self, 0, visible_area=visible_area, clutter_rate=clutter_rate)
@@ -111,7 +114,7 @@ class Simulator:
         self.visible_area, self.strengthen, self.clutter_rate = visible_area, strengthen, clutter_rate
         self.consequences = acting_once(consequences)
         self.tone, self.grain, self.attenuation = tone, grain, attenuation
-        self.inspiration = inspiration
+        self.inspiration, self.crisp = inspiration, crisp
         self.catalog = ConceptCatalog(catalog)
         self.atlases = AtlasMixture(atlas)
         unpainted = [
@@ -131,7 +134,7 @@ class Simulator:
         if self._builder is None:
             require_device(self, self.device)
             atlas = self.atlases.load(target_spacing=0.85 * TYPICAL_FIELD / self.image_size)
-            self._builder = AnatomyBuilder(atlas, self.image_size, self.device)
+            self._builder = AnatomyBuilder(atlas, self.image_size, self.device, self.crisp)
         return self._builder
 
     def describe(self) -> dict[str, Any]:
@@ -147,7 +150,7 @@ class Simulator:
 
     def _switched_on(self) -> dict[str, Any]:
         """Return the settings of what is off by default and on here, JSON-able."""
-        names = ("tone", "grain", "attenuation", "inspiration")
+        names = ("tone", "grain", "attenuation", "inspiration", "crisp")
         given = {name: getattr(self, name) for name in names}
         on: dict[str, Any] = json.loads(
             json.dumps({name: asdict(part) for name, part in given.items() if part})
@@ -279,6 +282,8 @@ class Simulator:
             if placed_anew:
                 alike = builder.atlas.like(patient.pose)
                 patient = repositioned(patient, generator(visit, "positioning"), alike, portable)
+            if self.crisp is not None:
+                patient = self.crisp.change(patient, generator(seed, "crisp"), portable)
             if self.attenuation is not None:
                 patient = self.attenuation.change(patient, generator(visit, "attenuation"))
             patients.append(patient)
