@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from scripts.simulator.film_features import BANDS, spectrum
 from synthesis.cases import BalancedCaseSampler, Case
 from synthesis.images.simulator import Simulator
 from synthesis.images.simulator.attenuation import DENSEST_LUNG, GAINS, AttenuationFactors
@@ -206,3 +207,14 @@ def test_structures_with_gains_of_their_own_reach_the_picture() -> None:
 def test_settings_without_sense_are_refused(part: Any, given: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         part(**given)
+
+
+def test_detail_brings_out_what_is_as_fine_as_ribs() -> None:
+    """Between 12 and 40 cycles a picture, and hardly below."""
+    images = [
+        Simulator(SIZE, tone=Tone(detail=(g, g))).make(HEALTHY[:4], None, SEEDS[:4]) for g in (0.0, 1.5)
+    ]
+    bands = [spectrum(made.images[:, 0]) for made in images]
+    more = dict(zip(BANDS, (bands[1] - bands[0]).mean(0), strict=False))
+    assert min(more[low] for low in (16, 20, 24)) > 0.3
+    assert max(abs(more[low]) for low in (1, 2, 3)) < 0.1
