@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,9 @@ class Record:
         write_atomically(self.path, text)
 
     def add(self, campaign: str, case: str, outcome: Outcome) -> None:
-        """Write down how an attempt ended."""
+        """Write down how an attempt ended, without the paths of this machine."""
+        detail = outcome.detail.replace(str(self.path.parent.absolute()), "WORK")
+        outcome = replace(outcome, detail=detail.replace(str(Path.cwd()), "ROOT"))
         self.outcomes.setdefault(campaign, {})[case] = outcome
         self._append({"campaign": campaign, "case": case, **asdict(outcome)})
 
