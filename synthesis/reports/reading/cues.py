@@ -24,7 +24,16 @@ DEFAULT_CUES = shipped("configs/reports/cues.yaml")
 
 Status: TypeAlias = Literal["present", "absent", "uncertain"]
 Span: TypeAlias = tuple[int, int]
-_STATUS: dict[str, Status | None] = {"negation": "absent", "uncertainty": "uncertain", "hypothetical": None}
+_STATUS: dict[str, Status | None] = {
+    "negation": "absent",
+    "uncertainty": "uncertain",
+    "hypothetical": None,
+    "past": None,
+}
+_CONTRARY: dict[Status | None, Status] = {"present": "absent", "absent": "present"}
+_WHOLE = ("contrary", "conditions")  # speak of all that follows
+_OTHERS = dict.fromkeys((*_WHOLE, "neutral", "hypothetical", "past", "terminators"), "")
+_OTHERS |= {"hypothetical": "before", "past": "after"}
 _PARTING = ("terminators", "unchanged")
 _INTRODUCES = re.compile(r":(?!\d)|\s[-–]\s")
 
@@ -33,7 +42,7 @@ _INTRODUCES = re.compile(r":(?!\d)|\s[-–]\s")
 class _Cue:
     start: int
     end: int
-    meaning: str  # negation, uncertainty, hypothetical, terminators, neutral, unchanged
+    meaning: str  # negation, uncertainty, hypothetical, terminators, neutral, unchanged, contrary, conditions
     keys: frozenset[str]  # before: speaks of what follows; after: of what precedes; around: of both
 
     @property
@@ -53,6 +62,7 @@ class Cues:
 
     Attributes:
         sha256: Of the file.
+        known: Every word in the file: none is a misspelling.
         purposes: Headings under which nothing is asserted: the history, the reason for the study.
 
     Raises:
@@ -62,6 +72,7 @@ class Cues:
     def __init__(self, path: str | Path | None = None) -> None:
         root, content = Entry.read(DEFAULT_CUES if path is None else Path(path))
         self.sha256 = hashlib.sha256(content).hexdigest()
+        self.known = frozenset(re.findall("[a-z]+", content.decode("utf-8").lower()))
         self._words: list[tuple[str, str, Words]] = []
         # Of two cues in the same place, the first one counts.
         self._words.append(("unchanged", "", Words(root.texts("unchanged", least=1), root, "unchanged")))
@@ -71,9 +82,9 @@ class Cues:
                 words = Words(entry.texts(key, least=key != "around"), entry, key)
                 self._words.append((meaning, key, words))
             entry.close()
-        for key in ("neutral", "hypothetical", "terminators"):
-            words = Words(root.texts(key, least=1), root, key)
-            self._words.append((key, "before" if key == "hypothetical" else "", words))
+        for key, place in _OTHERS.items():
+            words = Words(root.texts(key, least=key in ("neutral", "hypothetical", "terminators")), root, key)
+            self._words.append((key, place, words))
         asides = root.entry("asides")
         following = asides.text("followed_by")
         said = [f"({aside}) ?,?(?= ({following}))" for aside in asides.texts("words", least=1)]
@@ -130,7 +141,22 @@ class Cues:
                 and self._either(sentence[first[1] : second[0]])
             ):
                 statuses[i] = statuses[i + 1] = "uncertain"
+        for cue in cues:
+            if cue.meaning in _WHOLE:
+                self._turn(cue, cues, spans, statuses)
         return statuses
+
+    def _turn(
+        self, cue: _Cue, cues: Sequence[_Cue], spans: Sequence[Span], statuses: list[Status | None]
+    ) -> None:
+        """Turn what is said after a cue into its contrary, or into nothing, up to a terminator."""
+        ends = (c.start for c in cues if c.start > cue.end + 1 and c.meaning == "terminators")
+        limit = min(ends, default=None)
+        for i, (start, _) in enumerate(spans):
+            if cue.end <= start and (limit is None or start < limit):
+                status = statuses[i]
+                turned = _CONTRARY.get(status) if cue.meaning == "contrary" else None
+                statuses[i] = status if status == "uncertain" else turned
 
     def _find(self, sentence: str) -> list[_Cue]:
         """Return the cues of a sentence in order: the longest where several overlap."""

@@ -15,12 +15,14 @@ from synthesis.reports.reading.lexicon import Lexicon
 from synthesis.reports.reading.modifiers import ModifierReader, Owner
 from synthesis.reports.reading.name import Name
 from synthesis.reports.reading.normality import NormalityReader
+from synthesis.reports.reading.spelling import SpellingCorrector, moved
 from synthesis.reports.sentences import sentence_spans
 
 _CLAUSE = re.compile(r"[^;]+")
 _PLAIN = str.maketrans({"\n": " ", "\r": " ", "\t": " ", "\u00a0": " ", "\u2019": "'"})  # letter for letter
 _NOT = re.compile(r"(?<=[sedo])n't\b", re.IGNORECASE)
 _REMEMBERED = 1 << 14
+_SOON = 12  # letters: room for a verb
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class EntityExtractor:
         YamlError: If a file is malformed.
     """
 
-    version: int = 4  # of the results, see synthesis.identity
+    version: int = 5  # of the results, see synthesis.identity
 
     def __init__(
         self,
@@ -76,6 +78,8 @@ class EntityExtractor:
         self._modifiers = ModifierReader(self._lexicon)
         self._normality = NormalityReader(self._lexicon)
         self._cues = Cues(cues)
+        names = [name for concept in self._catalog for name in (concept.preferred_name, *concept.synonyms)]
+        self._spelling = SpellingCorrector(names, self._lexicon.known | self._cues.known)
         self._known: dict[str, tuple[Mention, ...]] = {}
 
     def describe(self) -> dict[str, Any]:
@@ -119,8 +123,15 @@ class EntityExtractor:
         if mentions is None:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
-            mentions = self._known[sentence] = self._read_sentence(sentence)
+            mentions = self._known[sentence] = self._read_misspelt(sentence)
         return mentions
+
+    def _read_misspelt(self, sentence: str) -> tuple[Mention, ...]:
+        corrected, moves = self._spelling.corrected(sentence)
+        mentions = self._read_sentence(corrected)
+        if not moves:
+            return mentions
+        return tuple(replace(m, start=moved(m.start, moves), end=moved(m.end, moves)) for m in mentions)
 
     def _read_sentence(self, sentence: str) -> tuple[Mention, ...]:
         names = self._names(sentence)
@@ -201,7 +212,22 @@ class EntityExtractor:
         for name in sorted(free, key=lambda n: n.start - n.end):
             if not any(name.overlaps(other) for other in chosen if other.kind == "structure"):
                 chosen.append(name)
+        chosen.sort(key=lambda name: (name.start, -name.end))
+        chosen += list(self._elided(sentence, chosen))
         return sorted(chosen, key=lambda name: (name.start, -name.end))
+
+    def _elided(self, sentence: str, names: Sequence[Name]) -> Iterator[Name]:
+        """Yield what a mere side stands for: the name before it ("while the left has grown")."""
+        for start, end in self._lexicon.ellipses.spans(sentence):
+            before = [n for n in names if n.kind in ("concept", "structure") and n.start < start]
+            if not before or any(n.start < end and start < n.end for n in names):
+                continue
+            normal = self._lexicon.normal_after.search(sentence[end:])
+            if before[-1].kind == "concept" and normal is not None and normal.start() < _SOON:
+                continue  # "while the left is clear"
+            side = "right" if "left" in sentence[start:end].lower() else "left"
+            if side in sentence[:start].lower():
+                yield replace(before[-1], start=start, end=end, inside=False)
 
 
 def _blanked(sentence: str, phrases: Sequence[Span]) -> str:

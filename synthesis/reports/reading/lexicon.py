@@ -56,11 +56,13 @@ class Lexicon:
 
     Attributes:
         sha256: Of the file, and of those that it extends.
+        known: Every word in the file: none is a misspelling.
         terms: Names of concepts: those that name several, then one term a concept, in catalogue order.
         denied_only: Names that mean something only when they are denied: that the concepts are absent, or
             that "no_finding" is present.
         others: Names of what is no concept.
         denials: Words that deny concepts where they are asserted ("extubated").
+        ellipses: Sides that stand for what was named before them ("while the left has grown").
         structures: Structure, and what is denied by calling it normal.
         special: Structures, words that call them normal, and what that denies instead.
         normal_before, normal_after: Words that call the structures after or before them normal.
@@ -82,6 +84,7 @@ class Lexicon:
         file = catalog.lexicon or DEFAULT_LEXICON if path is None else Path(path)
         root, content = read_extended(file)
         self.sha256 = hashlib.sha256(content).hexdigest()
+        self.known = frozenset(re.findall("[a-z]+", content.decode("utf-8").lower()))
         self._root, self._gap = root, f"(?:{root.text('gap')})"
         self._negator = Words([root.text("negator")], root, "negator")
         self._spellings = root.texts("spellings")
@@ -99,6 +102,7 @@ class Lexicon:
         self.denied_only += [self._term(e, catalog) for e in _entries(root, "denied_only")]
         self.others = Words(root.texts("others"), root, "others", plural=True)
         self.denials = [self._term(e, catalog) for e in _entries(root, "denials")]
+        self.ellipses = Words(root.texts("ellipses"), root, "ellipses")
         self._read_normal(root.entry("normal"))
         self.ignore = Words(root.texts("ignore"), root, "ignore", plural=True)
         self._read_modifiers(root, catalog)

@@ -11,6 +11,7 @@ from synthesis.strict_yaml import Entry
 
 _NEVER = r"(?!)"
 _BEGIN = r"(?:(?<!\w)|(?=\W))"  # a whole word, if it starts like one
+_CAPTURING = re.compile(r"(?<!\\)\((?!\?)")
 _END = r"(?:(?!\w)|(?<=\W))"
 
 
@@ -42,9 +43,11 @@ class Words:
         between, parts = r"[\s\-]", []
         for pattern in sorted(patterns, key=len, reverse=True):
             pattern = re.sub(r"\bnot\b", "no?t", pattern)  # "isn't" comes as "is nt"
+            pattern = re.sub(r"(?<=[a-z]i)z(?=e|ing)", "[sz]", pattern).replace("favor", "favou?r")
             pattern = pattern.replace(" ...", rf"(?=(?:(?: ?,)? (?:and |or )?[a-z]+){{0,4}}? {listed}s?\b)")
             part = pattern.replace(" ?", f"{between}{{0,3}}").replace(" ", f"{between}+")
             part = part.replace("~", f"(?::|,(?= which ))?(?:{between}+{gap}){{0,8}}{between}+")
+            part = _CAPTURING.sub("(?:", part)  # which is slow, and nobody asks for
             try:
                 re.compile(part)
             except re.error as error:
