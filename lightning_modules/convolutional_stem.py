@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from math import gcd
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -56,3 +58,24 @@ class ConvolutionalStem(nn.Module):
         """Turn images ``(batch, channel, height, width)`` into tokens ``(batch, token, width)``."""
         maps = self.blocks(pixel_values.contiguous(memory_format=torch.channels_last))
         return self.projection(maps).flatten(2).transpose(1, 2)
+
+    @contextmanager
+    def stages(self) -> Iterator[list[Tensor]]:
+        """Collect the maps after each stage, finest first, of the images that pass meanwhile.
+
+        Yields:
+            A list that they are added to: ``(batch, channel, height / 2, width / 2)``, then of half the
+            sides.
+        """
+        found: list[Tensor] = []
+
+        def keep(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
+            found.append(output)
+
+        # A stage ends with a ReLU: the second module, then every sixth.
+        hooks = [self.blocks[i].register_forward_hook(keep) for i in range(1, len(self.blocks), 6)]
+        try:
+            yield found
+        finally:
+            for hook in hooks:
+                hook.remove()

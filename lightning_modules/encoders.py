@@ -207,6 +207,27 @@ class ImageEncoder(Encoder):
         """
         raise ValueError(f"{type(self).__name__} has no feature maps: choose a tower that has")
 
+    @property
+    def pyramid_widths(self) -> tuple[int, ...]:
+        """Channels of `pyramid`'s maps."""
+        return self.width, self.width
+
+    @property
+    def finest_stride(self) -> int:
+        """Pixels that a place of the first map of `pyramid` stands for, along a side."""
+        return self.patch_size
+
+    def pyramid(self, batch: Batch) -> list[Tensor]:
+        """Return feature maps from the finest to the coarsest, ``(batch, channel, rows, columns)`` each.
+
+        By default those of half the depth and of the last block, both of a place a patch.
+
+        Raises:
+            ValueError: As `hidden_maps`.
+        """
+        maps = self.hidden_maps(batch)
+        return [maps[(len(maps) - 1) // 2], maps[-1]]
+
     def exported_arguments(self) -> dict[str, Any]:
         """Return the constructor's arguments that a tower like this one is built from, without weights.
 

@@ -120,6 +120,20 @@ class MapEncoder(ImageEncoder):
         states = self.tower(self.normalised(batch), output_hidden_states=True).hidden_states
         return list(states[-len(self.depths) :])
 
+    @property
+    def pyramid_widths(self) -> tuple[int, ...]:
+        """See `ImageEncoder.pyramid_widths`."""
+        return tuple(self.widths)
+
+    @property
+    def finest_stride(self) -> int:
+        """See `ImageEncoder.finest_stride`."""
+        return 4
+
+    def pyramid(self, batch: Batch) -> list[Tensor]:
+        """See `ImageEncoder.pyramid`: a map a stage."""
+        return self.hidden_maps(batch)
+
     def exported_arguments(self) -> dict[str, Any]:
         """See `ImageEncoder.exported_arguments`."""
         return {

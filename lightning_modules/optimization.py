@@ -56,7 +56,11 @@ _BLOCKS = (re.compile(r"\.stages\.(\d+)\."), re.compile(r"(?:^|\.)layers?\.(\d+)
 
 
 def layer_wise_groups(
-    module: nn.Module, learning_rate: float, weight_decay: float, layer_decay: float
+    module: nn.Module,
+    learning_rate: float,
+    weight_decay: float,
+    layer_decay: float,
+    tower_rate: float = 1.0,
 ) -> list[dict[str, Any]]:
     """Split the trainable parameters by depth, deeper ones learning faster.
 
@@ -71,6 +75,8 @@ def layer_wise_groups(
         learning_rate: Peak rate of what comes after the blocks.
         weight_decay: Of kernels, see `parameter_groups`.
         layer_decay: Factor from a block to the one before it, in (0, 1]; 1 gives all the same rate.
+        tower_rate: Further factor of all blocks and the embeddings: a large head from scratch learns at rates
+            that would spoil them.
 
     Returns:
         Groups for a torch optimiser with ``name`` and ``lr``, the deepest last.
@@ -88,7 +94,7 @@ def layer_wise_groups(
             some = [group for group in groups[level] if group["name"] == name]
             if some:
                 parameters = [parameter for group in some for parameter in group["params"]]
-                rate = learning_rate * layer_decay ** (top - level)
+                rate = learning_rate * layer_decay ** (top - level) * (tower_rate if level < top else 1)
                 found.append({**some[0], "name": f"depth_{level}_{name}", "params": parameters, "lr": rate})
     return found
 

@@ -224,6 +224,25 @@ class ViTEncoder(ImageEncoder):
         side = self.image_size // self.patch_size
         return [t[:, self._special :].transpose(1, 2).unflatten(2, (side, side)) for t in tokens]
 
+    @property
+    def pyramid_widths(self) -> tuple[int, ...]:
+        """See `ImageEncoder.pyramid_widths`."""
+        return *(self.stem_channels or ()), *super().pyramid_widths
+
+    @property
+    def finest_stride(self) -> int:
+        """See `ImageEncoder.finest_stride`."""
+        return self.patch_size if self.stem_channels is None else 2
+
+    def pyramid(self, batch: Batch) -> list[Tensor]:
+        """See `ImageEncoder.pyramid`: a convolutional stem's maps come before those of the blocks."""
+        stem = self.stem
+        if not isinstance(stem, ConvolutionalStem):
+            return super().pyramid(batch)
+        with stem.stages() as stages:
+            blocks = super().pyramid(batch)
+        return [*stages, *blocks]
+
     def _pool(self, cls: Tensor, local: Tensor) -> Tensor:
         if self.pooling == "spatial":
             return torch.relu(self.mix(local.flatten(1)))

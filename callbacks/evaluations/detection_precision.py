@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import lightning as L
@@ -29,8 +30,10 @@ class DetectionPrecision(BatchEvaluation[DetectionOutput]):
     (torchmetrics wraps the same library, but asks for torchvision, which nothing else here needs.) No score
     threshold is chosen: precision is averaged over all.
 
-    Figures: ``map`` (mean over classes and IoU .50 to .95), ``map50``, ``map/<concept>``,
-    ``map50/<concept>``. Intervals are those of the first two.
+    Figures: ``map`` (mean over classes and IoU .50 to .95), ``map50``, ``map50_any`` (as if there were one
+        class: is
+    something found, whatever it is called?), ``map/<concept>``, ``map50/<concept>``. Intervals are those of
+    the first three.
 
     Args:
         min_count: A class with fewer true boxes is left out, and named.
@@ -89,12 +92,18 @@ class DetectionPrecision(BatchEvaluation[DetectionOutput]):
         draws: dict[str, Array] = {}
         if judged:
             matcher = CocoMatches(rows, judged)
-            metrics |= _figures(matcher.precision(np.arange(len(rows))), [names[c] for c in judged])
+            one_class = CocoMatches([_one_class(row, judged) for row in rows], [0])
+            everything = np.arange(len(rows))
+            metrics |= _figures(matcher.precision(everything), [names[c] for c in judged])
+            metrics["map50_any"] = float(one_class.precision(everything)[0, 0])
             bootstrap = self.bootstrap(features.group.numpy(), occasion)
             if bootstrap is not None:
-                drawn = [np.nanmean(matcher.precision(draw), 1) for draw in _draws(bootstrap)]
-                whole, half = np.array([(each.mean(), each[0]) for each in drawn]).T
-                draws = {"map": whole, "map50": half}
+                drawn = [
+                    (np.nanmean(matcher.precision(draw), 1), one_class.precision(draw)[0, 0])
+                    for draw in _draws(bootstrap)
+                ]
+                whole, half, found = np.array([(each.mean(), each[0], any_) for each, any_ in drawn]).T
+                draws = {"map": whole, "map50": half, "map50_any": found}
         details = {
             "boxes": {name: int(n) for name, n in zip(names, counts, strict=True)},
             "left_out": {name: int(counts[c]) for c, name in enumerate(names) if c not in judged},
@@ -106,6 +115,19 @@ class DetectionPrecision(BatchEvaluation[DetectionOutput]):
         rows: list[DetectedBoxes] = features.measured[self.name]
         shown = [row for row in rows if row.image is not None and len(row.truth)]
         return {"detection": box_sheet(shown)} if shown else {}
+
+
+def _one_class(row: DetectedBoxes, judged: Sequence[int]) -> DetectedBoxes:
+    """Return the boxes of the judged classes, as of one."""
+    true, found = np.isin(row.truth_classes, judged), np.isin(row.found_classes, judged)
+    return replace(
+        row,
+        truth=row.truth[true],
+        truth_classes=np.zeros(int(true.sum()), int),
+        found=row.found[found],
+        found_classes=np.zeros(int(found.sum()), int),
+        scores=row.scores[found],
+    )
 
 
 def _figures(precision: np.ndarray, names: Sequence[str]) -> dict[str, float]:

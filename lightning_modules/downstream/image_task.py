@@ -43,6 +43,7 @@ class ImageTask(LightningModule):
         layer_decay: Learning rate of a block over that of the next one, see `layer_wise_groups`.
         warmup: Warm-up as a share of all steps (float below 1) or in steps (int).
         seed: Of dropout.
+        tower_rate: Further factor of the learning rate of the tower's blocks.
     """
 
     def __init__(
@@ -55,8 +56,10 @@ class ImageTask(LightningModule):
         layer_decay: float = 0.75,
         warmup: int | float = 0.1,
         seed: int = 0,
+        tower_rate: float = 1.0,
     ) -> None:
         at_least(self, 0, learning_rate=learning_rate, weight_decay=weight_decay, warmup=warmup, seed=seed)
+        at_least(self, 0, tower_rate=tower_rate)
         super().__init__()
         if not 0 < layer_decay <= 1:
             raise ValueError(f"{type(self).__name__}: layer_decay is {layer_decay}: give a factor in (0, 1]")
@@ -67,7 +70,7 @@ class ImageTask(LightningModule):
         self.image_encoder = image_encoder
         self.weights, self.frozen = weights, frozen
         self.learning_rate, self.weight_decay, self.layer_decay = learning_rate, weight_decay, layer_decay
-        self.warmup, self.seed = warmup, seed
+        self.warmup, self.seed, self.tower_rate = warmup, seed, tower_rate
 
     @classmethod
     def trained_when_built(cls, arguments: Mapping[str, Any]) -> bool:
@@ -155,7 +158,8 @@ class ImageTask(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW over groups by depth, and a schedule stepped with it."""
-        groups = layer_wise_groups(self, self.learning_rate, self.weight_decay, self.layer_decay)
+        rates = self.layer_decay, self.tower_rate
+        groups = layer_wise_groups(self, self.learning_rate, self.weight_decay, *rates)
         optimizer = AdamW(groups, lr=self.learning_rate)
         steps, share = total_steps(self.trainer), spent_share(self.trainer)
         schedule = warmup_cosine(optimizer, self.warmup, steps, share)

@@ -16,10 +16,13 @@ from lightning_modules.downstream.pyramid_decoder import PyramidDecoder
 from lightning_modules.downstream.unetr_decoder import UnetrDecoder
 from lightning_modules.encoders import ImageEncoder
 from lightning_modules.evaluation_output import EvaluationOutput
-from lightning_modules.map_encoder import MapEncoder
 from synthesis.limits import at_least
 
 FOCAL = ("pleural_effusion", "pneumothorax", "consolidation", "atelectasis", "mass", "cardiomegaly")
+
+
+_LEAST = 0.002
+"""Share of the batch's pixels below which a class's loss is divided by no less."""
 
 
 @dataclass(kw_only=True)
@@ -36,8 +39,14 @@ class SegmentationOutput(EvaluationOutput):
 class Segmentation(LocalisationTask):
     """One mask a concept, findings may overlap; the encoder frozen (the usual protocol) or tuned.
 
-    The loss is the mean of binary cross-entropy and of the Dice loss over the batch (Milletari et al. 2016,
-    V-Net, arXiv 1606.04797), as in nnU-Net.
+    The loss is the mean of two: the Dice loss over the batch (Milletari et al. 2016, V-Net, arXiv
+    1606.04797), and the focal loss (Lin et al. 2017, arXiv 1708.02002) of each class, summed over the batch
+    and divided by the class's own pixels, as detectors divide it by the objects. Cross-entropy over all
+    pixels, as nnU-Net adds, does not learn small findings here: a nodule is in a few of ten thousand pixels,
+    and "nowhere" is nearly right.
+
+    The decoder is a `PyramidDecoder` where the tower has maps finer than its patches (a convolutional
+    network, or a vision transformer with a convolutional stem), and a `UnetrDecoder` elsewhere.
 
     Evaluation steps return a `SegmentationOutput`, for `callbacks.SegmentationDice`.
 
@@ -57,8 +66,10 @@ class Segmentation(LocalisationTask):
     ) -> None:
         at_least(self, 1, channels=channels)
         super().__init__(image_encoder, concepts, **kwargs)
-        if isinstance(image_encoder, MapEncoder):
-            self.decoder: nn.Module = PyramidDecoder(image_encoder.widths, len(concepts), channels)
+        self.skips = image_encoder.finest_stride < image_encoder.patch_size
+        if self.skips:
+            widths = image_encoder.pyramid_widths
+            self.decoder: nn.Module = PyramidDecoder(widths, len(concepts), channels)
         else:
             width, patch = image_encoder.width, image_encoder.patch_size
             self.decoder = UnetrDecoder(width, patch, len(concepts), channels)
@@ -95,13 +106,16 @@ class Segmentation(LocalisationTask):
         """Return logits, and the last map of the tower."""
         encoder = self.image_encoder
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            maps = encoder.hidden_maps(batch)
+            maps = encoder.pyramid(batch) if self.skips else encoder.hidden_maps(batch)
         return self.decoder(batch[IMAGE], maps), maps[-1]
 
     @staticmethod
     def _loss(logits: Tensor, targets: Tensor) -> Tensor:
-        from monai.losses import DiceLoss
+        from monai.losses import DiceLoss, FocalLoss
 
-        dice = DiceLoss(sigmoid=True, batch=True)  # over the batch: most images lack most findings
         logits = logits.float()
-        return (F.binary_cross_entropy_with_logits(logits, targets) + dice(logits, targets)) / 2
+        dice = DiceLoss(sigmoid=True, batch=True)(logits, targets)  # most images lack most findings
+        focal = FocalLoss(gamma=2.0, reduction="none")(logits, targets).sum((0, 2, 3))
+        # A class's own pixels are the measure, so that a nodule weighs as much as an effusion does.
+        pixels = targets.sum((0, 2, 3)).clamp_min(_LEAST * targets[:, 0].numel())
+        return (dice + (focal / pixels).mean()) / 2
