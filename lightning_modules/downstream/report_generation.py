@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from datamodules.batch import ATTENTION_MASK, INPUT_IDS, Batch, data_facts
+from datamodules.batch import ATTENTION_MASK, INPUT_IDS, LABELS, Batch, data_facts
+from lightning_modules.bert_encoder import BertEncoder
 from lightning_modules.checkpoints import restore_tokenizer, tokenizer_to_text
-from lightning_modules.downstream.image_task import ImageTask
+from lightning_modules.downstream.fine_tune import masked_cross_entropy
+from lightning_modules.downstream.image_task import ImageTask, load_tower_weights
+from lightning_modules.encoders import EncoderOutput
 from lightning_modules.evaluation_output import EvaluationOutput
 from lightning_modules.vit_encoder import ViTEncoder
 from synthesis.limits import at_least, below
@@ -31,81 +35,122 @@ class ReportOutput(EvaluationOutput):
 
 
 class ReportGeneration(ImageTask):
-    """`transformers.VisionEncoderDecoderModel` of the pre-trained tower and a BERT decoder from scratch.
+    """`transformers.VisionEncoderDecoderModel` of the pre-trained image tower and the pre-trained text tower.
 
-    Trained to say the next word of the report, given the image and the words before. Reports are generated at
-    test alone, greedily; the epoch is chosen by the validation loss.
+    The decoder has the sizes of the text tower and begins with its weights (Rothe et al. 2020, arXiv
+    1907.12461): words, places and self-attention. Attention to the image is new. It is trained to say the
+    next word of the report, given the image and the words before. Reports are generated at test alone, by
+    beam search; the epoch is chosen by the validation loss.
+
+    Words alone tell most of the next words, so that the loss hardly asks for the image: a decoder can know
+    its reports by heart and look at nothing. Hence what each concept is, present or absent, is added to every
+    patch that it attends to (diagnosis-driven prompts: PromptMRG, Jin et al. 2024, arXiv 2308.12604): in
+    training as the labels have it, else as a linear head on the pooled features says, which is trained with
+    it by binary cross-entropy.
 
     Test steps return a `ReportOutput`, for `callbacks.ReportScores`.
 
     Args:
         image_encoder: The tower, a vision transformer.
-        vocab_size: Rows of the word-piece table; at least as many as the data's tokenizer has.
-        width: Width of the decoder's tokens.
-        layers: Blocks of the decoder.
-        heads: Attention heads a block.
-        max_length: Most tokens of a report.
+        text_encoder: The text tower, which the decoder is a copy of.
+        max_length: Most tokens of a report; at most those of the text tower.
         dropout: Dropout rate of the decoder.
+        beams: Beams of the search; 1 is greedy.
+        length_penalty: Exponent of the length by which a beam's log-probability is divided: above 0 longer
+            reports gain.
+        threshold: Probability from which a concept is told to the decoder as present. The one that maximises
+            F1 is half of the F1 that can be reached (Lipton et al. 2014, arXiv 1402.1892).
         **kwargs: See `ImageTask`.
+
+    Raises:
+        ValueError: If ``max_length`` is more than the text tower reads, or its weights are not BERT's alone.
     """
 
     def __init__(
         self,
         image_encoder: ViTEncoder,
-        vocab_size: int = 4096,
-        width: int = 192,
-        layers: int = 4,
-        heads: int = 3,
+        text_encoder: BertEncoder,
         max_length: int = 192,
         dropout: float = 0.1,
+        beams: int = 3,
+        length_penalty: float = 1.0,
+        threshold: float = 0.3,
         **kwargs: Any,
     ) -> None:
-        at_least(
-            self, 1, vocab_size=vocab_size, width=width, layers=layers, heads=heads, max_length=max_length
-        )
+        at_least(self, 1, max_length=max_length, beams=beams)
+        if not 0 < threshold < 1:
+            raise ValueError(f"ReportGeneration: threshold={threshold} must be in (0, 1)")
         below(self, 1, dropout=dropout)
         super().__init__(image_encoder, **kwargs)
+        if max_length > text_encoder.max_length:
+            raise ValueError(
+                f"ReportGeneration: max_length is {max_length}, the text encoder reads "
+                f"{text_encoder.max_length} tokens: give at most these"
+            )
         from transformers import BertConfig, BertLMHeadModel, VisionEncoderDecoderModel
 
-        decoder = BertLMHeadModel(
-            BertConfig(
-                vocab_size=vocab_size,
-                hidden_size=width,
-                num_hidden_layers=layers,
-                num_attention_heads=heads,
-                intermediate_size=4 * width,
-                max_position_embeddings=max_length,
-                hidden_dropout_prob=dropout,
-                attention_probs_dropout_prob=dropout,
-                is_decoder=True,
-                add_cross_attention=True,
-            )
-        )
-        self.vocab_size, self.max_length = vocab_size, max_length
-        # It shares the tower's transformer; a checkpoint holds shared tensors once.
+        sizes = text_encoder.bert.config.to_dict() | {
+            "hidden_dropout_prob": dropout,
+            "attention_probs_dropout_prob": dropout,
+            "is_decoder": True,
+            "add_cross_attention": True,
+        }
+        decoder = BertLMHeadModel(BertConfig(**sizes))
+        self.max_length, self.beams, self.length_penalty = max_length, beams, length_penalty
+        # It shares the image tower's transformer; a checkpoint holds shared tensors once.
         self.captioner = VisionEncoderDecoderModel(encoder=image_encoder.vit, decoder=decoder)
+        self._text_encoder = (text_encoder,)  # where weights come from; no part of the model
+        self._begin_as(text_encoder)
+        # BERT's small start would leave the image unheard until the words are known by heart.
+        for name, parameter in decoder.named_parameters():
+            if ".crossattention." in name and parameter.ndim == 2:
+                nn.init.xavier_uniform_(parameter)
         self.tokenizer: Any = None
+        self.threshold = threshold
+        self.findings: nn.Linear | None = None
+        self.told: nn.Linear | None = None
+
+    def _begin_as(self, text_encoder: BertEncoder) -> None:
+        """Give the decoder the weights of the text tower; attention to the image has none there."""
+        left = self.captioner.decoder.bert.load_state_dict(text_encoder.bert.state_dict(), strict=False)
+        if others := [name for name in left.missing_keys if ".crossattention." not in name]:
+            raise ValueError(
+                f"ReportGeneration: the text encoder has no {others[0]!r}, but {left.unexpected_keys[:1]}: "
+                "take one without LoRA (adaptation: null)"
+            )
 
     def needs(self, stage: str) -> frozenset[str]:
         """See `ImageTask.needs`: reports."""
         return frozenset({INPUT_IDS})
 
     def setup(self, stage: str) -> None:
-        """See `ImageTask.setup`; also takes the tokenizer from the data.
+        """See `ImageTask.setup`; also starts the decoder, and takes the tokenizer from the data.
 
         Raises:
-            ValueError: If the data has no reports, or its tokenizer more words than the decoder.
+            ValueError: If the data has no reports, or words that the decoder cannot read.
         """
         super().setup(stage)
+        (text_encoder,) = self._text_encoder
+        if stage == "fit" and self.weights is not None:
+            load_tower_weights(text_encoder, self.weights, "text_encoder")
+            self._begin_as(text_encoder)
         self.tokenizer = data_facts(self.trainer).tokenizer
         if self.tokenizer is None:
             raise ValueError("ReportGeneration: the data has no reports, hence no tokenizer: train on pairs")
-        if len(self.tokenizer) > self.vocab_size:
-            raise ValueError(
-                f"ReportGeneration: the tokenizer has {len(self.tokenizer)} word pieces, the decoder "
-                f"{self.vocab_size} rows: set its vocab_size to {len(self.tokenizer)} or more"
-            )
+        text_encoder.check_tokenizer(self.tokenizer)
+        if self.findings is None:
+            self.add_concepts(len(data_facts(self.trainer).concept_names))
         self.configure_tokens()
+
+    def add_concepts(self, number: int) -> None:
+        """Add what says of each concept whether it is present, and what tells it to the decoder.
+
+        Args:
+            number: Concepts of the data; without any, patches are all that is read.
+        """
+        width = self.image_encoder.width
+        self.findings = nn.Linear(width, number)
+        self.told = nn.Linear(number, width)
 
     def configure_tokens(self) -> None:
         """Tell the captioner which tokens begin, end and pad a text."""
@@ -114,49 +159,61 @@ class ReportGeneration(ImageTask):
             config.decoder_start_token_id, config.pad_token_id = tokens.cls_token_id, tokens.pad_token_id
             config.eos_token_id, config.bos_token_id = tokens.sep_token_id, tokens.cls_token_id
 
-    def unused_modules(self) -> list[nn.Module]:
-        """See `ImageTask.unused_modules`: pooling is not used either."""
-        return [*super().unused_modules(), *(p for n, p in self.image_encoder.named_children() if n == "mix")]
-
     def loss(self, batch: Batch) -> Tensor:
         """See `ImageTask.loss`."""
-        return self._loss(batch, self.image_encoder(batch).local)
+        return self._loss(batch, self.image_encoder(batch))
 
     def outputs(self, batch: Batch) -> ReportOutput:
         """Return features, generated reports, and the true ones as they come back from the tokenizer."""
         images = self.image_encoder(batch)
         features = EvaluationOutput.of(images)
         reference = self.tokenizer.batch_decode(batch[INPUT_IDS], skip_special_tokens=True)
-        generated = self.generate(images.local)
+        generated = self.generate(images)
         return ReportOutput(features.image, features.pooled, generated=generated, reference=reference)
 
     def outputs_and_loss(self, batch: Batch) -> tuple[EvaluationOutput, Tensor]:
         """Return features and the loss; reports are generated at test alone."""
         images = self.image_encoder(batch)
-        return EvaluationOutput.of(images), self._loss(batch, images.local)
+        return EvaluationOutput.of(images), self._loss(batch, images)
 
-    def generate(self, patches: Tensor) -> list[str]:
-        """Write reports, greedily.
+    def generate(self, images: EncoderOutput) -> list[str]:
+        """Write reports.
 
         Args:
-            patches: ``(batch, token, dim)`` of the image encoder.
+            images: What the image encoder returns.
         """
         from transformers.modeling_outputs import BaseModelOutput
 
+        present = self._findings(images).sigmoid() >= self.threshold
         tokens = self.captioner.generate(
-            encoder_outputs=BaseModelOutput(last_hidden_state=patches),
+            encoder_outputs=BaseModelOutput(last_hidden_state=self._read(images, present)),
             max_length=self.max_length,
             do_sample=False,
-            num_beams=1,
+            num_beams=self.beams,
+            length_penalty=self.length_penalty,
         )
         texts: list[str] = self.tokenizer.batch_decode(tokens, skip_special_tokens=True)
         return texts
 
-    def _loss(self, batch: Batch, patches: Tensor) -> Tensor:
+    def _findings(self, images: EncoderOutput) -> Tensor:
+        """Return the logit of each concept, float32 ``(batch, concept)``."""
+        assert self.findings is not None, "setup adds it"
+        logits: Tensor = self.findings(images.pooled).float()
+        return logits
+
+    def _read(self, images: EncoderOutput, present: Tensor) -> Tensor:
+        """Return what the decoder attends to: patches, each with all that is present or absent added."""
+        assert self.told is not None, "setup adds it"
+        said = self.told(present.to(images.local.dtype) * 2 - 1)
+        return images.local + said[:, None]
+
+    def _loss(self, batch: Batch, images: EncoderOutput) -> Tensor:
+        logits, labels = self._findings(images), batch[LABELS]
+        present = torch.where(labels.isnan(), logits.sigmoid() >= self.threshold, labels == 1)
         ids, mask = batch[INPUT_IDS][:, 1:], batch[ATTENTION_MASK][:, 1:]  # the first starts the decoder
-        labels = ids.masked_fill(mask == 0, _IGNORED)
-        loss: Tensor = self.captioner(encoder_outputs=(patches,), labels=labels).loss
-        return loss
+        words = ids.masked_fill(mask == 0, _IGNORED)
+        loss: Tensor = self.captioner(encoder_outputs=(self._read(images, present),), labels=words).loss
+        return loss + masked_cross_entropy(logits, labels)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the tokenizer."""

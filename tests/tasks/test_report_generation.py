@@ -10,13 +10,12 @@ import torch
 
 from callbacks import Features, Occasion, ReportScores
 from callbacks.base.result import with_intervals
-from callbacks.evaluations.report_scores import GeneratedReport, f1
+from callbacks.evaluations.report_scores import GeneratedReport, f1, nearest_patient
 from datamodules.texts.claim_reader import ClaimReader
-from lightning_modules import ReportGeneration, ViTEncoder
+from lightning_modules import BertEncoder, ReportGeneration, ViTEncoder
 from main import main
 from synthesis.concepts import ConceptCatalog
 
-SMALL = ["width=32", "layers=1", "heads=2", "vocab_size=512"]
 TRUE = [
     "findings : there is a large left pleural effusion . impression : pleural effusion .",
     "findings : the heart is enlarged . impression : cardiomegaly .",
@@ -31,7 +30,8 @@ def judge(written: list[str], catalog: ConceptCatalog) -> dict[str, float]:
     scores = ReportScores(min_count=1, resamples=20)
     scores.claims = ClaimReader(catalog).read
     result = scores.evaluate(features, Occasion("test", catalog.names, True))
-    shared = {"entity_f1", "entity_precision", "entity_recall", "entity_f1_shuffled", "rouge_l"}
+    floors = {"entity_f1_shuffled", "entity_f1_normal", "entity_f1_nearest", "gain_over_nearest"}
+    shared = {"entity_f1", "entity_precision", "entity_recall", "rouge_l"} | floors
     intervals = with_intervals(result).details["intervals"]
     assert intervals.keys() == shared | ({"entity_f1_macro"} & result.metrics.keys())
     assert all(low <= result.metrics[name] <= high for name, (low, high) in intervals.items())
@@ -84,6 +84,26 @@ def test_chexbert_figures_are_those_of_its_labels(catalog: ConceptCatalog) -> No
         assert low <= value <= high
 
 
+def test_floors_are_those_of_the_normal_report_and_of_the_nearest_patient(catalog: ConceptCatalog) -> None:
+    normal = "findings : the lungs are clear . impression : no acute cardiopulmonary abnormality ."
+    true = [TRUE[0], TRUE[0], TRUE[1], normal]
+    rows = [GeneratedReport(normal, text) for text in true]
+    # 0 and 1 look alike and have the same report; 2 looks most like 3; so does another image of patient 2.
+    pooled = torch.tensor([[1.0, 0.1], [2.0, 0.1], [0.1, 1.0], [0.0, 3.0]])
+    index = torch.arange(4)
+    features = Features(
+        pooled, pooled, index, None, torch.zeros(4, 1), index, index, measured={"report": rows}
+    )
+    scores = ReportScores(min_count=1, resamples=20)
+    scores.claims = ClaimReader(catalog).read
+    figures = scores.evaluate(features, Occasion("test", catalog.names, True)).metrics
+    assert figures["entity_f1_normal"] == figures["entity_f1"] == pytest.approx(2 * 1 / (4 + 4))
+    assert figures["entity_f1_nearest"] == pytest.approx(2 * 2 / (4 + 4)), "two of four have their own"
+    same_patient = nearest_patient(pooled.numpy(), np.array([0, 0, 1, 1]))
+    assert same_patient is not None and same_patient.tolist() == [2, 2, 0, 0]
+    assert nearest_patient(pooled.numpy(), np.zeros(4)) is None
+
+
 def test_f1_equals_scikit_learns() -> None:
     from sklearn.metrics import f1_score
 
@@ -97,28 +117,56 @@ def test_it_learns_to_say_what_it_sees(tokenizer_for_words: Any) -> None:
     """Two images, two texts: after some steps each gets its own."""
     torch.manual_seed(0)
     tower = ViTEncoder(32, 8, 16, 1, 2, mean=0.5, std=0.5)
-    model = ReportGeneration(tower, vocab_size=32, width=16, layers=1, heads=2, max_length=12, dropout=0.0)
+    words = BertEncoder(vocab_size=32, width=16, layers=1, heads=2, max_length=12)
+    model = ReportGeneration(tower, words, max_length=12, dropout=0.0)
     tokenizer = tokenizer_for_words
     model.tokenizer = tokenizer
+    model.add_concepts(2)
     model.configure_tokens()
     image = torch.zeros(2, 1, 32, 32)
     image[1] = 1
     texts = ["left effusion", "no large right nodule"]
     tokens = tokenizer(texts, padding=True, return_tensors="pt")
-    batch = {"image": image, "input_ids": tokens["input_ids"], "attention_mask": tokens["attention_mask"]}
+    labels = torch.full((2, 2), float("nan"))  # of nothing known: it has to look
+    encoded = {"input_ids": tokens["input_ids"], "attention_mask": tokens["attention_mask"]}
+    batch = {"image": image, "labels": labels, **encoded}
     optimizer = torch.optim.Adam(model.parameters(), 0.01)
     for _ in range(120):
         optimizer.zero_grad()
-        model._loss(batch, model.image_encoder(batch).local).backward()
+        model.loss(batch).backward()
         optimizer.step()
     model.eval()
     with torch.no_grad():
-        assert model.generate(model.image_encoder(batch).local) == texts
+        assert model.generate(model.image_encoder(batch)) == texts
+
+
+def test_the_decoder_reads_what_is_told_of_each_concept(tokenizer_for_words: Any) -> None:
+    torch.manual_seed(0)
+    tower = ViTEncoder(32, 8, 16, 1, 2)
+    words = BertEncoder(vocab_size=32, width=16, layers=2, heads=2, max_length=12)
+    model = ReportGeneration(tower, words, max_length=12, dropout=0.0).eval()
+    model.tokenizer = tokenizer_for_words
+    model.configure_tokens()
+    model.add_concepts(3)
+    begun = model.captioner.decoder.bert.state_dict()
+    assert all(torch.equal(begun[name], value) for name, value in words.bert.state_dict().items())
+    ids = torch.tensor([[2, 5, 6, 3]] * 2)
+    labels = torch.tensor([[1.0, 0, float("nan")], [1, 0, float("nan")]])
+    batch = {"image": torch.rand(2, 1, 32, 32), "input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    with torch.no_grad():
+        losses = [model.loss(batch | {"labels": torch.tensor([[1.0, known, 0]] * 2)}) for known in (0.0, 1.0)]
+        assert losses[0] != losses[1], "what is told changes what is written"
+    model.loss(batch | {"labels": labels}).backward()
+    idle = {name for name, p in model.named_parameters() if p.requires_grad and p.grad is None}
+    assert all(name.startswith("image_encoder.projection") for name in idle), idle
+    with pytest.raises(ValueError, match="max_length is 13"):
+        ReportGeneration(tower, words, max_length=13)
+    with pytest.raises(ValueError, match="threshold=1"):
+        ReportGeneration(tower, words, max_length=12, threshold=1)
 
 
 def test_the_command_line_generates_reports(train: Callable[..., Any], weights: str, pretrained: Any) -> None:
-    small = [f"--model.init_args.{setting}" for setting in SMALL]
-    summary, directory = train("report_generation", weights, *small, "--trainer.max_epochs=1")
+    summary, directory = train("report_generation", weights, "--trainer.max_epochs=1")
     assert 0 < summary["val/loss"] < 10
     assert "scored at test" in summary["details"]["val/report"]["note"]
     assert (directory / "pictures" / "val_reports.png").stat().st_size > 10_000
@@ -128,12 +176,20 @@ def test_the_command_line_generates_reports(train: Callable[..., Any], weights: 
     own, shared = (
         saved["state_dict"][key] for key in (f"image_encoder.{norm}", "captioner.encoder.layernorm.weight")
     )
+    word, begun = (
+        saved["state_dict"]["captioner.decoder.bert.embeddings.word_embeddings.weight"],
+        tower["text_encoder.bert.embeddings.word_embeddings.weight"],
+    )
+    assert 0 < (word - begun).abs().max() < 0.02, "the decoder began as the text tower"
     assert torch.equal(own, shared) and 0 < (own - tower[f"image_encoder.{norm}"]).abs().max() < 0.01
     checkpoint = f"--ckpt_path={directory / 'checkpoints' / 'best.ckpt'}"
     few = ["--data.init_args.test_pairs=6", "--data.init_args.loader.eval_batch_size=6"]
     main(["test", "-c", str(directory / "config.yaml"), checkpoint, *few])
     tested = json.loads((directory / "test" / "summary.json").read_text())
-    names = ("entity_f1", "entity_f1_shuffled", "bleu4", "rouge_l", "distinct")
+    floors = ("entity_f1_shuffled", "entity_f1_normal", "entity_f1_nearest")
+    names = ("entity_f1", *floors, "bleu4", "rouge_l", "distinct")
     assert all(0 <= tested[f"test/report/{name}"] <= 1 for name in names)
+    gain = tested["test/report/entity_f1"] - tested["test/report/entity_f1_nearest"]
+    assert tested["test/report/gain_over_nearest"] == pytest.approx(gain)
     assert tested["details"]["test/report"].keys() >= {"n", "split_sha256", "intervals", "asserted"}
     assert (directory / "test" / "pictures" / "test_reports.png").stat().st_size > 10_000
