@@ -6,7 +6,7 @@ from functools import cached_property
 
 from datamodules.batch import ANSWER, MASKS, QUESTION, QUESTION_KIND
 from datamodules.loading.batch_data_module import BatchDataModule
-from datamodules.loading.enrichers import Enricher, Masks, Questions
+from datamodules.loading.enrichers import Enricher, Images, Masks, Questions
 from datamodules.loading.enrichers.masks import MASK_KEYS
 from datamodules.loading.loader_options import LoaderOptions
 from datamodules.loading.sample import SampleSource
@@ -62,9 +62,10 @@ class MadePairs(BatchDataModule):
     def enrichers(self, split: str, source: SampleSource) -> list[Enricher]:
         """See `BatchDataModule.enrichers`."""
         enrichers, texts, needs = super().enrichers(split, source), self.texts(split), self.needs(split)
-        enrichers.append(Masks(MASKS in needs, self.views.augmentation if split == "train" else None))
+        augmentation = self.views.augmentation if split == "train" else None
+        enrichers.append(Masks(MASKS in needs, augmentation))
         if QUESTION in needs and texts is not None:
-            enrichers.append(Questions(self.questions, texts))
+            enrichers.append(Questions(self.questions, texts, Images(augmentation)))
         return enrichers
 
     def keeps_masks(self, split: str) -> bool:

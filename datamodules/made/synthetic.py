@@ -9,7 +9,17 @@ from typing import Any
 
 import torch
 
-from datamodules.batch import MIRRORED_TWINS, PRIOR, RENDERING, SWAPPED_TWINS, TWIN_PROMPTS, TWINS, TwinKey
+from datamodules.batch import (
+    MIRRORED_TWINS,
+    PRIOR,
+    QUESTION,
+    QUESTION_TWIN,
+    RENDERING,
+    SWAPPED_TWINS,
+    TWIN_PROMPTS,
+    TWINS,
+    TwinKey,
+)
 from datamodules.loading.batch_data_module import STAGES
 from datamodules.loading.enrichers import PRIOR_KEYS, Enricher, Images, Priors, TwinPairs, TwinPrompts
 from datamodules.loading.loader_options import LoaderOptions
@@ -29,6 +39,7 @@ from synthesis.images.image_maker import RerenderingImageMaker, RevisitingImageM
 from synthesis.limits import at_least
 from synthesis.pairs import PairSynthesizer
 from synthesis.priors import PriorSynthesizer
+from synthesis.question_twins import QuestionTwinSynthesizer
 from synthesis.renderings import RenderingSynthesizer
 from synthesis.reports.report_writer import ReportWriter
 from synthesis.seeding import pair_seed
@@ -107,6 +118,13 @@ class SyntheticPairs(MadePairs):
             key: TwinSynthesizer(self.synthesizer, kind) for key, kind in _TWINS.items() if key in needs
         }
         makers |= {PRIOR: PriorSynthesizer(self.synthesizer)} if PRIOR_KEYS & needs else {}
+        maker = self.synthesizer.image_maker
+        if (
+            QUESTION in needs
+            and isinstance(maker, TwinImageMaker)
+            and isinstance(maker, RevisitingImageMaker)
+        ):
+            makers[QUESTION_TWIN] = QuestionTwinSynthesizer(self.synthesizer)
         return makers | ({RENDERING: RenderingSynthesizer(self.synthesizer)} if RENDERING in needs else {})
 
     # ----------------------------------------------------------------------------------------------- needs
