@@ -17,7 +17,7 @@ class QuestionTwinSynthesizer(CompanionSynthesizer):
 
     Pair 0 has a twin with a finding on the other side, pair 1 one with another finding in its place, pair 2
     one without a finding, pair 3 the earlier radiograph with other grades, and so on. A pair that has no
-    companion of its kind has the next kind that there is; one without any is returned as it is.
+    companion of its kind has the next kind that there is; one without any shows what the pair shows.
 
     Args:
         synthesizer: Makes the pairs.
@@ -44,8 +44,8 @@ class QuestionTwinSynthesizer(CompanionSynthesizer):
         shown = {pair.index: pair.case for pair in self.synthesizer.make(left, seed, split)}
         for turn in range(len(self.kinds)):
             for k, kind in enumerate(self.kinds):
-                chosen = [i for i in left if (i + turn) % len(self.kinds) == k]
-                made |= dict(zip(chosen, kind.make(chosen, seed, split) if chosen else (), strict=True))
+                if chosen := [i for i in left if (i + turn) % len(self.kinds) == k]:
+                    made |= dict(zip(chosen, kind.make(chosen, seed, split), strict=True))
             left = [i for i in left if made[i].case == shown[i]]
         return [made[i] for i in indices]
 

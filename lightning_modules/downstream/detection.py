@@ -112,7 +112,8 @@ class Detection(LocalisationTask):
         """Return the heat map, boxes, and the last map of the tower."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             maps = self.image_encoder.pyramid(batch)
-        return *self.head(maps[self.left_out :]), maps[-1]
+        heat, boxes = self.head(maps[self.left_out :])
+        return heat, boxes, maps[-1]
 
     def _outputs(self, heat: Tensor, boxes: Tensor, last: Tensor) -> DetectionOutput:
         found, scores, classes = self.head.best(heat, boxes, self.most)
