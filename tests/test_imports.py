@@ -25,6 +25,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "lightning_modules": (
         "synthesis.limits",
         "synthesis.model_files",
+        "synthesis.patch_code",  # a generator and the image maker that opens it agree on the code of an image
+        "synthesis.prompt_length",  # and on where a prompt is cut
         "datamodules.batch",
         "lightning_modules",
     ),

@@ -14,7 +14,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import nn
 from torch.optim import AdamW
 
-from datamodules.batch import LABELS, REPORT, Batch, data_facts
+from datamodules.batch import INDEX, LABELS, REPORT, Batch, data_facts
 from lightning_modules.checkpoints import require_same_architecture, restore_tokenizer, tokenizer_to_text
 from lightning_modules.generators.report_encoder import ReportEncoder, word_tokenizer
 from lightning_modules.optimization import parameter_groups
@@ -32,8 +32,8 @@ class Generator(LightningModule):
 
     Args:
         report_encoder: Encodes the prompts.
-        section: What the prompt is: a section of the report, all of it, or ``concepts``: the names of the
-            concepts whose label is 1, for data that has labels and no reports.
+        section: What the prompt is: ``findings``, ``impression``, both (``report``), or ``concepts``: the
+            names of the concepts whose label is 1, for data that has labels and no reports.
         learning_rate: Learning rate.
         weight_decay: Decay of kernels; norms, biases and embeddings have none.
         betas: AdamW's averaging coefficients.
@@ -58,7 +58,7 @@ class Generator(LightningModule):
         below(self, 1, betas=betas)
         super().__init__()
         # Under LightningCLI Lightning records the modules' configuration; elsewhere it would pickle them.
-        self.save_hyperparameters(ignore=None if _given_hyperparameters.get() else ["report_encoder"])
+        self.save_hyperparameters(ignore=None if _given_hyperparameters.get() else ["report_encoder", "code"])
         self.report_encoder = report_encoder
         self.section: Section = section
         self.learning_rate, self.weight_decay, self.betas = learning_rate, weight_decay, betas
@@ -76,8 +76,11 @@ class Generator(LightningModule):
     def prompts(self, batch: Batch) -> list[str]:
         """Return the prompt of each sample of a batch.
 
+        Of labels none of which is 1, it is empty.
+
         Raises:
-            ValueError: If the batch does not hold what `section` asks for.
+            ValueError: If the batch does not hold what `section` asks for, or a report is empty: it would
+                be taken for the prompt that says nothing.
         """
         if self.section == "concepts":
             if LABELS not in batch or len(self.concept_names) != batch[LABELS].shape[1]:
@@ -91,7 +94,15 @@ class Generator(LightningModule):
                 f"section is {self.section!r}, but a batch has no {REPORT!r}, only {sorted(batch)}: train on "
                 "pairs, or set section to 'concepts' for data with labels alone"
             )
-        return [section_of(text, self.section) for text in batch[REPORT]]
+        found = [section_of(text, self.section) for text in batch[REPORT]]
+        if "" in found:
+            row = found.index("")
+            where = f"index {int(batch[INDEX][row])}" if INDEX in batch else f"row {row} of a batch"
+            raise ValueError(
+                f"the report at {where} is empty, and so is its prompt (section {self.section!r}): fill it, "
+                "or take the sample out of the data"
+            )
+        return found
 
     def setup(self, stage: str) -> None:
         """Take tokenizer and concept names from the datamodule.
@@ -112,6 +123,11 @@ class Generator(LightningModule):
         if self.section == "concepts" and self.report_encoder.tokenizer is None:
             every_name = concepts_prompt(self.concept_names, [1.0] * len(self.concept_names))
             self.report_encoder.take_tokenizer(word_tokenizer(every_name))
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Log the share of prompts so far that were longer than the text tower reads."""
+        length = self.report_encoder.prompt_length
+        self.log("train/prompts_cut", length.cut / max(1, length.read), batch_size=1)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW and a learning rate that rises and stays."""

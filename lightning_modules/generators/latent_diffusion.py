@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,14 @@ from lightning_modules.generators.generator import Generator
 from lightning_modules.generators.latent_cache import LatentCache
 from lightning_modules.generators.latent_decoder import SETTINGS
 from lightning_modules.generators.report_encoder import ReportEncoder
-from lightning_modules.generators.stable_diffusion import add_lora, diffusion_parts, save_lora
+from lightning_modules.generators.stable_diffusion import (
+    add_lora,
+    diffusion_parts,
+    sampling_schedule,
+    save_lora,
+)
 from synthesis.limits import above, at_least, within
+from synthesis.patch_code import PatchCode
 
 
 class LatentDiffusion(Generator):
@@ -28,10 +35,15 @@ class LatentDiffusion(Generator):
     2305.08891), because exposure is a property of the whole image which other schedules leak. Fine-tuning:
     `pretrained`; its prediction type and schedule stay.
 
-    Steps are weighted by min-SNR (Hang et al. 2023, arXiv 2303.09556): min(SNR, γ) / SNR for noise. For
-    velocities SNR + 1 takes the place of SNR, so that the weight does not vanish where the signal does:
-    sampling begins there. A share of the prompts is emptied for classifier-free
-    guidance (Ho & Salimans 2022, arXiv 2207.12598).
+    With `flow` it learns rectified flow instead (Liu et al. 2023, arXiv 2209.03003): the straight way from
+    image to noise, at times drawn from a logit-normal distribution (Esser et al. 2024, arXiv 2403.03206),
+    which few steps of a solver follow. The report enters by cross-attention; ``addition_embed_type: text`` in
+    `unet` adds all of it, pooled, to the embedding of the time, which every block reads.
+
+    Steps of a diffusion are weighted by min-SNR (Hang et al. 2023, arXiv 2303.09556): min(SNR, γ) / SNR for
+    noise. For velocities SNR + 1 takes the place of SNR, so that the weight does not vanish where the signal
+    does: sampling begins there. A share of the prompts is emptied for classifier-free guidance (Ho & Salimans
+    2022, arXiv 2207.12598).
 
     Logs ``train/loss`` and ``val/loss`` (the same noise and steps in every epoch).
 
@@ -42,11 +54,14 @@ class LatentDiffusion(Generator):
             scratch only.
         pretrained: Directory or ``hub:owner/name`` of a Stable Diffusion pipeline whose UNet is fine-tuned.
         image_size: Side of the images, px, and of those that the export draws; None takes what the
-            autoencoder (fine-tuning: the UNet) was made for. From scratch no other is possible.
+            autoencoder (fine-tuning: the UNet) was made for. From scratch no other is possible; a code needs
+            it.
+        code: An exact code of images that takes the place of `autoencoder`: no training, no blur.
+        flow: Whether a UNet from scratch learns rectified flow, or velocities under a noise schedule.
         lora_rank: Train only low-rank updates of the attention of this rank (Hu et al. 2021, arXiv
             2106.09685); None trains all of the UNet. Needs the package `peft`.
         prompt_dropout: Share of empty prompts.
-        min_snr: γ of the weighting; None weighs all steps alike.
+        min_snr: γ of the weighting; None weighs all steps alike, as `flow` does.
         cache_latents: Keep what the autoencoder makes of each training image, in half precision in memory
             (4 kB an image at 16×16×4). For data without augmentation.
         gradient_checkpointing: Recompute blocks in the backward pass: less memory, a third more time.
@@ -64,6 +79,8 @@ class LatentDiffusion(Generator):
         unet: dict[str, Any] | None = None,
         pretrained: str | None = None,
         image_size: int | None = None,
+        code: PatchCode | None = None,
+        flow: bool = False,
         lora_rank: int | None = None,
         prompt_dropout: float = 0.1,
         min_snr: float | None = 5.0,
@@ -82,9 +99,11 @@ class LatentDiffusion(Generator):
                 f"LatentDiffusion: lora_rank is {lora_rank}, but there is no pretrained UNet "
                 "to update: give `pretrained`, or set lora_rank to null"
             )
-        parts = diffusion_parts(report_encoder.width, autoencoder, unet, pretrained, image_size)
-        self.autoencoder, self.unet, self.scheduler = parts
-        self.autoencoder.requires_grad_(False)
+        parts = diffusion_parts(report_encoder.width, autoencoder, unet, pretrained, image_size, code, flow)
+        first, self.unet, self.scheduler = parts
+        self.code: PatchCode | None = first if isinstance(first, PatchCode) else None
+        self.autoencoder: Any = None if self.code else first.requires_grad_(False)
+        self.flow = "shift" in self.scheduler.config  # of a flow, whatever it came from
         self.unet.train()  # loaded ones come in evaluation mode
         self.pretrained, self.lora_rank = pretrained, lora_rank
         if lora_rank is not None:
@@ -116,7 +135,7 @@ class LatentDiffusion(Generator):
             prompts = self.prompts(batch)
             kept = (torch.rand(len(prompts)) >= self.prompt_dropout).tolist()
             prompts = [prompt if keep else "" for prompt, keep in zip(prompts, kept, strict=True)]
-            steps = torch.randint(self._steps, (len(prompts),), device=self.device)
+            steps = self._drawn_steps(len(prompts))
             loss = self._loss(self._latents(moments), prompts, steps)
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(prompts))
         return loss
@@ -135,13 +154,28 @@ class LatentDiffusion(Generator):
     def _steps(self) -> int:
         return int(self.scheduler.config.num_train_timesteps)
 
+    def _drawn_steps(self, count: int) -> Tensor:
+        if not self.flow:
+            return torch.randint(self._steps, (count,), device=self.device)
+        from diffusers.training_utils import compute_density_for_timestep_sampling
+
+        drawn = compute_density_for_timestep_sampling("logit_normal", count, 0.0, 1.0, device=self.device)
+        return (drawn * self._steps).long().clamp(max=self._steps - 1)
+
     @torch.no_grad()
     def _moments(self, batch: Batch) -> Tensor:
-        """Mean and log-variance of the latents, side by side: ``(batch, 2 · channels, height, width)``."""
+        """Mean and log-variance of the latents, side by side: ``(batch, 2 · channels, height, width)``.
+
+        Of a code, the latents themselves.
+        """
+        if self.code is not None:
+            return self.code.encode(batch[IMAGE])
         image = (2 * batch[IMAGE] - 1).expand(-1, self.autoencoder.config.in_channels, -1, -1)
         return self.autoencoder.encode(image).latent_dist.parameters
 
     def _latents(self, moments: Tensor) -> Tensor:
+        if self.code is not None:
+            return moments.float()
         mean, log_variance = moments.float().chunk(2, 1)
         sampled = mean + torch.randn_like(mean) * (0.5 * log_variance.clamp(-30, 20)).exp()
         return sampled * self.autoencoder.config.scaling_factor
@@ -149,13 +183,21 @@ class LatentDiffusion(Generator):
     def _loss(self, latents: Tensor, prompts: list[str], steps: Tensor) -> Tensor:
         noise = torch.randn_like(latents)
         tokens, _ = self.report_encoder(prompts)
+        if self.flow:
+            times = self.scheduler.timesteps.to(steps.device)[steps]
+            noisy = self.scheduler.scale_noise(latents, times, noise)
+            return F.mse_loss(self._predicted(noisy, times, tokens), noise - latents)
         noisy = self.scheduler.add_noise(latents, noise, steps)
-        predicted = self.unet(noisy, steps, encoder_hidden_states=tokens).sample.float()
+        predicted = self._predicted(noisy, steps, tokens)
         target, velocity = noise, self.scheduler.config.prediction_type == "v_prediction"
         if velocity:
             target = self.scheduler.get_velocity(latents, noise, steps)
         errors = F.mse_loss(predicted, target, reduction="none").mean((1, 2, 3))
         return (errors * self._weights(steps, velocity)).mean()
+
+    def _predicted(self, noisy: Tensor, times: Tensor, tokens: Tensor) -> Tensor:
+        predicted: Tensor = self.unet(noisy, times, encoder_hidden_states=tokens).sample
+        return predicted.float()
 
     def _weights(self, steps: Tensor, velocity: bool) -> Tensor:
         from diffusers.training_utils import compute_snr
@@ -168,9 +210,11 @@ class LatentDiffusion(Generator):
     def export(self, directory: Path) -> None:
         """Write the directory that ``diffusers.StableDiffusionPipeline.from_pretrained`` opens.
 
-        Low-rank updates are merged into it, and also lie in ``lora``, for whoever has the original.
+        Low-rank updates are merged into it, and also lie in ``lora``, for whoever has the original. With a
+        code the pipeline has no autoencoder: open it with ``vae=None`` and ask for
+        ``output_type="latent"``; ``PatchCode(**generator.json["code"]).decode`` makes images of that.
         """
-        from diffusers import DDIMScheduler, StableDiffusionPipeline
+        from diffusers import StableDiffusionPipeline
 
         unet = self.unet
         if self.lora_rank is not None and self.pretrained is not None:
@@ -180,15 +224,15 @@ class LatentDiffusion(Generator):
             text_encoder=self.report_encoder.model,
             tokenizer=self.report_encoder.tokenizer,
             unet=unet,
-            scheduler=DDIMScheduler.from_config(
-                self.scheduler.config,
-                steps_offset=1,
-                clip_sample=False,  # what the pipeline insists on
-            ),
+            scheduler=sampling_schedule(self.scheduler),
             safety_checker=None,
             feature_extractor=None,
             requires_safety_checker=False,
         )
         pipeline.save_pretrained(directory)
-        settings = {"kind": "diffusion", "section": self.section}
+        settings: dict[str, Any] = {"kind": "diffusion", "section": self.section}
+        if self.pretrained is None:  # what is fine-tuned knew guidance before
+            settings["prompt_dropout"] = self.prompt_dropout
+        if self.code is not None:
+            settings["code"] = asdict(self.code)
         (directory / SETTINGS).write_text(json.dumps(settings, indent=1))

@@ -15,6 +15,7 @@ from lightning_modules.bert_encoder import BertEncoder
 from lightning_modules.checkpoints import load_model
 from synthesis.limits import at_least
 from synthesis.model_files import check_directory, model_directory, open_pretrained
+from synthesis.prompt_length import PromptLength
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -32,7 +33,8 @@ class ReportEncoder(nn.Module):
         width: Width of the tokens; only from scratch.
         layers: Transformer blocks; only from scratch.
         heads: Attention heads a block; only from scratch.
-        max_length: Tokens that a prompt is padded or cut to; a pretrained model's own limit if that is less.
+        max_length: Tokens that a prompt is padded to, or cut to after a sentence; a pretrained model's own
+            limit if that is less.
         pretrained: Directory or ``hub:owner/name`` of a Stable Diffusion pipeline (its ``text_encoder``
             and ``tokenizer`` are taken) or of a text model with its tokenizer, or checkpoint (``.ckpt``) of a
             dual encoder, whose BERT is taken: it knows from the first step what reports claim. None trains
@@ -42,6 +44,7 @@ class ReportEncoder(nn.Module):
 
     Attributes:
         tokenizer: Turns prompts into numbers: the pretrained one, or what `take_tokenizer` was given.
+        prompt_length: Cuts prompts longer than `max_length`, and counts them.
 
     Raises:
         ValueError: If `pretrained` is a checkpoint that is not there, or not of a dual encoder with a BERT.
@@ -62,6 +65,7 @@ class ReportEncoder(nn.Module):
         )
         super().__init__()
         self.tokenizer: PreTrainedTokenizerBase | None = None
+        self.prompt_length = PromptLength()
         self.own_tokenizer = pretrained is not None
         if pretrained is None:
             self.model: Any = _clip_text_model(vocab_size, width, layers, heads, max_length)
@@ -98,7 +102,7 @@ class ReportEncoder(nn.Module):
         """Encode prompts.
 
         Args:
-            prompts: Texts, the empty one included; longer ones are cut.
+            prompts: Texts, the empty one included; longer ones are cut after a sentence.
 
         Returns:
             Tokens ``(batch, max_length, width)``, and their mean over what is not padding
@@ -113,9 +117,9 @@ class ReportEncoder(nn.Module):
                 "'concepts'; afterwards it comes with the checkpoint: give --ckpt_path, or this encoder "
                 "`pretrained`"
             )
-        encoded = self.tokenizer(
-            list(prompts), padding="max_length", truncation=True, max_length=self.max_length
-        )
+        most = self.max_length
+        read = self.prompt_length(prompts, self.tokenizer, most)
+        encoded = self.tokenizer(read, padding="max_length", truncation=True, max_length=most)
         ids, mask = (
             torch.tensor(encoded[key], device=self.model.device) for key in ("input_ids", "attention_mask")
         )

@@ -17,6 +17,7 @@ from scripts.comparison.configuration import words
 from scripts.comparison.definition import Layers
 from scripts.generators.feature_space import FeatureSpace
 from scripts.generators.metrics import Probe, fit_probe
+from scripts.generators.sides import SideProbe, fit_sides
 from scripts.resolved_config import resolved_config
 from synthesis.pairs import Pair
 
@@ -41,6 +42,7 @@ class Ground:
         training: Images that the generators were trained on.
         held_out: As many of other cases, never trained on.
         probe: Tells concepts from features; fitted on the training images.
+        sides: Tells left from right; fitted on them, too.
     """
 
     data: SyntheticPairs
@@ -50,6 +52,7 @@ class Ground:
     training: Images
     held_out: Images
     probe: Probe
+    sides: SideProbe
 
 
 def ground_of(layers: Layers, encoder: Path) -> Ground:
@@ -87,6 +90,7 @@ def _ground(args: tuple[str, ...], encoder: Path) -> Ground:
         training=encoded["train"],
         held_out=encoded["val"],
         probe=fit_probe(encoded["train"].features, labels),
+        sides=fit_sides(encoded["train"].features, [pair.case for pair in pairs["train"]]),
     )
 
 

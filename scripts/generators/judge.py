@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,7 @@ class GeneratorJudge(Measure):
         features, catalog = ground.space(images), ground.data.catalog
         labels = torch.stack([torch.from_numpy(case.labels(catalog)) for case in cases])
         told = fidelity(ground.probe, features, labels, catalog.names, least=min(10, len(images) // 6))
+        sides = ground.sides.judge(features, cases, least=min(10, len(images) // 6))
         near = memorisation(features, ground.training.features, ground.held_out.features)
         reference = ground.reference.features
         kid, spread = kernel_distance(reference, features)
@@ -108,12 +110,15 @@ class GeneratorJudge(Measure):
             **asdict(manifold(reference, features)),
             "MS-SSIM": similarity_within_prompts(samples),
             "fidelity": told.macro("auroc"),
+            **{f"side/{side.concept}": side.accuracy for side in sides},
+            "sides": _mean(side.accuracy for side in sides),
             "nearer_training": near.nearer_training,
             "least_ratio": near.least_ratio,
             "images_a_second": rate,
         }
         concepts = {k.removeprefix("auroc/"): v for k, v in told.metrics().items() if k.startswith("auroc/")}
-        details = {"split_sha256": ground.data.split_sha256("test"), "auroc": concepts}
+        details: dict[str, Any] = {"split_sha256": ground.data.split_sha256("test"), "auroc": concepts}
+        details["sides"] = [asdict(side) for side in sides]
         _keep(directory / "images.npz", ground, images, samples, near)
         return Measured({f"judge/{key}": value for key, value in metrics.items()}, {"judge": details})
 
@@ -132,6 +137,7 @@ class GeneratorJudge(Measure):
         note = "AUROC of the probe on images drawn for the same cases; nan: too few cases with or without it."
         if rows:
             write_table(rows, out / "concepts", note)
+        _side_table(directories, out)
         first = next(iter(kept.values()))
         prompts = [str(prompt) for prompt in first["prompts"]]
         columns = {name: _floats(of["images"]) for name, of in kept.items()}
@@ -144,6 +150,31 @@ class GeneratorJudge(Measure):
             near = {title: _floats(of[key]) for title, key in worst.items()}
             asked = [str(prompt) for prompt in of["worst_prompts"]]
             sheet(near, asked, f"{name}: most like a training image", out / f"{name}_nearest.png")
+
+
+def _side_table(directories: Mapping[str, Path], out: Path) -> None:
+    """Write how often findings lie on the side that was asked for, with intervals."""
+    rows = []
+    for name, path in directories.items():
+        sides = json.loads((path / "measured.json").read_text())["details"]["judge"].get("sides", [])
+        row = {"arm": name} | {side["concept"]: _interval(side) for side in sides}
+        rows += [row] if sides else []  # measured before sides were
+    note = (
+        "Share of images whose finding a linear probe, fitted on simulated images, sees on the side that was "
+        "asked for, among cases with it on one side; in brackets the 95 % interval (Wilson) and the cases. "
+        "0.5 is guessing, the simulator's row what the probe can see."
+    )
+    if rows:
+        write_table(rows, out / "sides", note)
+
+
+def _interval(side: Mapping[str, Any]) -> str:
+    return "{accuracy:.3f} [{low:.3f}, {high:.3f}; {cases}]".format_map(side)
+
+
+def _mean(values: Iterable[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return sum(known) / len(known) if known else math.nan
 
 
 def _keep(path: Path, ground: Ground, images: Tensor, samples: Tensor, near: Memorisation) -> None:

@@ -18,8 +18,10 @@ from synthesis.devices import named_device, require_device
 from synthesis.images.image_maker import MadeImages
 from synthesis.images.model_directory import ModelDirectory
 from synthesis.images.prompts import Section, prompts
-from synthesis.limits import at_least, within
+from synthesis.limits import above, at_least, within
 from synthesis.model_files import open_pretrained
+from synthesis.patch_code import PatchCode
+from synthesis.prompt_length import PromptLength
 from synthesis.reports.report import Report
 from synthesis.seeding import generator
 
@@ -31,7 +33,7 @@ class DiffusionImageMaker:
 
     Stable Diffusion 1.x and 2.x and what is fine-tuned from them (RoentGen), latent diffusion (ours too),
     latent consistency models. Colour is averaged to grey. A safety checker is left out: it blackens
-    radiographs.
+    radiographs. Prompts longer than its text encoder reads are cut after a sentence.
 
     All noise of an image, that of stochastic schedulers too, comes from a generator of its own on the CPU.
     Images made in other batches agree to 2e-3 in [0, 1] in float32: each step adds up in another order.
@@ -57,10 +59,11 @@ class DiffusionImageMaker:
 
     Raises:
         FileNotFoundError: If the directory holds no pipeline.
-        ValueError: If steps or guidance make no sense.
+        ValueError: If steps or guidance make no sense, or guidance is asked of a model that never dropped its
+            prompt.
     """
 
-    version: int = 1  # of the results, see synthesis.identity
+    version: int = 2  # of the results, see synthesis.identity
 
     def __init__(
         self,
@@ -83,11 +86,16 @@ class DiffusionImageMaker:
         within(self, 0, 1, guidance_rescale=guidance_rescale)
         if native_size is not None:
             at_least(self, 1, native_size=native_size)
-        if steps < 1 or guidance_scale < 0:
-            raise ValueError(
-                f"steps={steps}, guidance_scale={guidance_scale}: give at least one step, no negative scale"
-            )
+        above(self, 0, guidance_scale=guidance_scale)
         self.directory = ModelDirectory(directory, _INDEX)
+        if guidance_scale > 1 and self.directory.settings.get("prompt_dropout") == 0:
+            raise ValueError(
+                f"DiffusionImageMaker: guidance_scale={guidance_scale}, but {self.directory.path} was "
+                "trained with prompt_dropout 0 and does not know the empty prompt: set guidance_scale to 1, "
+                "or train with prompt_dropout 0.1"
+            )
+        code = self.directory.settings.get("code")
+        self.code = PatchCode(**code) if code else None
         self.image_size, self.native_size, self.batch_size = image_size, native_size, batch_size
         self.steps, self.guidance_scale, self.guidance_rescale = steps, guidance_scale, guidance_rescale
         self.negative_prompt = negative_prompt
@@ -95,6 +103,7 @@ class DiffusionImageMaker:
         self.scheduler, self.scheduler_arguments = scheduler, dict(scheduler_arguments or {})
         self.catalog = ConceptCatalog(catalog)
         self.device, self.dtype = device, dtype
+        self.prompt_length = PromptLength()
         self._pipeline: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -126,24 +135,36 @@ class DiffusionImageMaker:
         pipeline = self.pipeline
         noise = [torch.Generator().manual_seed(int(generator(s, "diffusion").integers(2**63))) for s in seeds]
         drawn = pipeline(
-            prompt=list(texts),
+            prompt=self._read(texts),
             num_inference_steps=self.steps,
             guidance_scale=self.guidance_scale,
             generator=noise,
-            output_type="np",
+            output_type="latent" if self.code else "np",
             **self._options(len(texts)),
         ).images
-        images = torch.from_numpy(drawn).float().mean(-1)[:, None]
+        if self.code is not None:
+            images = self.code.decode(drawn.float()).cpu()
+        else:
+            images = torch.from_numpy(drawn).float().mean(-1)[:, None]
         if images.shape[-1] != self.image_size:
             size = (self.image_size, self.image_size)
             images = F.interpolate(images, size, mode="bilinear", antialias=True)
         return images.clamp(0, 1)
 
+    def _read(self, texts: Sequence[str]) -> list[str]:
+        tokenizer = getattr(self.pipeline, "tokenizer", None)
+        if tokenizer is None:  # of a pipeline that reads in another way
+            return list(texts)
+        return self.prompt_length(texts, tokenizer, tokenizer.model_max_length)
+
     def _options(self, count: int) -> Mapping[str, Any]:
         """Return arguments that not every pipeline takes: only those that were asked for."""
         options: dict[str, Any] = {}
         if self.native_size is not None:
-            options |= {"height": self.native_size, "width": self.native_size}
+            size = self.native_size
+            if self.code is not None:  # the pipeline counts in its latents
+                size = self.code.side(size) * self.pipeline.vae_scale_factor
+            options |= {"height": size, "width": size}
         if self.guidance_rescale:
             options["guidance_rescale"] = self.guidance_rescale
         if self.negative_prompt is not None:
@@ -169,6 +190,7 @@ class DiffusionImageMaker:
 
             parts = json.loads((self.directory.path / _INDEX).read_text("utf-8"))
             without = {"safety_checker": None} if parts.get("safety_checker", [None])[0] else {}
+            without |= {"vae": None} if self.code else {}
             pipeline = open_pretrained(
                 diffusers.DiffusionPipeline,
                 self.directory.path,

@@ -20,12 +20,15 @@ from synthesis.images.image_maker import MadeImages
 from synthesis.images.model_directory import ModelDirectory
 from synthesis.images.prompts import Section, prompts
 from synthesis.model_files import open_pretrained
+from synthesis.prompt_length import PromptLength
 from synthesis.reports.report import Report
 from synthesis.seeding import generator
 
 
 class LatentImageMaker(ABC):
     """Draws with the decoder that a run of ``configs/generator/`` has exported.
+
+    Prompts longer than the text encoder reads are cut after a sentence, as in training.
 
     The latent of an image comes from its own seed. Images made in other batches, or on another device, agree
     to 1e-4 in [0, 1]: matrix products are added up in another order.
@@ -44,7 +47,7 @@ class LatentImageMaker(ABC):
         ValueError: If it holds one of another kind.
     """
 
-    version: int = 1  # of the results, see synthesis.identity
+    version: int = 2  # of the results, see synthesis.identity
 
     kind: str
     """What `generator.json` calls this maker's generators."""
@@ -65,6 +68,7 @@ class LatentImageMaker(ABC):
         self.section: Section = settings["section"] if section is None else section
         self.catalog = ConceptCatalog(catalog)
         self.batch_size, self.device = batch_size, named_device(self, device)
+        self.prompt_length = PromptLength()
         self._parts: tuple[Any, Any, Any] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -104,7 +108,8 @@ class LatentImageMaker(ABC):
         length = int(self.directory.settings["latent_dim"])
         latents = np.stack([self.latent(generator(seed, "latent"), length) for seed in seeds])
         network, text_encoder, tokenizer = self._loaded()
-        pooled = pooled_text(text_encoder, tokenizer, texts)
+        read = self.prompt_length(texts, tokenizer, tokenizer.model_max_length)
+        pooled = pooled_text(text_encoder, tokenizer, read)
         inputs = torch.cat([self.placed(torch.from_numpy(latents).to(pooled), pooled), pooled], 1)
         images = network(inputs).sigmoid()
         if images.shape[-1] == self.image_size:

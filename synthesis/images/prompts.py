@@ -25,7 +25,8 @@ def prompts(
         catalog: The concepts; only for ``concepts``.
 
     Raises:
-        ValueError: If the section is unknown, or reports are needed and there are none.
+        ValueError: If the section is unknown, reports are needed and there are none, or one says nothing; one
+            that its writer gave up may.
     """
     if section not in get_args(Section):
         raise ValueError(f"section={section!r}: give one of {', '.join(get_args(Section))}")
@@ -33,7 +34,14 @@ def prompts(
         return [", ".join(_present(case, catalog)) for case in cases]
     if reports is None:
         raise ValueError(f"section={section!r} needs reports, and there are none; give 'concepts'")
-    return [_text(section, report).strip() or report.text for report in reports]
+    found = [_text(section, report).strip() or report.text.strip() for report in reports]
+    for number, (text, report) in enumerate(zip(found, reports, strict=True)):
+        if not text and not report.dropped:
+            raise ValueError(
+                f"report {number} of {len(found)} is blank ({report!r}): there is no prompt to draw; leave "
+                "its case out, or have it written"
+            )
+    return found
 
 
 def _present(case: Case, catalog: ConceptCatalog) -> list[str]:

@@ -29,6 +29,11 @@ from lightning_modules.generators.generator import concepts_prompt, section_of
 from lightning_modules.generators.latent_cache import LatentCache
 from main import main
 from scripts.resolved_config import resolved_config
+from synthesis.cases import Case
+from synthesis.images.diffusion import DiffusionImageMaker
+from synthesis.patch_code import PatchCode
+from synthesis.reports.report import Report
+from synthesis.seeding import generator
 from tests.known_data import KnownData
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -192,13 +197,13 @@ def autoencoder(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(directory)
 
 
-def build(kind: str, autoencoder: str, **kwargs: Any) -> Any:
+def build(kind: str, autoencoder: str | None, **kwargs: Any) -> Any:
     encoder = reports()
     torch.manual_seed(1)
     common = {"warmup": 0, "learning_rate": 3e-3, **kwargs}
     if kind == "diffusion":
         unet = {"unet": tiny.UNET, "prompt_dropout": 0.0}
-        return LatentDiffusion(encoder, autoencoder, **{**unet, **common})
+        return LatentDiffusion(encoder, **{"autoencoder": autoencoder, **unet, **common})
     if kind == "autoencoder":
         return LatentAutoencoder(image_size=16, channels=(16, 16), **common)
     kinds = {"variational": ConditionalVAE, "adversarial": ConditionalGAN}
@@ -369,6 +374,96 @@ def test_prompts_are_emptied_as_often_as_asked(autoencoder: str, trainer: Callab
     assert seen.count("") / len(seen) == pytest.approx(0.25, abs=0.05)
 
 
+CODE = PatchCode(4, scale=2.0)
+POOLED = {**tiny.UNET, "addition_embed_type": "text", "addition_embed_type_num_heads": 4}
+
+
+def test_a_flow_is_learned_from_noise_to_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = build("diffusion", None, code=CODE, image_size=16, flow=True)
+    latents, steps = CODE.encode(next(iter(batches()))["image"]), torch.tensor([0, 300, 700, 999])
+    seen: list[Tensor] = []
+
+    def perfect(noisy: Tensor, times: Tensor, tokens: Tensor) -> Tensor:
+        seen.append(times)
+        return (noisy - latents) / (times / 1000)[:, None, None, None]
+
+    monkeypatch.setattr(model, "_predicted", perfect)
+    assert float(model._loss(latents, ["a"] * 4, steps)) == pytest.approx(0, abs=1e-4)
+    torch.testing.assert_close(seen[0], torch.tensor([1000.0, 700, 300, 1]))
+    drawn = model._drawn_steps(4000).double()
+    assert 0 <= drawn.min() and drawn.max() <= 999
+    assert drawn.median() == pytest.approx(500, abs=25) and ((drawn - 500).abs() < 250).double().mean() > 0.7
+
+
+@pytest.mark.parametrize("flow", [True, False], ids=["flow", "velocity"])
+def test_a_pipeline_without_autoencoder_opens_draws_and_is_trained_on(
+    flow: bool, tmp_path: Path, trainer: Callable[..., Any]
+) -> None:
+    from diffusers import StableDiffusionPipeline
+
+    parts = {"code": CODE, "image_size": 16, "flow": flow, "unet": POOLED}
+    model = build("diffusion", None, prompt_dropout=0.2, **parts)
+    before = model.unet.add_embedding.proj.weight.clone()
+    trainer(max_steps=2, limit_val_batches=0).fit(model, batches())
+    assert not torch.equal(model.unet.add_embedding.proj.weight, before), "the pooled report is learned"
+    model.eval().export(tmp_path / "export")
+    pipeline = StableDiffusionPipeline.from_pretrained(tmp_path / "export", vae=None)
+    assert_holds(model.state_dict(), "unet.", pipeline.unet)
+    case, report = Case(()), Report("Clear lungs.", "Normal.")
+    maker = DiffusionImageMaker(tmp_path / "export", image_size=16, steps=3, guidance_scale=2.0)
+    image = maker.make([case], [report], [7]).images
+    noise = torch.Generator().manual_seed(int(generator(7, "diffusion").integers(2**63)))
+    drawn = pipeline(
+        "Normal.", num_inference_steps=3, guidance_scale=2.0, generator=noise, output_type="latent"
+    ).images
+    torch.testing.assert_close(image, CODE.decode(drawn).clamp(0, 1), rtol=1e-4, atol=1e-4)
+    larger = DiffusionImageMaker(tmp_path / "export", image_size=32, native_size=32, steps=1)
+    assert larger.make([case], [report], [7]).images.shape == (1, 1, 32, 32)
+
+    encoder = ReportEncoder(pretrained=str(tmp_path / "export"), frozen=True)
+    again = LatentDiffusion(encoder, pretrained=str(tmp_path / "export"), image_size=16)
+    assert (again.code, again.flow) == (CODE, flow)
+    assert_holds(model.state_dict(), "unet.", again.unet)
+    batch = next(iter(batches()))
+    torch.testing.assert_close(again._latents(again._moments(batch)), CODE.encode(batch["image"]))
+    steps = torch.tensor([1, 300, 700, 998])
+    losses = []
+    for one in (model, again.eval()):
+        torch.manual_seed(0)
+        losses.append(float(one._loss(CODE.encode(batch["image"]), ["normal"] * 4, steps)))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4), "schedule and prediction are those of the first"
+
+
+def test_a_flow_is_drawn_along(tmp_path: Path) -> None:
+    from lightning_modules.generators.stable_diffusion import sampling_schedule, untrained_schedule
+
+    schedule, image = sampling_schedule(untrained_schedule(flow=True)), torch.randn(2, 3, 4, 4)
+    schedule.set_timesteps(8)
+    latents = torch.randn(2, 3, 4, 4) * schedule.init_noise_sigma
+    for time in schedule.timesteps:
+        latents = schedule.step((latents - image) / (time / 1000), time, latents).prev_sample
+    torch.testing.assert_close(latents, image, rtol=0, atol=0.02)
+
+
+def test_conditions_that_the_pipeline_does_not_give_are_refused() -> None:
+    parts = {"code": CODE, "image_size": 16}
+    for given, message in {
+        "class_embed_type": "unet.class_embed_type is 'timestep': StableDiffusionPipeline gives",
+        "addition_embed_type": "unet.addition_embed_type is 'image': .* give 'text'",
+    }.items():
+        kind = message.split("'")[1]
+        with pytest.raises(ValueError, match=message):
+            build("diffusion", None, unet={**tiny.UNET, given: kind}, **parts)
+    with pytest.raises(ValueError, match=r"num_heads is 64 .* does not divide the 16 numbers"):
+        build("diffusion", None, unet={**tiny.UNET, "addition_embed_type": "text"}, **parts)
+    with pytest.raises(ValueError, match="a code and no autoencoder"):
+        build("diffusion", "directory", code=CODE, image_size=16)
+    with pytest.raises(ValueError, match="give image_size"):
+        build("diffusion", None, code=CODE)
+    with pytest.raises(ValueError, match="code and flow are for a UNet from scratch"):
+        LatentDiffusion(reports(), pretrained="directory", flow=True)
+
+
 def test_a_cached_latent_is_the_one_computed() -> None:
     calls: list[int] = []
 
@@ -439,6 +534,26 @@ def test_sections_of_a_text() -> None:
     assert section_of("FINDINGS: Clear.", "findings") == "Clear."
     assert section_of("FINDINGS: Clear.", "impression") == "FINDINGS: Clear."  # nothing better to go by
     assert section_of("no headings", "impression") == section_of("no headings", "findings") == "no headings"
+
+
+def test_findings_impression_or_both_are_read_and_cut_alike(trainer: Callable[..., Any]) -> None:
+    read: dict[str, list[str]] = {}
+    for section in ("findings", "impression", "report"):
+        model = build("variational", "", section=section)
+        model.report_encoder.tokenizer = reports(max_length=7).tokenizer
+        fit = trainer(max_steps=1, limit_val_batches=0)
+        fit.fit(model, batches())
+        batch = {"report": [TEXTS[0], "FINDINGS: Clear. Lungs clear a b a b. IMPRESSION: Normal."]}
+        read[section] = model.prompts(batch)
+        tokens, _ = model.report_encoder.eval()(["Clear. Lungs clear a b a b."])
+        torch.testing.assert_close(tokens, model.report_encoder(["Clear."])[0])
+        assert float(fit.callback_metrics["train/prompts_cut"]) == (0.0 if section != "report" else 1.0)
+    assert read["findings"] == ["Large left effusion.", "Clear. Lungs clear a b a b."]
+    assert read["impression"] == ["Effusion.", "Normal."]
+    assert read["report"][0] == TEXTS[0]
+    empty = {"report": ["FINDINGS: a.", "  "], "index": torch.tensor([3, 17])}
+    with pytest.raises(ValueError, match=r"the report at index 17 is empty, and so is its prompt"):
+        model.prompts(empty)
 
 
 def test_labels_alone_do(trainer: Callable[..., Any], tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from scripts.generators.metrics import (
     memorisation,
     similarity_within_prompts,
 )
+from scripts.generators.sides import SIDED, fit_sides, sides_of
 from synthesis.cases import BalancedCaseSampler
 from synthesis.images.simulator import Simulator
 from synthesis.pairs import PairSynthesizer
@@ -100,6 +101,39 @@ def test_fidelity_is_high_where_the_image_follows_the_request() -> None:
     assert good.macro("auroc") > 0.98
     ignored = fidelity(probe, x[200:], labels[200:].roll(1, 0), ("a", "b"))
     assert abs(ignored.macro("auroc") - 0.5) < 0.12
+
+
+def test_sides_are_right_where_the_image_follows_the_request() -> None:
+    sampler = BalancedCaseSampler()
+    cases = [sampler.sample(0, "train", i) for i in range(900)]
+    asked = sides_of(cases)
+    effusion = [c.findings[0].laterality if c.findings else None for c in cases]
+    first = [c.findings[0].concept == SIDED[0] if c.findings else False for c in cases]
+    codes = {"left": 1.0, "right": 0.0}
+    for row, (is_it, side) in enumerate(zip(first, effusion, strict=True)):
+        if is_it and side in codes:
+            assert float(asked[row, 0]) == codes[side]
+        if is_it and side == "bilateral":
+            assert asked[row, 0].isnan()
+    x = normal(900, width=6)
+    x[:, :3] += 4 * torch.nan_to_num(asked - 0.5)
+    probe = fit_sides(x[:500], cases[:500])
+    good = probe.judge(x[500:], cases[500:])
+    assert [side.concept for side in good] == list(SIDED)
+    for column, side in enumerate(good):
+        assert side.cases == int((~asked[500:, column].isnan()).sum())
+        assert side.accuracy > 0.85 and side.low < side.accuracy <= side.high
+        share, n = side.accuracy, side.cases
+        middle, spread = (share + 1.92 / n) / (1 + 3.84 / n), 1.96 / (1 + 3.84 / n)
+        width = spread * (share * (1 - share) / n + 0.96 / n**2) ** 0.5
+        assert (side.low, side.high) == pytest.approx((middle - width, middle + width), abs=2e-3)
+    mirrored = x.clone()
+    mirrored[:, :3] -= 8 * torch.nan_to_num(asked - 0.5)
+    assert all(side.accuracy < 0.15 for side in probe.judge(mirrored[500:], cases[500:]))
+    assert fit_sides(x[:1], cases[:1]).judge(x, cases)[0].cases == int((~asked[:, 0].isnan()).sum())
+    assert all(np.isnan(side.accuracy) for side in fit_sides(x[:1], cases[:1]).judge(x, cases))
+    few = probe.judge(x[:2], cases[:2])
+    assert all(np.isnan(side.accuracy) and side.cases < 10 for side in few)
 
 
 def test_a_copied_training_image_is_found() -> None:
@@ -183,6 +217,8 @@ def test_the_comparison_is_complete_and_prompts_are_read_by_one_tower(encoder: P
     assert float(lines["simulator"]["FID"]) < min(float(lines[n]["FID"]) for n in lines if n != "simulator")
     pictures = {path.name for path in tmp_path.glob("*.png")} - {"forest.png"}
     assert pictures == {"all.png", *(f"{n}{s}.png" for n in lines for s in ("", "_nearest"))}
+    with (tmp_path / "sides.csv").open(newline="") as file:
+        assert [line["arm"] for line in csv.DictReader(file)] == list(lines)
     assert "diffusion, seed 0: " in (tmp_path / "table.md").read_text()
     runs = {run.arm: run.facts for run in Record(tmp_path / "runs.csv").read()}
     assert {name: facts.get("samples") for name, facts in runs.items()} == {

@@ -216,6 +216,16 @@ def test_latents_come_from_the_prior_of_the_report(
         VariationalImageMaker(directory=export)
 
 
+@pytest.mark.parametrize("name", MAKERS)
+def test_what_no_text_encoder_reads_changes_nothing(
+    name: str, directories: dict[str, Path], asked: Any
+) -> None:
+    case, seed, one = asked[0][:1], asked[2][:1], maker(name, directories, section="findings")
+    short, long = Report("Clear.", ""), Report("Clear. Abnormality.", "")  # 16 tokens, letter by letter
+    assert torch.equal(one.make(case, [short], seed).images, one.make(case, [long], seed).images)
+    assert (one.prompt_length.read, one.prompt_length.cut) == (2, 1)
+
+
 def test_prompts(asked: Any, catalog: ConceptCatalog) -> None:
     cases, reports, _ = asked
     assert prompts("impression", cases, reports, catalog) == [r.impression for r in reports]
@@ -223,6 +233,9 @@ def test_prompts(asked: Any, catalog: ConceptCatalog) -> None:
     assert prompts("report", cases, reports, catalog) == [r.text for r in reports]
     assert prompts("concepts", [Case(())], None, catalog) == ["no finding"]
     assert prompts("impression", cases[:1], [Report("Clear.", "")], catalog) == ["FINDINGS: Clear."]
+    assert prompts("impression", cases[:1], [Report("", "")], catalog) == [""]  # the writer gave it up
+    with pytest.raises(ValueError, match=r"report 1 of 2 is blank \(Report\(findings=' '"):
+        prompts("impression", cases[:2], [reports[0], Report(" ", "")], catalog)
     with pytest.raises(ValueError, match="needs reports"):
         prompts("impression", cases, None, catalog)
 
@@ -236,6 +249,13 @@ def test_what_cannot_work_is_refused(directories: dict[str, Path], tmp_path: Pat
         VariationalImageMaker(directory=directories["adversarial"])
     with pytest.raises(ValueError, match="diffusers has no such class"):
         maker("diffusion", directories, scheduler="NoScheduler").make(*asked)
+    with pytest.raises(ValueError, match="guidance_scale=0: give more than 0"):
+        maker("diffusion", directories, guidance_scale=0)
+    undropped = shutil.copytree(directories["diffusion"], tmp_path / "undropped")
+    (undropped / "generator.json").write_text('{"kind": "diffusion", "prompt_dropout": 0.0}')
+    with pytest.raises(ValueError, match="does not know the empty prompt: set guidance_scale to 1"):
+        DiffusionImageMaker(undropped, guidance_scale=2.0)
+    DiffusionImageMaker(undropped, guidance_scale=1.0)
     with pytest.raises(ValueError, match="steps=0: give 1 or more"):
         maker("diffusion", directories, steps=0)
 
