@@ -45,6 +45,7 @@ from synthesis.images.simulator import Simulator
 from synthesis.images.simulator.findings import AirspaceHaze, Consequence, PleuralFluid, VolumeLoss
 from synthesis.pairs import Pair, PairSynthesizer
 from synthesis.priors import PriorSynthesizer
+from synthesis.question_twins import QuestionTwinSynthesizer
 from synthesis.renderings import RenderingSynthesizer
 from synthesis.reports.grammar import GrammarWriter
 from synthesis.reports.language_model import LanguageModelWriter
@@ -104,6 +105,7 @@ def goldens() -> dict[str, Golden]:
     found["ClinicSynthesizer"] = _clinic((sampler, writer, "PairSynthesizer"))
     for kind in get_args(TwinKind):
         found[f"TwinSynthesizer {kind}"] = _companions(lambda of, kind=kind: TwinSynthesizer(of, kind))
+    found["QuestionTwinSynthesizer"] = _companions(QuestionTwinSynthesizer)
     found["PriorSynthesizer"] = _companions(PriorSynthesizer)
     found["RenderingSynthesizer"] = _companions(RenderingSynthesizer)
     found["Thumbnails"] = Golden(filters.Thumbnails(), _thumbnail)
