@@ -26,6 +26,7 @@ class QuestionTwinSynthesizer(CompanionSynthesizer):
         TypeError: If its image maker can neither switch a finding off nor draw a patient twice.
     """
 
+    version: int = 1  # of the results, see synthesis.identity
     belongs_to = "question_twins_of"
 
     def __init__(self, synthesizer: PairSynthesizer) -> None:
