@@ -14,15 +14,16 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 from synthesis.configuration import shipped
-from synthesis.reports.reading.words import Words
+from synthesis.reports.reading.answers import AnswerReader
+from synthesis.reports.reading.answers import Status as Status
+from synthesis.reports.reading.words import Words, small
 from synthesis.strict_yaml import Entry
 
 DEFAULT_CUES = shipped("configs/reports/cues.yaml")
 
-Status: TypeAlias = Literal["present", "absent", "uncertain"]
 Span: TypeAlias = tuple[int, int]
 _STATUS: dict[str, Status | None] = {
     "negation": "absent",
@@ -34,6 +35,7 @@ _CONTRARY: dict[Status | None, Status] = {"present": "absent", "absent": "presen
 _WHOLE = ("contrary", "conditions")  # speak of all that follows
 _OTHERS = dict.fromkeys((*_WHOLE, "neutral", "hypothetical", "past", "terminators"), "")
 _OTHERS |= {"hypothetical": "before", "past": "after"}
+_REPEATED = ("negation", "uncertainty")
 _PARTING = ("terminators", "unchanged")
 _INTRODUCES = re.compile(r":(?!\d)|\s[-–]\s")
 
@@ -63,6 +65,8 @@ class Cues:
     Attributes:
         sha256: Of the file.
         known: Every word in the file: none is a misspelling.
+        classes: What a class of words in the file stands for.
+        answers: Finds answers without their noun.
         purposes: Headings under which nothing is asserted: the history, the reason for the study.
 
     Raises:
@@ -73,36 +77,50 @@ class Cues:
         root, content = Entry.read(DEFAULT_CUES if path is None else Path(path))
         self.sha256 = hashlib.sha256(content).hexdigest()
         self.known = frozenset(re.findall("[a-z]+", content.decode("utf-8").lower()))
+        self.classes = _classes(root.entry("classes", {}))
         self._words: list[tuple[str, str, Words]] = []
         # Of two cues in the same place, the first one counts.
-        self._words.append(("unchanged", "", Words(root.texts("unchanged", least=1), root, "unchanged")))
+        self._words.append(("unchanged", "", self._of(root, "unchanged", 1)))
         for meaning in ("negation", "uncertainty"):
             entry = root.entry(meaning)
             for key in ("before", "after", "around"):
-                words = Words(entry.texts(key, least=key != "around"), entry, key)
-                self._words.append((meaning, key, words))
+                self._words.append((meaning, key, self._of(entry, key, key != "around")))
             entry.close()
         for key, place in _OTHERS.items():
-            words = Words(root.texts(key, least=key in ("neutral", "hypothetical", "terminators")), root, key)
-            self._words.append((key, place, words))
+            least = key in ("neutral", "hypothetical", "terminators")
+            self._words.append((key, place, self._of(root, key, least)))
         asides = root.entry("asides")
         following = asides.text("followed_by")
         said = [f"({aside}) ?,?(?= ({following}))" for aside in asides.texts("words", least=1)]
         self._asides = Words(said, asides, "words")
         asides.close()
         self.purposes = Words(root.texts("purposes", least=1), root, "purposes")
-        self._echoes = Words(root.texts("echoes"), root, "echoes")
-        self._yielding = Words(root.texts("yielding"), root, "yielding")
-        self._alternatives = Words(root.texts("alternatives", least=1), root, "alternatives")
-        self._fresh = Words(root.texts("fresh"), root, "fresh")
+        self._echoes = self._of(root, "echoes")
+        self._repeats = self._of(root, "repeats")
+        self._changes = self._of(root, "changes")
+        self._elided = self._of(root, "elided")
+        self._yielding = self._of(root, "yielding")
+        self._alternatives = self._of(root, "alternatives", 1)
+        self._fresh = self._of(root, "fresh")
         self._verbs = Words([root.text("verbs")], root, "verbs")
-        self._closing = Words([root.text("closing")], root, "closing")
+        self._identifies = Words([root.text("identifies")], root, "identifies")
+        self._definite = self._of(root, "definite")
+        self._asks = self._of(root, "asks")
+        self._closing = Words(
+            Words.with_classes([root.text("closing")], self.classes, root, "closing"), root, "closing"
+        )
+        self.answers = AnswerReader(root.entry("answers", {}), self.classes)
         lists = root.entry("lists")
         self._and = Words(lists.texts("and", least=1), lists, "and")
         self._or = Words(lists.texts("or", least=1), lists, "or")
         self._subject = Words(lists.texts("subjects", least=1), lists, "subjects")
         lists.close()
         root.close()
+
+    def _of(self, entry: Entry, key: str, least: int = 0) -> Words:
+        """Return the words under a key, with what their classes stand for."""
+        texts = Words.with_classes(entry.texts(key, least=least), self.classes, entry, key)
+        return Words(texts, entry, key)
 
     def statuses(
         self, sentence: str, spans: Sequence[Span], structures: Collection[Span] = ()
@@ -125,7 +143,10 @@ class Cues:
             reached = self._ahead(cue, cues, sentence, spans) if cue.before else []
             if cue.after and ("around" in cue.keys or not reached):
                 reached = [*reached, *self._behind(cue, cues, sentence, spans)]
+            asks = cue.meaning == "uncertainty" and self._asks.search(sentence[cue.start : cue.end])
             for i in reached:
+                if asks and self._identified(sentence, spans, i):
+                    continue
                 start, end = spans[i]
                 distance = max(start - cue.end, cue.start - end, 0)
                 if distance <= nearest[i][0]:
@@ -143,11 +164,16 @@ class Cues:
                 statuses[i] = statuses[i + 1] = "uncertain"
         for cue in cues:
             if cue.meaning in _WHOLE:
-                self._turn(cue, cues, spans, statuses)
+                self._turn(cue, cues, sentence, spans, statuses)
         return statuses
 
     def _turn(
-        self, cue: _Cue, cues: Sequence[_Cue], spans: Sequence[Span], statuses: list[Status | None]
+        self,
+        cue: _Cue,
+        cues: Sequence[_Cue],
+        sentence: str,
+        spans: Sequence[Span],
+        statuses: list[Status | None],
     ) -> None:
         """Turn what is said after a cue into its contrary, or into nothing, up to a terminator."""
         ends = (c.start for c in cues if c.start > cue.end + 1 and c.meaning == "terminators")
@@ -155,8 +181,23 @@ class Cues:
         for i, (start, _) in enumerate(spans):
             if cue.end <= start and (limit is None or start < limit):
                 status = statuses[i]
+                if cue.meaning == "contrary" and self._identified(sentence, spans, i):
+                    continue
                 turned = _CONTRARY.get(status) if cue.meaning == "contrary" else None
                 statuses[i] = status if status == "uncertain" else turned
+
+    def _identified(self, sentence: str, spans: Sequence[Span], i: int) -> bool:
+        """Return whether a finding is only said to be another one: "(whether) the opacity is pneumonia"."""
+        if i + 1 >= len(spans) or not self._identifies.fills(sentence[spans[i][1] : spans[i + 1][0]]):
+            return False
+        return any(end >= spans[i][0] - 1 for _, end in self._definite.spans(sentence[: spans[i][0]]))
+
+    def without_elided(self, clause: str, before: str) -> str:
+        """Return "the left effusion is not" without its last words after a clause that tells a change."""
+        if before and small(clause).rstrip(" .,!?").endswith("not") and self._changes.search(before):
+            for start, _ in self._elided.spans(clause):
+                return clause[:start]
+        return clause
 
     def _find(self, sentence: str) -> list[_Cue]:
         """Return the cues of a sentence in order: the longest where several overlap."""
@@ -174,9 +215,14 @@ class Cues:
         chosen.sort(key=lambda c: c.start)
         for i in range(1, len(chosen)):
             cue, last = chosen[i], chosen[i - 1]
+            said = sentence[cue.start : cue.end]
             doubted = last.meaning == "uncertainty" or (last.meaning == "unchanged" and cue.before)
-            if doubted and self._echoes.fills(sentence[cue.start : cue.end]):
+            if doubted and self._echoes.fills(said):
                 chosen[i] = replace(cue, meaning=last.meaning, keys=frozenset({"before"}))
+            elif cue.meaning == "neutral" and last.meaning in _REPEATED and self._repeats.fills(said):
+                chosen[i] = replace(cue, meaning=last.meaning, keys=frozenset({"before"}))
+            elif said[-1] in "tT" and self._elided.fills(said) and self._changes.search(sentence[: cue.start]):
+                chosen[i] = replace(cue, meaning="neutral")  # "the effusion is larger, the mass is not"
         return self._without_yielding(sentence, chosen)
 
     def without_asides(self, sentence: str) -> str:
@@ -242,6 +288,15 @@ class Cues:
                 begin = end
         return [i for i, (start, end) in enumerate(spans) if begin <= start and end <= cue.start]
 
+    def last_clause(self, sentence: str, spans: Sequence[Span]) -> int:
+        """Return where the last clause with a verb of its own and a finding starts."""
+        begin = 0
+        for start, end in self._and.spans(sentence):
+            named = any(first >= end for first, _ in spans)
+            if named and self._has_verb(sentence[begin:start]) and self._has_verb(sentence[end:]):
+                begin = end
+        return begin
+
     def _of_no_change(self, cues: Sequence[_Cue], start: int) -> bool:
         """Return whether the last cue before a position denies a change of what follows."""
         before = next((cue for cue in reversed(cues) if cue.end <= start), None)
@@ -258,3 +313,11 @@ class Cues:
             and self._alternatives.search(between) is not None
             and not self._has_verb(between)
         )
+
+
+def _classes(entry: Entry) -> dict[str, str]:
+    """Return what each class of words stands for; a class may use those before it."""
+    classes: dict[str, str] = {}
+    for name in entry.keys():
+        classes[name] = Words.with_classes([entry.text(name)], classes, entry, name)[0]
+    return classes

@@ -65,7 +65,7 @@ class EntityExtractor:
         YamlError: If a file is malformed.
     """
 
-    version: int = 5  # of the results, see synthesis.identity
+    version: int = 6  # of the results, see synthesis.identity
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class EntityExtractor:
         self._cues = Cues(cues)
         names = [name for concept in self._catalog for name in (concept.preferred_name, *concept.synonyms)]
         self._spelling = SpellingCorrector(names, self._lexicon.known | self._cues.known)
-        self._known: dict[str, tuple[Mention, ...]] = {}
+        self._known: dict[tuple[str, Status | None], tuple[Mention, ...]] = {}
 
     def describe(self) -> dict[str, Any]:
         """Return what is read depends on: the rules' files and the catalogue."""
@@ -96,12 +96,21 @@ class EntityExtractor:
         Args:
             text: A sentence, a section or a whole report; section headings may stand in it.
         """
-        return [
-            replace(mention, start=mention.start + clause.start(), end=mention.end + clause.start())
-            for start, end in self._asserting(text)
-            for clause in _CLAUSE.finditer(text, start, end)
-            for mention in self._read(_NOT.sub(" nt", clause.group().translate(_PLAIN)))
-        ]
+        mentions: list[Mention] = []
+        before, begin, first = "", 0, 0  # the clause before, its start, and its first mention
+        for start, end in self._asserting(text):
+            for clause in _CLAUSE.finditer(text, start, end):
+                said = _NOT.sub(" nt", clause.group().translate(_PLAIN))
+                answer = self._cues.answers.status(said) if before else None
+                found = self._read(before, answer) if answer else ()
+                if found:  # "Yesterday there was edema; today there is none."
+                    del mentions[first:]
+                else:
+                    said = self._cues.without_elided(said, before) if clause.start() > start else said
+                    before, begin, first = said, clause.start(), len(mentions)
+                    found = self._read(said)
+                mentions += [replace(m, start=m.start + begin, end=m.end + begin) for m in found]
+        return mentions
 
     def _asserting(self, text: str) -> Iterator[Span]:
         """Yield the sentences of a text that are not under a heading of another purpose ("HISTORY: …")."""
@@ -117,24 +126,33 @@ class EntityExtractor:
             if not any(first <= start < last for first, last in silent):
                 yield start, end
 
-    def _read(self, sentence: str) -> tuple[Mention, ...]:
-        """Return the mentions of a sentence, from memory if it was met before, as most of a corpus were."""
-        mentions = self._known.get(sentence)
+    def _read(self, sentence: str, answer: Status | None = None) -> tuple[Mention, ...]:
+        """Return the mentions of a sentence, from memory if it was met before, as most of a corpus were.
+
+        Args:
+            sentence: The sentence.
+            answer: What the next one says of all that this one names.
+        """
+        mentions = self._known.get((sentence, answer))
         if mentions is None:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
-            mentions = self._known[sentence] = self._read_misspelt(sentence)
+            mentions = self._known[sentence, answer] = self._read_misspelt(sentence, answer)
         return mentions
 
-    def _read_misspelt(self, sentence: str) -> tuple[Mention, ...]:
+    def _read_misspelt(self, sentence: str, answer: Status | None) -> tuple[Mention, ...]:
         corrected, moves = self._spelling.corrected(sentence)
-        mentions = self._read_sentence(corrected)
+        mentions = self._read_sentence(corrected, answer)
         if not moves:
             return mentions
         return tuple(replace(m, start=moved(m.start, moves), end=moved(m.end, moves)) for m in mentions)
 
-    def _read_sentence(self, sentence: str) -> tuple[Mention, ...]:
+    def _read_sentence(self, sentence: str, answer: Status | None) -> tuple[Mention, ...]:
         names = self._names(sentence)
+        if names and answer is None:
+            named = max(name.end for name in names)
+            if (ending := self._cues.answers.at_end(sentence, named)) is not None:
+                sentence, answer = sentence[: ending[0]], ending[1]
         plain = self._cues.without_asides(sentence)
         normal, phrases = self._normality.read(plain, names)
         names = [name for name in names if name.kind != "structure" and not name.says_nothing_in(phrases)]
@@ -146,6 +164,9 @@ class EntityExtractor:
         structures = {name.span for name in nouns if name.kind == "structure"}
         spans = [name.span for name in nouns]
         statuses = self._cues.statuses(_blanked(plain, phrases), spans, structures)
+        if answer is not None:
+            begin = self._cues.last_clause(sentence, spans)
+            statuses = [answer if s[0] >= begin else old for s, old in zip(spans, statuses, strict=True)]
         owners = [
             Owner(*name.span, _group(name, status)) for name, status in zip(nouns, statuses, strict=True)
         ]

@@ -32,8 +32,12 @@ class NormalityReader:
         taken = [name for name in names if name.kind not in ("structure", "denied_only")]
         normal: dict[Span, Name] = {}
         phrases: list[Span] = []
-        for words, ahead in ((lexicon.normal_before, True), (lexicon.normal_after, False)):
+        ways = ((lexicon.normal_before, True, False), (lexicon.normal_after, False, False))
+        elided = ((lexicon.elided_before, True, True), (lexicon.elided_after, False, True))
+        for words, ahead, short in (*ways, *elided):
             for start, end in words.spans(sentence):
+                if short and not lexicon.abnormal.search(sentence[:start]):
+                    continue  # "the heart is enlarged, the mediastinum is not"
                 if any(name.start <= start < name.end and not name.is_normality for name in taken):
                     continue
                 if self._directly_before(sentence, structures, end) != ahead:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 
 from synthesis.reports.reading.needed_letters import needed_letters
 from synthesis.strict_yaml import Entry
 
 _NEVER = r"(?!)"
-_BEGIN = r"(?:(?<!\w)|(?=\W))"  # a whole word, if it starts like one
+_BEGIN = r"(?!\B\w)"  # a whole word, if it starts like one
 _CAPTURING = re.compile(r"(?<!\\)\((?!\?)")
+_CLASS = re.compile(r"(?<!\(\?P)<([a-z_]+)>")
 _END = r"(?:(?!\w)|(?<=\W))"
 
 
@@ -59,6 +60,24 @@ class Words:
         # Small letters throughout are found twice as fast as either case.
         self._regex = re.compile(_small(rf"{_BEGIN}(?:{'|'.join(parts) or _NEVER}){ending}{_END}"))
         self._needed = tuple(needed_letters(self._regex.pattern)) or ("",)
+
+    @staticmethod
+    def with_classes(
+        patterns: Iterable[str], classes: Mapping[str, str], entry: Entry, key: str
+    ) -> list[str]:
+        """Return expressions with the words of a class for each ``<class>`` in them.
+
+        Raises:
+            YamlError: If there is no such class.
+        """
+
+        def words(match: re.Match[str]) -> str:
+            if match[1] not in classes:
+                known = ", ".join(classes)
+                raise entry.error(key, match[0], f"is no class of words; use one of: {known}.")
+            return f"({classes[match[1]]})"
+
+        return [_CLASS.sub(words, pattern) for pattern in patterns]
 
     def may_stand_in(self, text: str) -> bool:
         """Return, much faster than by reading it, whether a text in small letters may hold the words."""
