@@ -221,7 +221,9 @@ class Cues:
                 chosen[i] = replace(cue, meaning=last.meaning, keys=frozenset({"before"}))
             elif cue.meaning == "neutral" and last.meaning in _REPEATED and self._repeats.fills(said):
                 chosen[i] = replace(cue, meaning=last.meaning, keys=frozenset({"before"}))
-            elif said[-1] in "tT" and self._elided.fills(said) and self._changes.search(sentence[: cue.start]):
+            elif (
+                said[-1] in "tT" and self._elided.fills(said) and self._changes.search(sentence[: cue.start])
+            ):
                 chosen[i] = replace(cue, meaning="neutral")  # "the effusion is larger, the mass is not"
         return self._without_yielding(sentence, chosen)
 
