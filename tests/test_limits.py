@@ -16,6 +16,7 @@ from synthesis.limits import above, at_least, below, within
 # Negative numbers that are meant.
 SIGNED = {
     ("SigLIP", "bias"),
+    ("ReportGeneration", "length_penalty"),
     ("RunCheckpoint", "save_top_k"),
     ("RunStopping", "stopping_threshold"),
     ("RunStopping", "divergence_threshold"),

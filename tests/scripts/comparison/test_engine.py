@@ -159,22 +159,22 @@ def test_an_arm_that_is_killed_goes_on_where_it_was_and_ends_the_same(
         again.figures.items() > other[0].figures.items() and again.figures["test/geometry/alignment"][0] > 0
     )
 
-    run = out / "runs" / "a-0"  # killed when its last checkpoint was written, but not its figures
-    validated = _figures(run / "summary.json")
-    (run / "fitted.json").unlink()
-    (run / "summary.json").unlink()
-    main([straight, f"--out={out}", *given, "--arms", "a"])
-    assert _figures(run / "summary.json") == validated
-    assert "val/zero_shot/auroc_macro" in validated
+    plan = Plan(read_comparison(straight), "full", out, cache=tmp_path / "cache")
+    run = plan.run(
+        plan.comparison.arms["a"], 0
+    )  # killed when its last checkpoint was written, but not its figures
+    (run.directory / "fitted.json").unlink()
+    last = run.last_checkpoint.read_bytes()
+    assert run._checkpoint_to_go_on_from() is None, "the end is trained again, from the start if need be"
+    assert not run.last_checkpoint.exists()
+    run.last_checkpoint.parent.mkdir(exist_ok=True)
+    run.last_checkpoint.write_bytes(last)
+    longer = replace(run, args=(*run.args, "--trainer.max_epochs=9"))
+    assert longer._checkpoint_to_go_on_from() is not None
 
     shutil.rmtree(out / "runs")
     main([straight, f"--out={out}", "--arms"])
     assert (out / "table.md").read_text() == table and not (out / "runs").exists(), "drawn from the record"
-
-
-def _figures(summary: Path) -> dict[str, float]:
-    content: dict[str, Any] = json.loads(summary.read_text())
-    return {name: value for name, value in content.items() if name != "details"}
 
 
 # --------------------------------------------------------------------------------------------- who does what
