@@ -135,14 +135,17 @@ class Plan:
         )
 
     def check(self) -> None:
-        """Refuse arms that do not train alike, before anything is run.
+        """Refuse chosen arms that do not train as the reference does, before anything is run.
 
         Raises:
             ValueError: Naming the key, the arms and their values.
         """
         seed = self.all_seeds[0]
+        chosen = None if self.arms is None else {*self.arms, self.comparison.reference}
         configs = {
-            name: self.run(arm, seed).config() for name, arm in self.comparison.lines.items() if arm.trained
+            name: self.run(arm, seed).config()
+            for name, arm in self.comparison.lines.items()
+            if arm.trained and (chosen is None or name in chosen)
         }
         if configs:
             check_equal(configs, self.comparison.equal, f"comparison {self.comparison.name}")
