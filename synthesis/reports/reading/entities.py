@@ -65,7 +65,7 @@ class EntityExtractor:
         YamlError: If a file is malformed.
     """
 
-    version: int = 6  # of the results, see synthesis.identity
+    version: int = 7  # of the results, see synthesis.identity
 
     def __init__(
         self,

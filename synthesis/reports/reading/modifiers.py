@@ -164,7 +164,7 @@ class ModifierReader:
             for i in range(first.end, second.start)
         )
         if self._lexicon.identity.search(between) and self._lexicon.identity.only(between):
-            for kind in ("side", "place", "grade"):
+            for kind in ("side", "place", "grade", "own grade"):
                 _lend(first.of(kind), second, kind)
                 _lend(second.of(kind), first, kind)
         elif self._lexicon.conjunction.only(between):

@@ -160,3 +160,8 @@ def test_sizes_are_grades(text, severity):
 )
 def test_places_are_those_of_the_concept(text, place):
     assert [m.location for m in extractor().extract(text)] == [place]
+
+
+def test_a_grade_of_one_concept_alone_is_shared_too():
+    mentions = extractor().extract("Subsegmental right middle lobe opacity due to atelectasis.")
+    assert [(m.concept, m.severity) for m in mentions] == [("lung_opacity", None), ("atelectasis", "mild")]
