@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -42,8 +43,10 @@ class Record:
 
     def add(self, campaign: str, case: str, outcome: Outcome) -> None:
         """Write down how an attempt ended, without the paths of this machine."""
-        detail = outcome.detail.replace(str(self.path.parent.absolute()), "WORK")
-        outcome = replace(outcome, detail=detail.replace(str(Path.cwd()), "ROOT"))
+        detail, places = outcome.detail, {self.path.parent.absolute(): "WORK", Path.cwd(): "ROOT"}
+        for place, name in (places | {Path(sys.base_prefix): "PYTHON"}).items():
+            detail = detail.replace(str(place), name)
+        outcome = replace(outcome, detail=detail)
         self.outcomes.setdefault(campaign, {})[case] = outcome
         self._append({"campaign": campaign, "case": case, **asdict(outcome)})
 

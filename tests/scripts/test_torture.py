@@ -96,3 +96,11 @@ def test_every_bad_input_says_what_a_clear_answer_names() -> None:
     entries = list(known_inputs())
     assert len({entry.name for entry in entries}) == len(entries) > 900
     assert not [entry.name for entry in entries if not entry.names and not entry.meant]
+
+
+def test_a_record_names_no_place_of_this_machine(tmp_path):
+    record = Record(tmp_path / "work", {"commit": "a"})
+    detail = f"{tmp_path / 'work'}/x, {Path.cwd()}/main.py, {sys.base_prefix}/lib"
+    record.add("kills", "fit kill/0", Outcome("survived", detail))
+    assert record.outcomes["kills"]["fit kill/0"].detail == "WORK/x, ROOT/main.py, PYTHON/lib"
+    assert str(tmp_path) not in (tmp_path / "work" / "outcomes.jsonl").read_text()

@@ -124,9 +124,9 @@ class Damage(Campaign):
             (directory / "generator" / "run" / "export").rename(directory / "export")
         for kind in _kinds(short):
             place = directory / "copies" / kind.name
-            shutil.copytree(directory / kind.root, place / "root")
+            shutil.copytree(directory / kind.root, place / "copy")
             path = directory / f"{kind.name}.json"
-            ended = run(partial(_read, kind, place / "root", path), place / "log.txt")
+            ended = run(partial(_read, kind, place / "copy", path), place / "log.txt")
             if not path.exists():
                 raise RuntimeError(f"{kind.name}: {ended.output[-2000:]}")
             shutil.rmtree(place)
@@ -185,7 +185,7 @@ def _read(kind: Kind, root: Path, result: Path) -> None:
 
 def attempt(kind: Kind, made: Path, path: Path, damage: Callable[[Path], Any], directory: Path) -> Outcome:
     """Damage a copy, read it, and compare what was read with what is read of the original."""
-    root, result = directory / "root", directory / "result.json"
+    root, result = directory / "copy", directory / "result.json"
     shutil.copytree(made / kind.root, root)
     if not path.is_relative_to(made / kind.root):  # beside what is read
         return Outcome("harmless", kind.harmless)
