@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+
+gc.disable()  # until the tests are collected: what is imported stays, and looking through it costs seconds
+
 import os
 import socket
 from collections.abc import Iterator
@@ -22,6 +26,17 @@ from synthesis.pairs import PairSynthesizer
 from synthesis.reports.grammar import GrammarWriter
 
 IMAGE_SIZE = 64
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Leave what was imported out of every garbage collection from here on, also those of forked processes."""
+    try:
+        yield
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(autouse=True, scope="session")
