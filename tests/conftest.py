@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import gc
-
-gc.disable()  # until the tests are collected: what is imported stays, and looking through it costs seconds
-
 import os
 import socket
 from collections.abc import Iterator
@@ -30,7 +27,8 @@ IMAGE_SIZE = 64
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
-    """Leave what was imported out of every garbage collection from here on, also those of forked processes."""
+    """Leave what is imported out of garbage collection, here and in forked processes: it costs minutes."""
+    gc.disable()
     try:
         yield
     finally:
