@@ -31,7 +31,7 @@ model.train()
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 before, wall, cpu = peak(), time.perf_counter(), time.process_time()
-model._losses(batch, Gather())["loss"].backward()
+model.losses(batch, Gather())["loss"].backward()
 spent = {"cpu": time.process_time() - cpu, "wall": time.perf_counter() - wall}
 print(json.dumps({"megabytes": peak() - before, **spent}))
 """

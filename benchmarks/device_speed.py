@@ -49,7 +49,7 @@ class Losses(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the loss."""
-        return self.model._losses(batch, Gather())["loss"]
+        return self.model.losses(batch, Gather())["loss"]
 
 
 def model_and_batch(options: argparse.Namespace, size: int) -> tuple[DualEncoder, Batch]:

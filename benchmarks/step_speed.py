@@ -66,7 +66,7 @@ def ours(batch: Batch, half: bool) -> Step:
     image = ViTEncoder(image_size=SIDE, patch_size=PATCH, layers=IMAGE_LAYERS, pooling="cls", **shared)
     text = BertEncoder(vocab_size=VOCABULARY, layers=TEXT_LAYERS, max_length=128, **shared)
     model = DualEncoder(image, text, InfoNCE())
-    return stepped(model, lambda: model._losses(batch, Gather())["loss"], half)
+    return stepped(model, lambda: model.losses(batch, Gather())["loss"], half)
 
 
 def open_clip(batch: Batch, half: bool, context: int) -> Step:
@@ -209,8 +209,8 @@ def _recipe(model: DualEncoder, batch: Batch, half: bool, turns: int, precision:
     plain = _read(batch)
     simple = DualEncoder(model.image_encoder, model.text_encoder, InfoNCE())
     works = {
-        "recipe": stepped(model, lambda: model._losses(batch, Gather())["loss"], half),
-        "plain": stepped(simple, lambda: simple._losses(plain, Gather())["loss"], half),
+        "recipe": stepped(model, lambda: model.losses(batch, Gather())["loss"], half),
+        "plain": stepped(simple, lambda: simple.losses(plain, Gather())["loss"], half),
     }
     costs = in_turns(turns, works)
 

@@ -11,8 +11,8 @@ from typing import Any
 from torch import Tensor
 from torch.nn import functional as F
 
-from lightning_modules.checkpoints import load_model
 from lightning_modules.dual_encoder import DualEncoder
+from lightning_modules.trained_encoder import trained_encoder
 from synthesis.limits import at_least
 
 
@@ -71,17 +71,7 @@ class CheckpointEmbedder:
 
     @cached_property
     def _model(self) -> DualEncoder:
-        if self.checkpoint.is_dir():
-            from lightning_modules.exported import read_directory
-
-            return read_directory(self.checkpoint, "checkpoint").to(self.device)
-        model = load_model(self.checkpoint, self.device)
-        if not isinstance(model, DualEncoder) or model.tokenizer is None:
-            raise ValueError(
-                f"{self.checkpoint} holds a {type(model).__name__} "
-                "(or no tokenizer); give a checkpoint of a DualEncoder that was trained on pairs."
-            )
-        return model.eval()
+        return trained_encoder(self.checkpoint, "checkpoint", self.device)
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:

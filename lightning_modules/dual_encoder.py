@@ -2,54 +2,37 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
 from lightning.pytorch.core.mixins.hparams_mixin import _given_hyperparameters
-from lightning.pytorch.plugins.precision import MixedPrecision, Precision
-from lightning.pytorch.utilities.enums import GradClipAlgorithmType
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
-from datamodules.batch import (
-    ATTENTION_MASK,
-    IMAGE,
-    INDEX,
-    INPUT_IDS,
-    OTHER_TEXTS,
-    TEXT_LABELS,
-    TWINS,
-    Batch,
-    DataFacts,
-    data_facts,
-)
+from datamodules.batch import IMAGE, INDEX, Batch, DataFacts, data_facts
 from lightning_modules.checkpoints import require_same_architecture, restore_tokenizer, tokenizer_to_text
 from lightning_modules.chunks import Encode, in_chunks
-from lightning_modules.contexts import evaluating, seeded
-from lightning_modules.encoders import EncoderOutput, ImageEncoder, TextEncoder
+from lightning_modules.contexts import seeded
+from lightning_modules.encoders import ImageEncoder, TextEncoder
 from lightning_modules.evaluation_output import EvaluationOutput
 from lightning_modules.objectives import Gather, LossTerm, Objective
 from lightning_modules.optimization import (
+    clip_gradients,
     layer_wise_groups,
     parameter_groups,
     scales_gradients,
-    total_steps,
-    warmup_cosine,
+    with_cosine,
 )
-from lightning_modules.timed_cosine import spent_share
-from lightning_modules.views import encode_views, with_twins
+from lightning_modules.training_loss import TrainingLoss
+from lightning_modules.two_towers import TwoTowers
+from lightning_modules.views import encode_views
 from lightning_modules.warm_start import TrainedWeights, frozen_modules, take_weights
-from synthesis.limits import at_least, below, within
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+from synthesis.limits import above, at_least, below, within
 
 
-class DualEncoder(LightningModule):
+class DualEncoder(TwoTowers):
     """An image and a text encoder under one objective, trained by AdamW with warm-up and cosine decay.
 
     Of several texts of a report each is compared with the image, and their losses are averaged.
@@ -116,22 +99,15 @@ class DualEncoder(LightningModule):
     ) -> None:
         at_least(self, 0, learning_rate=learning_rate, weight_decay=weight_decay, warmup=warmup, seed=seed)
         at_least(self, 0, text_agreement=text_agreement)
+        above(self, 0, layer_decay=layer_decay)
         within(self, 0, 1, layer_decay=layer_decay)
         if encoded_at_once is not None:
             at_least(self, 1, encoded_at_once=encoded_at_once)
         below(self, 1, betas=betas)
-        super().__init__()
-        if image_encoder.projection_dim != text_encoder.projection_dim:
-            raise ValueError(
-                f"projection_dim is {image_encoder.projection_dim} in image_encoder and "
-                f"{text_encoder.projection_dim} in text_encoder: give both the same, pairs meet there"
-            )
+        super().__init__(image_encoder, text_encoder, objective)
         # Under LightningCLI Lightning records the modules' configuration; elsewhere it would pickle them.
         modules = ["image_encoder", "text_encoder", "objective", "terms"]
         self.save_hyperparameters(ignore=None if _given_hyperparameters.get() else modules)
-        self.image_encoder = image_encoder
-        self.text_encoder = text_encoder
-        self.objective = objective
         names = [term.name for term in terms]
         if twice := [name for name in names if names.count(name) > 1]:
             raise ValueError(f"DualEncoder: terms hold {twice[0]!r} twice: leave one of the layers out")
@@ -144,8 +120,6 @@ class DualEncoder(LightningModule):
         self.text_agreement = text_agreement
         self.weights = weights
         self._unread: ValueError | None = None
-        if not 0 < layer_decay <= 1:
-            raise ValueError(f"DualEncoder: layer_decay is {layer_decay}: give a factor in (0, 1]")
         self.layer_decay = layer_decay
         self.encoded_at_once = encoded_at_once
         self.frozen = tuple(frozen)
@@ -153,91 +127,19 @@ class DualEncoder(LightningModule):
             part.requires_grad_(False).eval()  # Lightning begins in the mode that it finds
         self.compiled = tuple(compiled)
         frozen_modules(self, self.compiled, "compiled")  # refuses names of nothing
-        self.tokenizer: PreTrainedTokenizerBase | None = None
-
-    def forward(self, batch: Batch) -> tuple[EncoderOutput, EncoderOutput | None]:
-        """Encode the images of a batch and, if it has any, its reports."""
-        return self.image_encoder(batch), self.text_encoder(batch) if INPUT_IDS in batch else None
-
-    @property
-    def temperature(self) -> float:
-        """What similarities are divided by where they become probabilities: τ, that the objective has learnt.
-
-        CLIP's start, 0.07, where the objective has none.
-        """
-        scale = getattr(getattr(self.objective, "objective", self.objective), "log_scale", None)
-        return 0.07 if scale is None else math.exp(-float(scale.detach()))
-
-    def encode_image(self, images: Tensor) -> Tensor:
-        """Encode images for comparison with texts, without dropout, patch dropping or gradient.
-
-        Args:
-            images: float32 ``(batch, 1, height, width)`` in [0, 1].
-
-        Returns:
-            Unit vectors, ``(batch, projection)`` float32.
-        """
-        with evaluating(self):
-            return self.image_encoder({IMAGE: images.to(self.device)}).projected
-
-    def encode_patches(self, images: Tensor) -> Tensor:
-        """Encode the patches of images for comparison with texts (see `ImageEncoder.project_local`).
-
-        Args:
-            images: float32 ``(batch, 1, height, width)`` in [0, 1].
-
-        Returns:
-            ``(batch, rows, columns, projection)`` float32, not normalised.
-        """
-        with evaluating(self):
-            patches = self.image_encoder.project_local(self.image_encoder({IMAGE: images.to(self.device)}))
-        side = math.isqrt(patches.shape[1])
-        return patches.unflatten(1, (side, side))
-
-    def encode_text(self, texts: Sequence[str], batch_size: int = 256) -> Tensor:
-        """Encode texts for comparison with images, without dropout or gradient.
-
-        Args:
-            texts: Reports, sentences or prompts; longer ones than the encoder takes are cut.
-            batch_size: Texts a pass; the result does not depend on it but for rounding.
-
-        Returns:
-            Unit vectors, ``(texts, projection)`` float32.
-
-        Raises:
-            RuntimeError: If the model has no tokenizer.
-        """
-        if self.tokenizer is None:
-            raise RuntimeError(
-                "this DualEncoder has no tokenizer: it comes with the datamodule in training and with the "
-                "checkpoint afterwards; load a trained checkpoint (--ckpt_path=…) or set its tokenizer"
-            )
-        most = min(self.tokenizer.model_max_length, self.text_encoder.max_length)
-        projected = [torch.empty(0, self.text_encoder.projection_dim, device=self.device)]
-        with evaluating(self):
-            for start in range(0, len(texts), batch_size):
-                chunk = list(texts[start : start + batch_size])
-                tokens = self.tokenizer(
-                    chunk, padding=True, truncation=True, max_length=most, return_tensors="pt"
-                )
-                batch = {key: tokens[key].to(self.device) for key in (INPUT_IDS, ATTENTION_MASK)}
-                projected.append(self.text_encoder(batch).projected)
-        return torch.cat(projected)
 
     def needs(self, stage: str) -> frozenset[str]:
         """Return the keys that batches must hold: in training those of the objective, and other texts."""
-        if stage != "train":
-            return frozenset()
-        agreeing = {OTHER_TEXTS} if self.text_agreement else set()
-        return self.objective.needs.union({INPUT_IDS, *agreeing}, *(term.needs for term in self._terms()))
-
-    def _terms(self) -> list[LossTerm]:
-        return list(self.terms)  # type: ignore[arg-type]
+        return self._loss.needs if stage == "train" else frozenset()
 
     @property
     def needs_negatives(self) -> bool:
         """Whether pairs of one batch are compared with each other: see `Objective`."""
-        return self.objective.needs_negatives or any(term.needs_negatives for term in self._terms())
+        return self._loss.needs_negatives
+
+    @property
+    def _loss(self) -> TrainingLoss:
+        return TrainingLoss(self.objective, list(self.terms), self.text_agreement)  # type: ignore[arg-type]
 
     def train(self, mode: bool = True) -> DualEncoder:
         """Set the mode; frozen parts stay in evaluation."""
@@ -273,7 +175,7 @@ class DualEncoder(LightningModule):
         if tokenizer is not None:
             self.text_encoder.check_tokenizer(tokenizer)
             self.tokenizer = tokenizer
-        for term in self._terms() if stage == "fit" else ():
+        for term in self._loss.terms if stage == "fit" else ():
             term.prepare(self.image_encoder, facts)
 
     def _begin_from(self, name: str, facts: DataFacts) -> None:
@@ -309,60 +211,38 @@ class DualEncoder(LightningModule):
         Raises:
             ValueError: If gradients are to be accumulated under an objective that needs negatives.
         """
-        count, name = self.trainer.accumulate_grad_batches, type(self.objective).__name__
-        if count != 1 and self.needs_negatives:
-            raise ValueError(
-                f"trainer.accumulate_grad_batches is {count}, but {name} compares the pairs of a batch: "
-                "accumulating adds up small batches and makes no large one. Set it to 1, and raise "
-                "data.init_args.loader.batch_size (model.init_args.encoded_at_once bounds the memory) or "
-                "add devices"
-            )
+        self._loss.check_accumulation(self.trainer.accumulate_grad_batches)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Compute the loss of one batch.
 
         Raises:
-            ValueError: If it has no reports, or too few pairs to tell apart.
+            ValueError: If it has no reports, those of other patients, or too few pairs to tell apart.
         """
-        size = len(batch[IMAGE])
-        if INPUT_IDS not in batch:
-            raise ValueError(f"a training batch has no {INPUT_IDS!r}, only {sorted(batch)}: train on pairs")
-        if size * self.trainer.world_size < 2 and self.needs_negatives:
-            raise ValueError(
-                f"training batch {batch_idx} holds one pair: {type(self.objective).__name__} needs another "
-                "to tell it from. Raise loader.batch_size, and leave out an incomplete last batch (drop_last)"
-            )
-        if TEXT_LABELS in batch and TEXT_LABELS not in self.objective.needs:
-            raise ValueError(
-                f"the texts of this batch are of other patients, but {type(self.objective).__name__} learns "
-                "from pairs: leave text_labels out of what the data is asked for"
-            )
+        self._loss.check_batch(batch, batch_idx, self.trainer.world_size)
         gather = Gather(self.all_gather, self.global_rank, self.trainer.world_size)
         with seeded(self.device, self.seed, self.global_rank, self.global_step):
-            scalars = self._losses(self._with_twins(batch), gather)
+            scalars = self.losses(self._with_twins(batch), gather)
         for name, value in scalars.items():
-            self.log(f"train/{name}", value.detach(), prog_bar=name == "loss", batch_size=size)
+            self.log(f"train/{name}", value.detach(), prog_bar=name == "loss", batch_size=len(batch[IMAGE]))
         return scalars["loss"]
 
-    def _losses(self, batch: Mapping[str, Any], gather: Gather) -> dict[str, Tensor]:
-        """Encode every image and text of a training batch and compare them."""
+    def losses(self, batch: Mapping[str, Any], gather: Gather) -> dict[str, Tensor]:
+        """Encode every image and text of a training batch and compare them.
+
+        Args:
+            batch: The batch, its twins encoded (`EncodedTwins`) where they are compared.
+            gather: Brings the rows of the other ranks.
+
+        Returns:
+            ``"loss"``, a scalar to minimise, and further scalars to log.
+        """
         images, texts, batches = encode_views(*self._towers(), batch)
         with torch.autocast(self.device.type, enabled=False):  # softmax over many pairs wants float32
-            scalars = self.objective.over_views(images, texts, batches, gather)
-            if self.text_agreement and len(texts) > 1:
-                agreement = self.objective.agreement(texts[0], texts[1], batch, gather)
-                scalars |= {"text_loss": agreement, "loss": scalars["loss"] + self.text_agreement * agreement}
-            for term in self._terms():
-                found = term(images, texts, batches, gather)
-                loss = scalars["loss"] + term.weight * found["loss"]
-                scalars |= {**{f"{term.name}_{name}": value for name, value in found.items()}, "loss": loss}
-        return scalars
+            return self._loss(images, texts, batches, gather)
 
     def _with_twins(self, batch: Batch) -> Mapping[str, Any]:
-        compared = TWINS in self.objective.needs
-        if not compared and not any(TWINS in term.needs for term in self._terms()):
-            return batch
-        return with_twins(*self._towers(), batch, reports=compared)
+        return self._loss.with_twins(*self._towers(), batch)
 
     def _towers(self) -> tuple[Encode, Encode]:
         size = self.encoded_at_once
@@ -382,8 +262,7 @@ class DualEncoder(LightningModule):
             betas=self.betas,
             fused=self.device.type in ("cpu", "cuda", "xpu", "mps") and not clips_scaled,
         )
-        schedule = warmup_cosine(optimizer, self.warmup, total_steps(trainer), spent_share(trainer))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return with_cosine(optimizer, self.warmup, trainer)
 
     def configure_gradient_clipping(
         self,
@@ -392,12 +271,7 @@ class DualEncoder(LightningModule):
         gradient_clip_algorithm: str | None = None,
     ) -> None:
         """Clip; in bfloat16 with a fused optimiser too, which Lightning refuses though nothing is scaled."""
-        plugin = self.trainer.precision_plugin
-        if type(plugin) is MixedPrecision and not scales_gradients(self.trainer):
-            algorithm = GradClipAlgorithmType(gradient_clip_algorithm or GradClipAlgorithmType.NORM)
-            Precision.clip_gradients(plugin, optimizer, gradient_clip_val or 0, algorithm)
-        else:
-            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        clip_gradients(self, optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def optimizer_step(
         self, epoch: int, batch_idx: int, optimizer: Optimizer | Any, optimizer_closure: Any = None

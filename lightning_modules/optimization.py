@@ -1,4 +1,4 @@
-"""Which weights decay, and how the learning rate moves."""
+"""Which weights decay, how the learning rate moves, and how gradients are clipped."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.plugins.precision import MixedPrecision, Precision
+from lightning.pytorch.utilities.enums import GradClipAlgorithmType
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from lightning_modules.timed_cosine import TimedCosine
+from lightning_modules.timed_cosine import TimedCosine, spent_share
 
 # Parameters that are vectors added to tokens, though some have three dimensions.
 _ADDED = ("cls_token", "mask_token", "register_tokens", "position_embeddings")
@@ -183,3 +186,37 @@ def warmup_cosine(
     if time_share is not None:
         return TimedCosine(optimizer, rise, int(steps), time_share)
     return get_cosine_schedule_with_warmup(optimizer, num_warmup_steps=rise, num_training_steps=int(steps))
+
+
+def with_cosine(optimizer: Optimizer, warmup: int | float, trainer: Trainer) -> OptimizerLRScheduler:
+    """Return an optimiser with its schedule, stepped with it, as ``configure_optimizers`` does.
+
+    Args:
+        optimizer: The optimiser.
+        warmup: See `warmup_cosine`.
+        trainer: The trainer, whose steps or time bring the learning rate down to 0.
+
+    Raises:
+        ValueError: See `warmup_cosine`.
+    """
+    schedule = warmup_cosine(optimizer, warmup, total_steps(trainer), spent_share(trainer))
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def clip_gradients(
+    module: LightningModule, optimizer: Optimizer, value: int | float | None, algorithm: str | None
+) -> None:
+    """Clip; in bfloat16 with a fused optimiser too, which Lightning refuses though nothing is scaled.
+
+    Args:
+        module: The model that is trained.
+        optimizer: Its optimiser.
+        value: Largest norm or value; None or 0 for none.
+        algorithm: ``norm`` (as None) or ``value``.
+    """
+    plugin = module.trainer.precision_plugin
+    if type(plugin) is MixedPrecision and not scales_gradients(module.trainer):
+        kind = GradClipAlgorithmType(algorithm or GradClipAlgorithmType.NORM)
+        Precision.clip_gradients(plugin, optimizer, value or 0, kind)
+    else:
+        module.clip_gradients(optimizer, value, algorithm)

@@ -18,8 +18,7 @@ from lightning_modules.checkpoints import require_same_architecture
 from lightning_modules.contexts import seeded
 from lightning_modules.encoders import ImageEncoder
 from lightning_modules.evaluation_output import EvaluationOutput
-from lightning_modules.optimization import layer_wise_groups, total_steps, warmup_cosine
-from lightning_modules.timed_cosine import spent_share
+from lightning_modules.optimization import layer_wise_groups, with_cosine
 from lightning_modules.warm_start import Fit, TrainedWeights
 from synthesis.limits import at_least
 
@@ -160,10 +159,7 @@ class ImageTask(LightningModule):
         """AdamW over groups by depth, and a schedule stepped with it."""
         rates = self.layer_decay, self.tower_rate
         groups = layer_wise_groups(self, self.learning_rate, self.weight_decay, *rates)
-        optimizer = AdamW(groups, lr=self.learning_rate)
-        steps, share = total_steps(self.trainer), spent_share(self.trainer)
-        schedule = warmup_cosine(optimizer, self.warmup, steps, share)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return with_cosine(AdamW(groups, lr=self.learning_rate), self.warmup, self.trainer)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse another architecture, or a head for other concepts.

@@ -80,7 +80,7 @@ def test_loss_and_gradient_are_those_of_the_padded_batch(
 
     def found() -> tuple[Tensor, Tensor]:
         dual = model(OBJECTIVES[name]())
-        loss = dual._losses(batch, Gather())["loss"]
+        loss = dual.losses(batch, Gather())["loss"]
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach(), torch.cat([p.grad.flatten() for p in dual.parameters() if p.grad is not None])
 
