@@ -11,11 +11,12 @@ from torch.utils.checkpoint import checkpoint
 
 from datamodules.batch import ATTENTION_MASK, IMAGE, INPUT_IDS, Batch
 from lightning_modules.encoders import EncoderOutput
+from lightning_modules.tones import EQUALISED
 
 Encode: TypeAlias = Callable[[Mapping[str, Any]], EncoderOutput]
 """A tower, or what stands for one."""
 
-_READ = (IMAGE, INPUT_IDS, ATTENTION_MASK)
+_READ = (IMAGE, EQUALISED, INPUT_IDS, ATTENTION_MASK)
 
 
 def in_chunks(encode: Encode, size: int | None) -> Encode:

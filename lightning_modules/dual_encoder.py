@@ -11,7 +11,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
-from datamodules.batch import IMAGE, INDEX, Batch, DataFacts, data_facts
+from datamodules.batch import IMAGE, INDEX, TWINS, Batch, DataFacts, data_facts
 from lightning_modules.checkpoints import require_same_architecture, restore_tokenizer, tokenizer_to_text
 from lightning_modules.chunks import Encode, in_chunks
 from lightning_modules.contexts import seeded
@@ -242,7 +242,8 @@ class DualEncoder(TwoTowers):
             return self._loss(images, texts, batches, gather)
 
     def _with_twins(self, batch: Batch) -> Mapping[str, Any]:
-        return self._loss.with_twins(*self._towers(), batch)
+        toned = self.image_encoder.with_tones(batch) if TWINS in batch else batch
+        return self._loss.with_twins(*self._towers(), toned)
 
     def _towers(self) -> tuple[Encode, Encode]:
         size = self.encoded_at_once

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from datamodules.batch import IMAGE, Batch
-from lightning_modules.tones import Tones, channels_of, check_tones, in_tones
+from lightning_modules.tones import EQUALISED, Tones, channels_of, check_tones, drawn, in_tones
 from synthesis.limits import at_least
 
 if TYPE_CHECKING:
@@ -183,7 +184,16 @@ class ImageEncoder(Encoder):
             plain = (image - self.mean) / self.std
         else:
             plain = F.layer_norm(image, image.shape[1:], eps=1e-6)  # a blank image becomes 0
-        return in_tones(image, plain, self.tones, self.training)
+        return in_tones(image, plain, self.tones, self.with_tones(batch).get(EQUALISED))
+
+    def with_tones(self, batch: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the batch with the tones that training shows it in (`EQUALISED`), where these are drawn.
+
+        What is to be seen in the same tones as these images, such as their twins, gets that key from here.
+        """
+        if self.tones != "random" or not self.training or EQUALISED in batch:
+            return batch
+        return {**batch, EQUALISED: drawn(len(batch[IMAGE]), batch[IMAGE].device)}
 
     def sized(self, batch: Batch) -> Tensor:
         """Return the images of a batch, of the size that the tower takes.

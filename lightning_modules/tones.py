@@ -11,9 +11,13 @@ from torch import Tensor, nn
 Tones = Literal["plain", "equalised", "both", "random"]
 """``plain``: as the image is. ``equalised``: its histogram made flat, so that exposure, windowing and every
 other curve that rises leave no trace. ``both``: two channels, plain and equalised. ``random``: in training
-either, of each image at random; in evaluation equalised."""
+either, of each image at random, and of its twin the same; in evaluation equalised."""
 
 LEVELS = 256
+
+EQUALISED = "equalised"
+"""Key of a batch in training: which of its images are seen equalised, ``(batch,)`` bool, where that has been
+drawn already (`ImageEncoder.with_tones`)."""
 
 
 def check_tones(owner: object, tones: str) -> None:
@@ -52,14 +56,19 @@ def equalised(image: Tensor) -> Tensor:
     return (math.sqrt(12) * ranks).gather(1, levels).reshape(image.shape)
 
 
-def in_tones(image: Tensor, plain: Tensor, tones: Tones, training: bool) -> Tensor:
+def drawn(count: int, device: torch.device) -> Tensor:
+    """Toss a coin for each of some images, from torch's own random numbers: ``(count,)`` bool."""
+    return torch.rand(count, device=device) < 0.5
+
+
+def in_tones(image: Tensor, plain: Tensor, tones: Tones, equal: Tensor | None = None) -> Tensor:
     """Return images as a tower takes them.
 
     Args:
         image: ``(batch, 1, height, width)`` in [0, 1].
         plain: The same, normalised.
         tones: What the tower sees.
-        training: Whether ``random`` tosses a coin, from torch's own random numbers.
+        equal: Which of the images ``random`` shows equalised, ``(batch,)`` bool; None for all.
 
     Returns:
         ``(batch, channel, height, width)``.
@@ -69,9 +78,7 @@ def in_tones(image: Tensor, plain: Tensor, tones: Tones, training: bool) -> Tens
     flat = equalised(image).to(plain.dtype)
     if tones == "both":
         return torch.cat([plain, flat], dim=1)
-    if tones == "random" and training:
-        return torch.where(torch.rand(image.shape[0], 1, 1, 1, device=image.device) < 0.5, flat, plain)
-    return flat
+    return flat if equal is None else torch.where(equal[:, None, None, None], flat, plain)
 
 
 def widen(convolution: nn.Conv2d, channels: int) -> None:

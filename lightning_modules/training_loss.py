@@ -82,7 +82,9 @@ class TrainingLoss:
                 "text_labels out of what the data is asked for"
             )
 
-    def with_twins(self, image_encoder: Encode, text_encoder: Encode, batch: Batch) -> Mapping[str, Any]:
+    def with_twins(
+        self, image_encoder: Encode, text_encoder: Encode, batch: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
         """Return the batch with its twins encoded, as far as they are compared (see `views.with_twins`)."""
         compared = TWINS in self.objective.needs
         if not compared and not any(TWINS in term.needs for term in self.terms):

@@ -12,7 +12,15 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from datamodules.batch import Batch
-from lightning_modules import ConvNeXtEncoder, Detection, ResNetEncoder, ViTEncoder
+from lightning_modules import (
+    ConvNeXtEncoder,
+    CounterfactualTwins,
+    Detection,
+    InfoNCE,
+    ResNetEncoder,
+    ViTEncoder,
+)
+from lightning_modules.objectives import Gather
 from lightning_modules.tones import equalised
 
 SIZES: dict[str, Any] = {"width": 32, "projection_dim": 8}
@@ -78,6 +86,31 @@ def test_either_is_seen_in_training_and_equalised_after(batch: Batch) -> None:
     others = torch.stack([(one == plain).flatten(1).all(1) for one in seen])
     assert torch.equal(others, ~chosen) and 0.35 < chosen.float().mean() < 0.65
     assert torch.equal(encoder.eval().normalised(batch), flat)
+
+
+@pytest.mark.parametrize("at_once", [None, 2])
+def test_twins_are_seen_in_the_same_tones_and_other_views_in_their_own(
+    model: Any, at_once: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each image is its own twin and its own second view: only tones can tell them apart."""
+    dual = model(CounterfactualTwins(InfoNCE()), encoded_at_once=at_once).train()
+    encoder = dual.image_encoder
+    encoder.tones = "random"
+    seen: list[Tensor] = []
+    whole = encoder.normalised
+    monkeypatch.setattr(encoder, "normalised", lambda b: seen.append(whole(b)) or seen[-1])
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(32, 1, encoder.image_size, encoder.image_size, generator=generator)
+    texts = {"input_ids": torch.full((32, 6), 7), "attention_mask": torch.ones(32, 6).long()}
+    twins = {"image": images, **texts, "left_out": torch.zeros(32).long()}
+    torch.manual_seed(0)
+    batch = dual._with_twins({"image": images, **texts, "twins": twins, "other_images": [images]})
+    dual.losses(batch, Gather())
+    twin, own, other = torch.cat(seen).split(32)
+    assert torch.equal(twin, own), "the same coin, whatever else is drawn"
+    flat = (own == equalised(images)).flatten(1).all(1)
+    assert 0.25 < flat.float().mean() < 0.75
+    assert 0.25 < (other != own).flatten(1).any(1).float().mean() < 0.75
 
 
 def test_trained_weights_begin_with_the_mean_of_both(tmp_path: Path, batch: Batch) -> None:
