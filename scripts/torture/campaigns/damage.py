@@ -17,10 +17,10 @@ import torch
 from lightning_modules.checkpoints import checkpoint_bytes
 from scripts.torture import readers
 from scripts.torture.campaign import Campaign, Case, Outcome
-from scripts.torture.campaigns.kills import comparison, corpus, generator
 from scripts.torture.paths import small_store
 from scripts.torture.process import Ended, run
 from scripts.torture.samples import small_fit
+from scripts.torture.targets import comparison, corpus, generator
 from synthesis.files import write_atomically, write_json
 
 
