@@ -7,11 +7,11 @@ from datamodules.made.corpus_columns import CorpusColumns
 from datamodules.made.corpus_pairs import CorpusPairs
 from datamodules.made.mixed_pairs import MixedPairs
 from datamodules.made.synthetic import SyntheticPairs
+from datamodules.tables.columns import Columns
 from datamodules.tables.image_reports import ImageReports
 from datamodules.tables.labelled import LabelledImages
 from datamodules.tables.labels import LabelColumns
 from datamodules.tables.origin import Origin
-from datamodules.tables.table import Columns
 from datamodules.tables.unlabelled import UnlabelledImages
 from datamodules.texts.question_writer import QuestionWriter
 from datamodules.texts.report_bank import ReportBank

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from datamodules.tables.table import TableError
+from datamodules.tables.table_error import TableError
 
 USUAL: Mapping[str, tuple[str, ...]] = {
     "image": (

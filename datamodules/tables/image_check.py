@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from datamodules.tables.bad_row import BadRow
 from datamodules.tables.image_file import Colour, ImageFileError, read_grey
-from datamodules.tables.table import BadRow
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from datamodules.tables.table import MissingFileError
+from datamodules.tables.table_error import MissingFileError
 
 _SUFFIXES = frozenset(
     ".png .jpg .jpeg .jp2 .j2k .tif .tiff .bmp .dcm .dicom .dic .ima .gif .webp .npy .npz .nii .gz".split()

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from datamodules.tables.column_names import guess_column
 from datamodules.tables.packed import PackedStrings
-from datamodules.tables.table import MissingFileError, read_frame, select
+from datamodules.tables.table import read_frame, select
+from datamodules.tables.table_error import MissingFileError
 
 TABLES = (".csv", ".csv.gz", ".parquet", ".pq")
 """How the name of a table ends."""

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from datamodules.tables.table import BadRow, TableError
+from datamodules.tables.bad_row import BadRow
+from datamodules.tables.table_error import TableError
 from synthesis.concepts import NO_FINDING, ConceptCatalog
 
 if TYPE_CHECKING:

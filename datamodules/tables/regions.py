@@ -18,10 +18,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from datamodules.tables.bad_row import BadRow
 from datamodules.tables.grey_values import MOST_PIXELS
 from datamodules.tables.image_check import SeenImage
 from datamodules.tables.image_file import Fit, framing, square
-from datamodules.tables.table import BadRow
 
 if TYPE_CHECKING:
     import pandas as pd

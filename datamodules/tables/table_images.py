@@ -17,20 +17,20 @@ from datamodules.loading.enrichers.masks import MASK_KEYS, boxes_left_behind
 from datamodules.loading.loader_options import LoaderOptions
 from datamodules.loading.sample import SampleSource
 from datamodules.loading.views import Views
-from datamodules.tables.image_file import Colour, Fit
-from datamodules.tables.labels import LabelColumns
-from datamodules.tables.manifests import Manifest, TableFile
-from datamodules.tables.origin import Origin
-from datamodules.tables.splits import check_fractions, check_official, ids_sha256, official_splits, split_of
-from datamodules.tables.table import (
+from datamodules.tables.bad_row import (
     BadRow,
-    Columns,
-    TableError,
     describe_bad_rows,
     describe_kept_rows,
     read_bad_rows,
     write_bad_rows,
 )
+from datamodules.tables.columns import Columns
+from datamodules.tables.image_file import Colour, Fit
+from datamodules.tables.labels import LabelColumns
+from datamodules.tables.manifests import Manifest, TableFile
+from datamodules.tables.origin import Origin
+from datamodules.tables.splits import check_fractions, check_official, ids_sha256, official_splits, split_of
+from datamodules.tables.table_error import TableError
 from datamodules.tables.table_reader import TableReader
 from datamodules.tables.table_source import TableRows, TableSource
 from synthesis.concepts import ConceptCatalog

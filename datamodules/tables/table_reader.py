@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from datamodules.tables.bad_row import BadRow, bad_cells, empty_reports
+from datamodules.tables.columns import Columns
 from datamodules.tables.image_check import look_at_images, same_files, same_pictures
 from datamodules.tables.image_file import Colour
 from datamodules.tables.image_folders import find_images, with_image_suffix
@@ -23,16 +25,8 @@ from datamodules.tables.manifests import Manifest
 from datamodules.tables.origin import Origin
 from datamodules.tables.packed import PackedStrings
 from datamodules.tables.regions import bad_regions, misplaced_regions
-from datamodules.tables.table import (
-    BadRow,
-    Columns,
-    MissingFileError,
-    bad_cells,
-    choose_rows,
-    empty_reports,
-    frame_sha256,
-    select,
-)
+from datamodules.tables.table import choose_rows, frame_sha256, select
+from datamodules.tables.table_error import MissingFileError
 from datamodules.tables.table_source import TableRows, reports_of
 from datamodules.tables.view_positions import unknown_views, view_code
 from synthesis.concepts import ConceptCatalog

@@ -12,10 +12,11 @@ import numpy.typing as npt
 import torch
 
 from datamodules.loading.sample import Sample
+from datamodules.tables.columns import Columns
 from datamodules.tables.image_file import Colour, Fit, ImageFileError, read_grey, square
 from datamodules.tables.packed import PackedStrings
 from datamodules.tables.regions import region_boxes, region_masks
-from datamodules.tables.table import Columns, TableError
+from datamodules.tables.table_error import TableError
 from synthesis.reports.blank import said
 from synthesis.reports.report import Report
 from synthesis.reports.sections import cut

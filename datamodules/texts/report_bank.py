@@ -50,7 +50,7 @@ class ReportBank:
         return list(dict.fromkeys(text for text in texts if text))[: self.most]
 
     def _of_lines(self, path: Path) -> list[str]:
-        from datamodules.tables.table import MissingFileError, TableError
+        from datamodules.tables.table_error import MissingFileError, TableError
 
         if not path.is_file():
             raise MissingFileError(
@@ -69,7 +69,8 @@ class ReportBank:
 
     def _of_table(self, path: Path) -> list[str]:
         from datamodules.tables.column_names import find_column
-        from datamodules.tables.table import TableError, read_frame, select
+        from datamodules.tables.table import read_frame, select
+        from datamodules.tables.table_error import TableError
 
         frame = read_frame(path)
         columns = [str(name) for name in frame.columns]

@@ -13,7 +13,7 @@ from lightning.pytorch import LightningDataModule
 
 from datamodules.batch import UNKNOWN_VIEW, VIEWS
 from datamodules.loading.batch_data_module import BatchDataModule
-from datamodules.tables.table import TableError
+from datamodules.tables.table_error import TableError
 from datamodules.texts.text_view import full_text
 
 

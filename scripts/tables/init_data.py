@@ -14,7 +14,8 @@ from typing import Any
 
 import yaml
 
-from datamodules.tables.table import TableError, read_frame
+from datamodules.tables.table import read_frame
+from datamodules.tables.table_error import TableError
 from scripts.command_line.errors import exit_code
 from scripts.tables.table_guess import TableGuess, guess_table
 from synthesis.concepts import ConceptCatalog

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from datamodules.loading.batch_data_module import STAGES
 from datamodules.tables.column_names import find_column
 from datamodules.tables.image_listing import files_under
-from datamodules.tables.table import TableError
+from datamodules.tables.table_error import TableError
 from synthesis.concepts import ConceptCatalog
 
 if TYPE_CHECKING:

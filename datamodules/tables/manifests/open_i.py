@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from datamodules.tables.manifests.manifest import Manifest
-from datamodules.tables.table import MissingFileError, TableError, read_frame, select
+from datamodules.tables.table import read_frame, select
+from datamodules.tables.table_error import MissingFileError, TableError
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datamodules.tables.manifests.manifest import Manifest
-from datamodules.tables.table import TableError, read_frame, select
+from datamodules.tables.table import read_frame, select
+from datamodules.tables.table_error import TableError
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from datamodules.tables.manifests.manifest import Manifest
-from datamodules.tables.table import MissingFileError, read_frame
+from datamodules.tables.table import read_frame
+from datamodules.tables.table_error import MissingFileError
 
 if TYPE_CHECKING:
     import pandas as pd

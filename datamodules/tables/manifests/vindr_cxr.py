@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from datamodules.tables.manifests.manifest import Manifest
-from datamodules.tables.table import TableError, read_frame, select
+from datamodules.tables.table import read_frame, select
+from datamodules.tables.table_error import TableError
 
 if TYPE_CHECKING:
     import pandas as pd

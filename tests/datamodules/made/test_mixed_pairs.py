@@ -97,14 +97,17 @@ def test_an_epoch_holds_each_source_by_its_weight_in_every_step(pair: Any, tmp_p
 
 def test_steps_or_epochs_can_be_matched(pair: Any, tmp_path: Path) -> None:
     sizes = {"hospital": 24, "simulated": 30}
-    by_steps = mixed(pair, tmp_path)
-    assert by_steps.epoch_counts(sizes) == {"hospital": 8, "simulated": 24}
-    by_epochs = mixed(pair, tmp_path, pass_of="hospital")
-    assert by_epochs.epoch_counts(sizes) == {"hospital": 24, "simulated": 72}
-    counted = mixed(pair, tmp_path, weights=None, counts={"hospital": 5, "simulated": 11})
-    assert counted.epoch_counts(sizes) == {"hospital": 5, "simulated": 11}
+
+    def counts(**options: Any) -> dict[str, int]:
+        data = mixed(pair, tmp_path, **options)
+        return data.mixture.epoch_counts(sizes, data.loader.epoch_size)
+
+    assert counts() == {"hospital": 8, "simulated": 24}
+    assert counts(pass_of="hospital") == {"hospital": 24, "simulated": 72}
+    given = {"hospital": 5, "simulated": 11}
+    assert counts(weights=None, counts=given) == given
     with pytest.raises(ValueError, match="would show no pair of source 'hospital'"):
-        mixed(pair, tmp_path, weights={"hospital": 1, "simulated": 1000}).epoch_counts(sizes)
+        counts(weights={"hospital": 1, "simulated": 1000})
 
 
 @settings(max_examples=60, deadline=None)

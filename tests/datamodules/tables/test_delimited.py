@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from datamodules.tables.table import TableError, read_frame, select
+from datamodules.tables.table import read_frame, select
+from datamodules.tables.table_error import TableError
 
 TEXT = "image,patient\na.png,007\nb.png,nan\n"
 

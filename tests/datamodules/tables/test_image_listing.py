@@ -9,7 +9,7 @@ import pytest
 from datamodules.loading.block_sampler import BlockSampler
 from datamodules.tables.column_names import find_column
 from datamodules.tables.image_listing import list_images
-from datamodules.tables.table import MissingFileError, TableError
+from datamodules.tables.table_error import MissingFileError, TableError
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from PIL import Image
 
 from datamodules import Columns, ImageReports, LabelColumns, TokenizerOptions
 from datamodules.tables.image_folders import with_image_suffix
-from datamodules.tables.table import TableError
+from datamodules.tables.table_error import TableError
 from synthesis.concepts import ConceptCatalog
 from tests.nih_table import COLUMNS, HEADER, Row, nih_rows, write_image
 

@@ -18,7 +18,7 @@ from lightning.pytorch import LightningDataModule
 
 from datamodules.tables.mimic_report import findings_and_impression
 from datamodules.tables.splits import official_splits
-from datamodules.tables.table import TableError
+from datamodules.tables.table_error import TableError
 from scripts.resolved_config import resolved_config
 from tests.datamodules.tables import fake_data_sets
 

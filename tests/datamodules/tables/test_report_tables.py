@@ -9,7 +9,7 @@ import pytest
 
 from datamodules import Columns, ImageReports, LabelColumns, TokenizerOptions
 from datamodules.tables.splits import split_of
-from datamodules.tables.table import TableError
+from datamodules.tables.table_error import TableError
 from synthesis.concepts import ConceptCatalog
 from tests.nih_table import NIH, Row
 

@@ -18,7 +18,7 @@ from datamodules import Columns, LabelColumns, LabelledImages, LoaderOptions, Or
 from datamodules.batch import data_facts
 from datamodules.tables.manifests import TableFile
 from datamodules.tables.splits import split_of
-from datamodules.tables.table import TableError
+from datamodules.tables.table_error import TableError
 from synthesis.concepts import ConceptCatalog
 from tests.nih_table import HEADER, Row, nih_rows, write_image, write_table
 
