@@ -16,17 +16,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from synthesis.checksums import CHECKSUMS, ChecksumError, check_all
 from synthesis.configuration import shipped
-from synthesis.files import file_sha256, write_json
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 HUB = "hub:"
 """How a name begins that may lead to a download."""
-
-CHECKSUMS = "checksums.json"
-"""File of a directory that this project wrote: the SHA-256 of every other one."""
 
 Need = Literal["config", "pipeline", "weights", "tokenizer"]
 
@@ -127,12 +124,6 @@ def has_tokenizer(directory: Path) -> bool:
     return any(path.stat().st_size for pattern in _TOKENIZERS for path in directory.glob(pattern))
 
 
-def write_checksums(directory: Path) -> None:
-    """Write `CHECKSUMS`, by which a reader sees that any byte of the other files has changed."""
-    sums = {name: file_sha256(directory / name) for name in _named_files(directory)}
-    write_json(directory / CHECKSUMS, sums)
-
-
 def _local(name: str | Path, argument: str) -> Path:
     path = Path(name).expanduser()
     if path.is_dir():
@@ -205,32 +196,11 @@ def _first(code: Any) -> str:
     return str(next(iter(code.values()))) if isinstance(code, dict) and code else str(code)
 
 
-def _named_files(directory: Path) -> list[str]:
-    files = (path for path in directory.rglob("*") if path.is_file() and path.name != CHECKSUMS)
-    return sorted(path.relative_to(directory).as_posix() for path in files)
-
-
 def _check_sums(directory: Path, where: str) -> None:
-    path = directory / CHECKSUMS
-    if not path.is_file():
-        return  # somebody else's
-    remedy = f"copy or export it again; delete {CHECKSUMS} if you changed it yourself"
     try:
-        sums = dict(json.loads(path.read_text("utf-8")))
-    except ValueError as error:
-        raise ModelFilesError(f"{where}: {CHECKSUMS} cannot be read ({error}); {remedy}") from error
-    for name, written in sums.items():
-        file = directory / name
-        if not file.is_file():
-            raise ModelFilesError(f"{where}: {name} is missing; {remedy}")
-        if _sha256(file, file.stat().st_size, file.stat().st_mtime_ns) != written:
-            raise ModelFilesError(f"{where}: {name} is not what was written there; {remedy}")
-
-
-@lru_cache(maxsize=256)
-def _sha256(path: Path, size: int, modified: int) -> str:
-    """Return the SHA-256 of a file, computed once while size and time of change stay as they are."""
-    return file_sha256(path)
+        check_all(directory)
+    except ChecksumError as error:
+        raise ModelFilesError(f"{where}: {error}") from error
 
 
 def _check_weights(directory: Path, where: str) -> None:

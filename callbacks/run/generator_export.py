@@ -9,7 +9,7 @@ from typing import Any
 import lightning as L
 
 from callbacks.base.run_directory import run_directory
-from synthesis.model_files import write_checksums
+from synthesis.checksums import write_checksums
 
 EXPORT = "export"
 

@@ -16,10 +16,10 @@ from datamodules.loading.sample import SampleSource
 from datamodules.made.corpus_error import CorpusError
 from datamodules.made.row_reader import Row
 from datamodules.tables.parquet_batches import DecompressionBombError, parquet_batches
+from synthesis.checksums import ChecksumError, check_listed
 from synthesis.files import file_sha256
 from synthesis.identity import json_sha256
 from synthesis.store import StoreError
-from synthesis.store.checksums import check_listed
 from synthesis.store.export import check_export
 
 Indices = npt.NDArray[np.int64]
@@ -137,7 +137,7 @@ def check_file(file: Path) -> None:
 def _or_corpus_error(check: Callable[..., None], *arguments: Any) -> None:
     try:
         check(*arguments)
-    except StoreError as error:
+    except (StoreError, ChecksumError) as error:
         raise CorpusError(str(error)) from error
 
 

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from datamodules.texts.word_memory import WordMemory
+from synthesis.checksums import write_checksums
 from synthesis.files import locked, replaced, write_json
 from synthesis.identity import json_sha256
-from synthesis.model_files import model_directory, open_pretrained, write_checksums
+from synthesis.model_files import model_directory, open_pretrained
 from synthesis.progress import Progress
 
 if TYPE_CHECKING:

@@ -28,7 +28,8 @@ from lightning_modules.exported.image_tower import image_tower_config
 from lightning_modules.exported.plain_towers import is_plain_bert, is_plain_vit, plain_bert, plain_vit
 from lightning_modules.exported.text_tower import text_tower_config
 from lightning_modules.vit_encoder import ViTEncoder
-from synthesis.model_files import CHECKSUMS, model_directory, open_pretrained
+from synthesis.checksums import CHECKSUMS
+from synthesis.model_files import model_directory, open_pretrained
 
 TOLERANCE = 1e-5
 """Largest difference of a feature, a component of a unit vector, between model and directory."""

@@ -15,8 +15,8 @@ from lightning_modules import DualEncoder
 from lightning_modules.checkpoints import load_model
 from scripts.command_line.errors import exit_code
 from scripts.exports.cards import model_card
+from synthesis.checksums import write_checksums
 from synthesis.files import write_atomically
-from synthesis.model_files import write_checksums
 
 _PLAIN = """\
 ```python

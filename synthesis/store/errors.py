@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from pathlib import Path
 
-from synthesis.files import file_sha256
+from synthesis.checksums import known_sha256
 
 REMEDY = "Delete that file, if it is there, and run again: only its pairs are made again."
 
@@ -39,23 +38,9 @@ def check_size(path: Path, size: int) -> None:
 
 
 def check_sha256(path: Path, expected: str) -> None:
-    """Raise a DamagedStoreError unless the file has that SHA-256.
-
-    A file is read for it once: again only after it has changed, and not by processes that fork off later.
-    """
-    actual = "no file"
-    if path.exists():
-        there = path.stat()
-        actual = _sha256(
-            path, there.st_dev, there.st_ino, there.st_size, there.st_mtime_ns, there.st_ctime_ns
-        )
+    """Raise a DamagedStoreError unless the file has that SHA-256 (see `known_sha256`)."""
+    actual = known_sha256(path)
     if actual != expected:
         raise DamagedStoreError(
             f"{path} is damaged: its SHA-256 is {actual}, not {expected} as written. {REMEDY}"
         )
-
-
-@lru_cache(maxsize=1 << 16)
-def _sha256(path: Path, *state: int) -> str:
-    """Return the SHA-256 of a file in a state: device, inode, size, times of the last changes."""
-    return file_sha256(path)

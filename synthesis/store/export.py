@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from synthesis.checksums import check_complete, check_listed, checksums, write_listed
 from synthesis.files import TEMPORARY
 from synthesis.pairs import Pair
-from synthesis.store.checksums import check_complete, check_listed, checksums, write_listed
 from synthesis.store.errors import DamagedStoreError
 from synthesis.store.pair_store import PairStore
 
@@ -86,7 +86,8 @@ def check_export(directory: Path, files: int) -> None:
         files: Files with pairs that it holds.
 
     Raises:
-        DamagedStoreError: If files are missing, or the description has changed.
+        ChecksumError: If a listed file is missing, or the description has changed.
+        DamagedStoreError: If files are missing.
     """
     path = directory / SOURCE
     check_complete(directory)

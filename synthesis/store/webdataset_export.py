@@ -7,8 +7,8 @@ import json
 import tarfile
 from pathlib import Path
 
+from synthesis.checksums import is_whole, write_listed
 from synthesis.concepts import ConceptCatalog
-from synthesis.store.checksums import is_whole, write_listed
 from synthesis.store.export import cut, open_export, read
 from synthesis.store.pair_store import PairStore
 from synthesis.store.rows import png, row

@@ -117,7 +117,8 @@ def test_what_was_written_is_read_back_as_a_dual_encoder(
     case: str, half: bool, tokenizer: Any, tmp_path: Path
 ) -> None:
     from lightning_modules.exported import export, read_directory
-    from synthesis.model_files import ModelFilesError, write_checksums
+    from synthesis.checksums import write_checksums
+    from synthesis.model_files import ModelFilesError
 
     model = dual(tokenizer, *CASES[case])
     export(model, tmp_path, half=half)

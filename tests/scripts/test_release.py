@@ -11,7 +11,8 @@ import torch
 
 from lightning_modules import CheckpointEmbedder
 from scripts.exports import release
-from synthesis.model_files import CHECKSUMS, model_directory
+from synthesis.checksums import CHECKSUMS
+from synthesis.model_files import model_directory
 from synthesis.pairs import PairSynthesizer
 
 SHORT = "results/encoders/short"

@@ -15,14 +15,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from synthesis.checksums import CHECKSUMS, write_checksums
 from synthesis.configuration import ROOT
-from synthesis.model_files import (
-    CHECKSUMS,
-    ModelFilesError,
-    model_directory,
-    open_pretrained,
-    write_checksums,
-)
+from synthesis.model_files import ModelFilesError, model_directory, open_pretrained
 
 OPENERS = {"from_pretrained", "from_single_file", "snapshot_download", "hf_hub_download"}
 NEEDS = ("config", "weights", "tokenizer")
@@ -187,7 +182,7 @@ def test_any_changed_byte_of_what_we_wrote_is_noticed(place: str, copied: Path) 
     content = bytearray((copied / place).read_bytes())
     content[len(content) // 2] ^= 1
     (copied / place).write_bytes(content)
-    with pytest.raises(ModelFilesError, match=f"{place} is not what was written there.*{CHECKSUMS}"):
+    with pytest.raises(ModelFilesError, match=f"{place} is damaged: its SHA-256 is .*{CHECKSUMS}"):
         model_directory(copied, NEEDS)
     (copied / place).unlink()
     with pytest.raises(ModelFilesError):

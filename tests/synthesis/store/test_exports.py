@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from synthesis.cases import Case, Finding
+from synthesis.checksums import ChecksumError, check_complete, check_listed
 from synthesis.concepts import ConceptCatalog
 from synthesis.reports.report import Report
 from synthesis.store import PairStore, StoreError, export_parquet, export_webdataset
-from synthesis.store.checksums import check_complete, check_listed
 from synthesis.store.export import check_export
 
 os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
@@ -158,7 +158,7 @@ def test_damage_to_an_export_is_noticed_and_mended(
         content = bytearray(whole[path.name])
         content[rng.integers(len(content))] ^= 1 << int(rng.integers(8))
         path.write_bytes(content)
-        with pytest.raises(StoreError, match=f"{path.name} is damaged: its SHA-256 is"):
+        with pytest.raises(ChecksumError, match=f"{path.name} is damaged: its SHA-256 is"):
             check_listed(path)
     export(corpus, tmp_path, catalog, pairs=10)
     assert contents(tmp_path) == whole
@@ -166,8 +166,8 @@ def test_damage_to_an_export_is_noticed_and_mended(
     with pytest.raises(StoreError, match=f"holds {len(files) - 1} of the {len(files)} files"):
         check_export(tmp_path, len(files) - 1)
     files[1].unlink()
-    with pytest.raises(StoreError, match=f"{files[1].name} is listed in checksums.json, but missing"):
+    with pytest.raises(ChecksumError, match=f"{files[1].name} is listed in checksums.json, but missing"):
         check_complete(tmp_path)
     (tmp_path / "checksums.json").write_text("{")
-    with pytest.raises(StoreError, match=r"checksums\.json cannot be read"):
+    with pytest.raises(ChecksumError, match=r"checksums\.json cannot be read"):
         check_complete(tmp_path)
