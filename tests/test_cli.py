@@ -17,8 +17,10 @@ from lightning.pytorch.cli import LightningCLI
 
 from callbacks.base.run_directory import free_directory, leave_free
 from main import main
-from scripts.command_line.command_line import CommandLine, check_trainer, judged
+from scripts.command_line.command_line import CommandLine
+from scripts.command_line.judged_weights import judged
 from scripts.command_line.layer_names import layer_names
+from scripts.command_line.trainer_options import check_trainer
 from scripts.resolved_config import resolved_config
 from tests.browser import chromium
 from tests.wandb_file import WandbFile

@@ -12,8 +12,8 @@ from typing import Any
 from jsonargparse import Namespace
 from lightning.pytorch import Trainer
 
-from scripts.command_line.refusal import type_named
 from scripts.command_line.suggestions import class_named
+from scripts.command_line.type_names import type_named
 
 _PATHS = {
     "artifacts_dir", "atlas", "cache_dir", "catalog", "directory", "image_root", "path", "pretrained",

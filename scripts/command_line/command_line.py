@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,28 +22,14 @@ from callbacks.run.progress_lines import ProgressLines
 from callbacks.run.wandb_run_logger import earlier_id
 from lightning_modules.checkpoints import ArchitectureError, CheckpointError, read_checkpoint
 from scripts.command_line.blanks import check_blanks
+from scripts.command_line.judged_weights import UNTRAINED, judged
 from scripts.command_line.layer_names import layer_names
 from scripts.command_line.parser import Parser
 from scripts.command_line.resumption import Resumption, claim, readable, release, was_requeued
-from scripts.command_line.sharding import check_strategy
-from scripts.command_line.suggestions import class_named
+from scripts.command_line.trainer_options import check_trainer
 from scripts.command_line.words import SUBCOMMANDS
 
-UNTRAINED = "untrained"
-"""`--ckpt_path=untrained`: judge the weights that the model is built with."""
-
 _LARGEST_SEED = 2**32 - 1
-# What Lightning takes though it cannot be meant: the option, the least that can, what else may stand there.
-_TRAINER = {
-    "gradient_clip_val": (0, ()),
-    "log_every_n_steps": (0, ()),
-    "accumulate_grad_batches": (1, ()),
-    "check_val_every_n_epoch": (1, ()),
-    "num_sanity_val_steps": (0, (-1,)),
-    "num_nodes": (1, ()),
-}
-
-
 _LIMITS = ("max_epochs", "max_steps", "limit_train_batches")
 
 
@@ -284,85 +269,6 @@ def called_among(subcommands: Iterable[str], args: ArgsType) -> set[str]:
         Those that stand among the words; all of them if none does.
     """
     return set(subcommands) & set(map(str, args or ())) or set(subcommands)
-
-
-def check_trainer(options: Mapping[str, Any]) -> None:
-    """Refuse options of the trainer that Lightning takes though they cannot be meant.
-
-    Args:
-        options: The trainer's, as parsed.
-
-    Raises:
-        ValueError: Naming option, value and range.
-    """
-    for name, (low, also) in _TRAINER.items():
-        value = options.get(name)
-        if value is not None and value < low and value not in also:
-            raise ValueError(f"trainer.{name}={value}: give {low} or more")
-    check_strategy(options.get("strategy"))
-    devices, cores = options.get("devices"), os.cpu_count() or 1
-    processes = devices if isinstance(devices, int) else int(str(devices)) if str(devices).isdigit() else 0
-    if options.get("accelerator") in ("cpu", "auto") and processes > max(8, 4 * cores):
-        raise ValueError(
-            f"trainer.devices={devices}: as many processes would be started on {cores} cores; give fewer"
-        )
-    interval = options.get("val_check_interval")
-    if isinstance(interval, int | float) and interval <= 0:
-        raise ValueError(
-            f"trainer.val_check_interval={interval}: give a share of an epoch, or steps, above 0"
-        )
-
-
-def judged(subcommand: str, path: str | None, model: Any) -> str | None:
-    """Return the checkpoint that an evaluation loads.
-
-    Args:
-        subcommand: `validate`, `test` or `predict`.
-        path: Value of `--ckpt_path`.
-        model: The model as parsed.
-
-    Returns:
-        The path; None where the weights that the model is built with are meant.
-
-    Raises:
-        ValueError: If nothing says which weights are meant: all or some of them would be random.
-    """
-    if path == UNTRAINED:
-        return None
-    if path is not None:
-        return path
-    arguments = _mapping(_mapping(model).get("init_args"))
-    kind = class_named(str(_mapping(model).get("class_path")))
-    if not trained_when_built(kind, arguments):
-        given = [name for name in ("weights", "pretrained") if arguments.get(name)]
-        but = f"; {given[0]}={arguments[given[0]]} is where training begins" if given else ""
-        raise ValueError(
-            f"{subcommand}: no --ckpt_path, so random weights would be judged{but}; give "
-            f"--ckpt_path=runs/fit/checkpoints/best.ckpt, or --ckpt_path={UNTRAINED} if that is meant"
-        )
-    return None
-
-
-def trained_when_built(kind: type | None, arguments: Mapping[str, Any]) -> bool:
-    """Return whether a model needs no checkpoint to be judged.
-
-    A class may say so itself, as `DualEncoder` and `ImageTask` do; else ``weights`` or ``pretrained`` say it.
-
-    Args:
-        kind: Class of the model.
-        arguments: Its arguments as parsed.
-    """
-    said = getattr(kind, "trained_when_built", None)
-    if said is not None:
-        return bool(said(arguments))
-    return bool(arguments.get("weights") or arguments.get("pretrained"))
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    """Return a part of a parsed configuration as a mapping."""
-    if isinstance(value, Mapping):
-        return value
-    return vars(value) if hasattr(value, "__dict__") else {}
 
 
 def _without_bars(callbacks: Any) -> list[L.Callback]:

@@ -2,97 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
 import re
-import types
-import typing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from textwrap import dedent
-from typing import Any
 
 from scripts.command_line.layers import flat_keys, place
-from scripts.command_line.suggestions import class_named, classes, near, path_of
+from scripts.command_line.leaf import Leaf, innermost
+from scripts.command_line.suggestions import classes, near, path_of
+from scripts.command_line.type_names import PLAIN, base_of, class_in_words, option_names
 
 LONGEST = 160
 """Characters of a value that are shown."""
-
-_TYPES = {
-    "int": "a whole number", "float": "a finite number", "bool": "true or false", "str": "text",
-    "NoneType": "null", "list": "a list", "Sequence": "a list", "Iterable": "a list", "tuple": "a list",
-    "dict": "a mapping", "Mapping": "a mapping", "Path": "a path", "timedelta": "a time such as 00:10:00",
-}  # fmt: skip
-
-
-def type_named(hint: Any) -> str:
-    """Return a type in plain words, such as: a whole number."""
-    origin = typing.get_origin(hint) or hint
-    if origin is typing.Literal:
-        return f"one of {', '.join(map(str, typing.get_args(hint)))}"
-    if origin in (typing.Union, types.UnionType):
-        return " or ".join(dict.fromkeys(type_named(part) for part in typing.get_args(hint)))
-    name = getattr(origin, "__name__", str(origin))
-    return _TYPES.get(name, f"a {name}")
-
-
-@dataclass(frozen=True)
-class Leaf:
-    """The innermost of jsonargparse's nested messages.
-
-    Attributes:
-        text: The message.
-        key: Dotted key that it is about, as YAML writes it.
-        owner: Class path whose options were being read; empty at the top.
-        outer: The one around it.
-        value: What was given, as the message prints it.
-    """
-
-    text: str
-    key: str = ""
-    owner: str = ""
-    outer: str = ""
-    value: str | None = None
-
-
-def innermost(text: str, key: str = "", owner: str = "", outer: str = "") -> Leaf:
-    """Return the message inside `Parser key …`, `Problem with given class_path …` and unions of types."""
-    first, _, rest = text.strip("\n").partition("\n")
-    first, body = first.strip(), dedent(rest)
-    if match := re.fullmatch(r'Parser key "(.+?)"(?: element \d+)?:(.*)', first):
-        return innermost(match[2] or body, f"{key}.{match[1]}".lstrip("."), owner, outer)
-    if match := re.fullmatch(r"Problem with given class_path '(.*?)':", first):
-        plain = dataclasses.is_dataclass(class_named(match[1]))  # a group of options
-        return innermost(body, key if plain else f"{key}.init_args", match[1], owner)
-    if first.startswith("Does not validate against any of the Union"):
-        return _most_telling(body, key, owner, outer)
-    if first.startswith("- Expected a path but"):
-        return innermost(dedent(re.sub(r"^(\s*)- ", r"\1", rest, count=1)), key, owner, outer)
-    return Leaf(text.strip(), key, owner, outer, _given(text))
-
-
-def _most_telling(body: str, key: str, owner: str, outer: str) -> Leaf:
-    """Return the deepest of the messages about the members of a union, or all of them as one."""
-    errors, _, given = body.partition("\nGiven value type:")
-    value = _plain_value(given.partition("Given value: ")[2].strip()) or None
-    bullets = re.split(r"^- ", dedent(errors.partition("Errors:\n")[2]), flags=re.MULTILINE)[1:]
-    leaves = [innermost(bullet.replace("\n  ", "\n"), key, owner, outer) for bullet in bullets]
-    deepest = max(len(leaf.key) for leaf in leaves)
-    if deepest > len(key):
-        return next(leaf for leaf in leaves if len(leaf.key) == deepest)
-    types = ("Expected a <class", "Expected a typing", "Expected a collections", "Not a valid subclass")
-    telling = [leaf for leaf in leaves if not leaf.text.startswith(types)]
-    if telling:
-        return telling[0] if telling[0].value is not None else dataclasses.replace(telling[0], value=value)
-    return Leaf("\n".join(leaf.text.partition("\n")[0] for leaf in leaves), key, owner, outer, value)
-
-
-def _plain_value(text: str) -> str:
-    return re.sub(r"^NestedArg\(key='.*?', val=(.*)\)$", r"\1", text, flags=re.DOTALL)
-
-
-def _given(text: str) -> str | None:
-    return text.partition("Got value: ")[2].partition("\nSubclass types expect")[0].strip() or None
 
 
 def refusal(message: str, words: Sequence[str], prog: str, options: Callable[[], list[str]]) -> str:
@@ -208,7 +128,7 @@ def _unknown_class(match: re.Match[str], leaf: Leaf, asked: _Asked) -> list[str]
 def _wrong_type(match: re.Match[str], leaf: Leaf, asked: _Asked) -> list[str]:
     value = leaf.value or ""
     found = re.findall(r"(?:Expected a|Not of type|Not a valid subclass of) (?:<class ')?([\w.]+)", leaf.text)
-    kinds = [_kind(name.rstrip(".")) for name in found]
+    kinds = [class_in_words(name.rstrip(".")) for name in found]
     literals = [
         word
         for inside in re.findall(r"Literal\[(.*?)\]", leaf.text)
@@ -219,7 +139,7 @@ def _wrong_type(match: re.Match[str], leaf: Leaf, asked: _Asked) -> list[str]:
     hint = asked.meant(value, literals) if literals else []
     if "a whole number" in kinds and re.fullmatch(r"-?\d+\.0+|-?\d+(\.\d+)?[eE]\d+", value):
         hint = [f"  did you mean {round(float(value))}?"]
-    if not hint and found and not set(kinds) <= set(_TYPES.values()):
+    if not hint and found and not set(kinds) <= set(PLAIN.values()):
         hint = ["  give the name of a class, or {class_path: …, init_args: {…}}"]
     shown = value if value[:1] in ("'", '"', "[", "{") else repr(value)
     return [
@@ -228,14 +148,6 @@ def _wrong_type(match: re.Match[str], leaf: Leaf, asked: _Asked) -> list[str]:
         *hint,
         asked.help(leaf.owner),
     ]
-
-
-def _kind(path: str) -> str:
-    """Return in plain words what the class of a dotted path is."""
-    name = path.rpartition(".")[2]
-    if dataclasses.is_dataclass(class_named(path)):
-        return f"a mapping of the options of {name}"
-    return _TYPES.get(name, f"a {name}")
 
 
 def _no_mapping(match: re.Match[str], leaf: Leaf, asked: _Asked) -> list[str]:
@@ -324,40 +236,3 @@ def unresolved(error: Exception, words: Sequence[str]) -> str:
         ]
     given = place(where, words) if where else None
     return "\n".join([lines[0], *([f"  given: {given}"] if given else []), *lines[1:]])
-
-
-def option_names(owner: str) -> list[str]:
-    """Return the dotted options of a class, those of its groups of options too."""
-    from scripts.command_line.options import parser_of
-
-    found = class_named(owner)
-    return [] if found is None else [key for key in parser_of(found).get_defaults().keys()]
-
-
-def base_of(owner: str, key: str) -> type | None:
-    """Return the class or protocol that an option of a class asks for."""
-    if not owner:
-        from lightning.pytorch import Callback, LightningDataModule, LightningModule
-        from lightning.pytorch.loggers import Logger
-
-        bases: dict[str, type] = {
-            "model": LightningModule, "data": LightningDataModule, "trainer.callbacks": Callback,
-            "trainer.logger": Logger,
-        }  # fmt: skip
-        return bases.get(key.removesuffix(".init_args"))
-    found = class_named(owner)
-    name = key.removesuffix(".init_args").rpartition(".")[2]
-    if found is None:
-        return None
-    try:
-        hint = typing.get_type_hints(found.__init__).get(name)  # type: ignore[misc]
-    except (NameError, TypeError):
-        return None
-    for part in (hint, *typing.get_args(hint)):
-        if inspect.isclass(part) and part.__module__.partition(".")[0] not in (
-            "builtins",
-            "collections",
-            "pathlib",
-        ):
-            return part
-    return None
