@@ -15,7 +15,8 @@ from typing import Any
 
 import yaml
 
-from callbacks.run.summary_table import Summary, Table, concept_table, figure_table, methods_of, stages_of
+from callbacks.run.summary_table import Summary, concept_table, figure_table, methods_of, stages_of
+from callbacks.run.table import Table
 from scripts.command_line.errors import exit_code
 from scripts.corpora.data_statistics import DataStatistics, data_module, measured
 from synthesis.files import write_atomically
