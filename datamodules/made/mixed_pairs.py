@@ -19,6 +19,7 @@ from datamodules.loading.sample import RunSource, SampleSource
 from datamodules.loading.views import Views
 from datamodules.made.mixed_sampler import MixedSampler
 from datamodules.made.mixed_source import MixedSource
+from datamodules.made.mixture import Mixture
 from datamodules.texts.tokenizer_options import TokenizerOptions
 from synthesis.identity import json_sha256
 
@@ -69,8 +70,12 @@ class MixedPairs(BatchDataModule):
     ) -> None:
         self.sources = _checked_sources(sources)
         super().__init__(next(iter(self.sources.values())).catalog, loader, views)
-        self.weights = _checked_shares(self.sources, weights, counts, pass_of)
-        self.counts, self.pass_of = counts, pass_of
+        self.mixture = Mixture.of(self.sources, weights, counts, pass_of)
+        if silent := [name for name, source in self.training_sources.items() if not source.has_texts]:
+            raise ValueError(
+                f"sources.{silent[0]} ({type(self.sources[silent[0]]).__name__}) has no reports to train on: "
+                "give it weight 0, which evaluates on it only, or take ImageReports."
+            )
         if loader.echo != 1 or loader.label_fraction != 1:
             raise ValueError(
                 f"loader.echo={loader.echo}, loader.label_fraction={loader.label_fraction}: a mixture has "
@@ -97,7 +102,9 @@ class MixedPairs(BatchDataModule):
     @property
     def training_sources(self) -> dict[str, BatchDataModule]:
         """The sources that are trained on."""
-        return {name: source for name, source in self.sources.items() if self.weights.get(name, 0) > 0}
+        return {
+            name: source for name, source in self.sources.items() if self.mixture.weights.get(name, 0) > 0
+        }
 
     # ----------------------------------------------------------------------------------------------- needs
     def supplied(self, split: str) -> frozenset[str]:
@@ -187,35 +194,10 @@ class MixedPairs(BatchDataModule):
         parts = {name: m.with_labels(m.source("train")) for name, m in self._of("train").items()}
         sizes = {name: len(part) for name, part in parts.items()}
         runs = {name: part.runs for name, part in parts.items() if isinstance(part, RunSource)}
-        counts, options = self.epoch_counts(sizes), self.loader
+        options = self.loader
+        counts = self.mixture.epoch_counts(sizes, options.epoch_size)
         sampler = MixedSampler(sizes, counts, options.batch_size, options.seed, rank, world, runs)
         return MixedSource(list(parts.values())), sampler
-
-    def epoch_counts(self, sizes: Mapping[str, int]) -> dict[str, int]:
-        """Return how many pairs of each training source an epoch shows.
-
-        Args:
-            sizes: Source → its training pairs.
-
-        Raises:
-            ValueError: If a source would not be seen at all.
-        """
-        weights = {name: self.weights[name] for name in sizes}
-        if self.counts is not None:
-            counts = {name: self.counts[name] for name in sizes}
-        else:
-            if self.pass_of is not None:
-                scale = sizes[self.pass_of] / weights[self.pass_of]
-            else:
-                total = sum(sizes.values()) if self.loader.epoch_size is None else self.loader.epoch_size
-                scale = total / sum(weights.values())
-            counts = {name: round(scale * weight) for name, weight in weights.items()}
-        if empty := [name for name, count in counts.items() if count < 1]:
-            raise ValueError(
-                f"an epoch would show no pair of source {empty[0]!r} (weights {weights}): raise its weight "
-                "or loader.epoch_size, or give it weight 0."
-            )
-        return counts
 
     def eval_dataloader(self, split: str) -> Any:
         """Return a loader for each source that has the split, in the order of `evaluation_sources`."""
@@ -237,7 +219,7 @@ class MixedPairs(BatchDataModule):
         """Return the SHA-256 of a split of a source; in training, of all sources and their weights."""
         if split == "train":
             each = {name: m.split_sha256(split) for name, m in self.training_sources.items()}
-            return json_sha256({"sources": each, "weights": self.weights})
+            return json_sha256({"sources": each, "weights": self.mixture.weights})
         return self.sources[source or self.evaluation_sources(split)[0]].split_sha256(split)
 
 
@@ -269,30 +251,3 @@ def _checked_sources(sources: Mapping[str, LightningDataModule]) -> dict[str, Ba
 
 def _value(source: BatchDataModule, what: str) -> Any:
     return source.catalog.sha256 if what == "catalog.sha256" else source.image_size
-
-
-def _checked_shares(
-    sources: Mapping[str, BatchDataModule],
-    weights: Mapping[str, float] | None,
-    counts: Mapping[str, int] | None,
-    pass_of: str | None,
-) -> dict[str, float]:
-    """Return the weight of each source, of `counts` the counts."""
-    if (weights is None) == (counts is None):
-        raise ValueError(f"weights={weights}, counts={counts}: give one of them, a number for each source.")
-    given: Mapping[str, float] = weights if weights is not None else counts or {}
-    if unknown := [name for name in given if name not in sources]:
-        raise ValueError(f"weights: no source {unknown[0]!r}; there are {', '.join(sources)}.")
-    if min(given.values(), default=0) < 0 or sum(given.values()) <= 0:
-        raise ValueError(f"weights={dict(given)}: give numbers ≥ 0, at least one of them > 0.")
-    if pass_of is not None and (counts is not None or given.get(pass_of, 0) <= 0):
-        raise ValueError(
-            f"pass_of={pass_of!r}: give the name of a source with a weight > 0, and weights, not counts."
-        )
-    trained = [name for name, weight in given.items() if weight > 0]
-    if silent := [name for name in trained if not sources[name].has_texts]:
-        raise ValueError(
-            f"sources.{silent[0]} ({type(sources[silent[0]]).__name__}) has no reports to train on: give it "
-            "weight 0, which evaluates on it only, or take ImageReports."
-        )
-    return dict(given)
