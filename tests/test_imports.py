@@ -18,27 +18,29 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
+# What of `synthesis` knows nothing of how pairs are made: models and callbacks may import it, too.
+NEUTRAL = tuple(
+    f"synthesis.{name}"
+    for name in (
+        "checksums",
+        "configuration",
+        "files",
+        "limits",
+        "model_files",
+        "patch_code",  # a generator and the image maker that opens it agree on the code of an image
+        "progress",
+        "prompt_length",  # and on where a prompt is cut
+        "reports.headings",
+        "reports.sentences",
+        "strict_yaml",
+    )
+)
 # A folder (or main.py) and what it may import of our own; in the order in which data passes through them.
 ALLOWED: dict[str, tuple[str, ...]] = {
     "synthesis": ("synthesis",),
     "datamodules": ("synthesis", "datamodules"),
-    "lightning_modules": (
-        "synthesis.limits",
-        "synthesis.model_files",
-        "synthesis.patch_code",  # a generator and the image maker that opens it agree on the code of an image
-        "synthesis.prompt_length",  # and on where a prompt is cut
-        "datamodules.batch",
-        "lightning_modules",
-    ),
-    "callbacks": (
-        "synthesis.model_files",
-        "synthesis.limits",
-        "synthesis.progress",
-        "synthesis.strict_yaml",
-        "datamodules.batch",
-        "lightning_modules",
-        "callbacks",
-    ),
+    "lightning_modules": (*NEUTRAL, "datamodules.batch", "lightning_modules"),
+    "callbacks": (*NEUTRAL, "datamodules.batch", "lightning_modules", "callbacks"),
     "scripts/command_line": (
         "synthesis",
         "datamodules",
@@ -105,6 +107,17 @@ def test_a_folder_imports_only_from_folders_above_it(folder: str) -> None:
         if name.partition(".")[0] in LOCAL and not within(name, ALLOWED[folder])
     ]
     assert not wrong, f"{folder} may import only {ALLOWED[folder]}:\n" + "\n".join(wrong)
+
+
+def test_what_is_neutral_imports_nothing_that_is_not() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line} imports {name}"
+        for module in NEUTRAL
+        for path in [ROOT / f"{module.replace('.', '/')}.py"]
+        for line, name in imported(path)
+        if name.partition(".")[0] in LOCAL and not within(name, NEUTRAL)
+    ]
+    assert not wrong, "\n".join(wrong)
 
 
 def test_heavy_packages_are_imported_where_they_are_used() -> None:
