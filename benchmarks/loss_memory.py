@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,8 +11,9 @@ from collections.abc import Iterator
 from benchmarks.rows import Row, Spread, installed
 
 _CHILD = """
-import json, resource, sys, time
+import json, sys, time
 import torch
+from benchmarks.peak_memory import peak_megabytes
 from torch.nn import functional as F
 kind, pairs, dim = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 torch.manual_seed(0)
@@ -33,12 +35,11 @@ else:
         logits = image @ text.T / 0.07
         target = torch.arange(pairs)
         return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_megabytes()
 wall, cpu = time.perf_counter(), time.process_time()
 loss().backward()
 spent = {"cpu": time.process_time() - cpu, "wall": time.perf_counter() - wall}
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(json.dumps({"megabytes": (peak - before) / 1024, **spent}))
+print(json.dumps({"megabytes": peak_megabytes() - before, **spent}))
 """
 
 
@@ -83,5 +84,6 @@ def one_loss(kind: str, pairs: int, dim: int) -> dict[str, float]:
         dim: Numbers of each projection.
     """
     command = [sys.executable, "-c", _CHILD, kind, str(pairs), str(dim)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     return dict(json.loads(done.stdout.splitlines()[-1]))

@@ -19,7 +19,7 @@ Encode: TypeAlias = Callable[[Mapping[str, Any]], EncoderOutput]
 _READ = (IMAGE, EQUALISED, INPUT_IDS, ATTENTION_MASK)
 
 
-def in_chunks(encode: Encode, size: int | None) -> Encode:
+def in_chunks(encode: Encode, size: int | None, tokens: bool = True) -> Encode:
     """Return a tower whose activations are never those of more than some samples at once.
 
     Each chunk is encoded without keeping activations; in the backward pass it is encoded again, with the same
@@ -30,6 +30,8 @@ def in_chunks(encode: Encode, size: int | None) -> Encode:
     Args:
         encode: The tower.
         size: Samples in a chunk, at least 1; None encodes all at once.
+        tokens: Whether to keep features of single patches and words. They are most of what is left of a
+            chunk; without them `EncoderOutput.local` has no token.
     """
     if size is None:
         return encode
@@ -43,12 +45,12 @@ def in_chunks(encode: Encode, size: int | None) -> Encode:
             {key: value[start : start + size] for key, value in read.items()}
             for start in range(0, count, size)
         ]
-        found = [checkpoint(_fields, encode, part, use_reentrant=False) for part in parts]
+        found = [checkpoint(_fields, encode, part, tokens, use_reentrant=False) for part in parts]
         return EncoderOutput(*(torch.cat(field) for field in zip(*found, strict=True)))
 
     return chunked
 
 
-def _fields(encode: Encode, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    found = encode(batch)
-    return found.pooled, found.local, found.projected, found.local_mask
+def _fields(encode: Encode, batch: Batch, tokens: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    found, kept = encode(batch), slice(None if tokens else 0)
+    return found.pooled, found.local[:, kept], found.projected, found.local_mask[:, kept]

@@ -247,7 +247,8 @@ class DualEncoder(TwoTowers):
 
     def _towers(self) -> tuple[Encode, Encode]:
         size = self.encoded_at_once
-        return in_chunks(self.image_encoder, size), in_chunks(self.text_encoder, size)
+        tokens = self.objective.needs_tokens or any(term.needs_tokens for term in self._terms())
+        return in_chunks(self.image_encoder, size, tokens), in_chunks(self.text_encoder, size, tokens)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW over two groups, fused where that is possible, and a schedule stepped with it."""

@@ -57,7 +57,7 @@ class CounterfactualTwins(Objective):
                 f"{type(objective).__name__} reads those of other patients: set unpaired to false"
             )
         self.objective = objective
-        self.needs_negatives = objective.needs_negatives
+        self.needs_negatives, self.needs_tokens = objective.needs_negatives, objective.needs_tokens
         self.needs = objective.needs | {TWINS}
         self.weight = weight
         self.temperature = temperature

@@ -34,6 +34,7 @@ class ImageAgreement(LossTerm):
     name = "agreement"
     needs = frozenset({OTHER_IMAGES})
     needs_negatives = True
+    needs_tokens = False
 
     def __init__(self, weight: float = 1.0, temperature: float = 0.1) -> None:
         super().__init__(weight)

@@ -40,6 +40,8 @@ class InfoNCE(Objective):
         ValueError: If an argument is out of range.
     """
 
+    needs_tokens = False
+
     def __init__(
         self,
         temperature: float = 0.07,

@@ -31,11 +31,13 @@ class LossTerm(nn.Module, ABC):
         needs: As of `Objective`. With ``twins`` among them ``batch["twins"]`` holds `EncodedTwins`, whose
             reports are encoded where the objective reads them, with ``twin_prompts`` `EncodedPrompts`.
         needs_negatives: As of `Objective`.
+        needs_tokens: As of `Objective`.
     """
 
     name: str
     needs: frozenset[str] = frozenset()
     needs_negatives: bool = False
+    needs_tokens: bool = True
 
     def __init__(self, weight: float = 1.0) -> None:
         at_least(self, 0, weight=weight)

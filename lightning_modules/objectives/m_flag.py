@@ -41,6 +41,8 @@ class MFLAG(Objective):
         ValueError: If an argument is out of range.
     """
 
+    needs_tokens = False
+
     def __init__(self, orthogonal_weight: float = 1.0, off_diagonal: float = 0.0051) -> None:
         super().__init__()
         if min(orthogonal_weight, off_diagonal) < 0:

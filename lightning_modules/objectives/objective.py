@@ -26,12 +26,15 @@ class Objective(nn.Module, ABC):
         needs_negatives: Whether pairs of one batch are compared with each other, so that the loss of a
             batch is not the sum of the losses of its parts. Gradient accumulation and a batch of one pair
             are then refused.
+        needs_tokens: Whether features of single patches and words are read (`EncoderOutput.local`). Where
+            nobody reads them, a batch that is encoded in chunks does not keep them.
         needs: Keys that training batches must hold beside image and text (see ``datamodules/batch.py``), such
             as ``labels``, ``other_images``, or ``text_labels`` for texts of other patients. The data module
             supplies them or refuses. With ``twins`` among them, ``batch["twins"]`` holds `EncodedTwins`.
     """
 
     needs_negatives: bool = True
+    needs_tokens: bool = True
     needs: frozenset[str] = frozenset()
 
     @abstractmethod

@@ -38,6 +38,8 @@ class SigLIP(Objective):
         ValueError: If an argument is out of range.
     """
 
+    needs_tokens = False
+
     def __init__(self, scale: float = 10.0, bias: float = -10.0, max_scale: float = 100.0) -> None:
         super().__init__()
         if not 0 < scale <= max_scale < math.inf:

@@ -38,6 +38,7 @@ class TwinDirection(LossTerm):
 
     name = "direction"
     needs = frozenset({TWINS, TWIN_PROMPTS})
+    needs_tokens = False
 
     def forward(
         self,

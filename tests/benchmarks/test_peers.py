@@ -55,17 +55,19 @@ def test_a_commit_that_is_not_there_is_no_peer(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_step_in_parts_is_beside_the_same_of_fewer_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[int, int]] = []
+    asked: list[tuple[int, int, bool]] = []
 
-    def step(pairs: int, part: int, made: int = 0) -> dict[str, float]:
-        asked.append((pairs, part))
-        return {"megabytes": 100.0 + pairs / 100, "cpu": 0.01 * pairs * (1.25 if part else 1)}
+    def step(pairs: int, part: int, made: int = 0, returned: bool = False) -> dict[str, float]:
+        asked.append((pairs, part, returned))
+        megabytes = 100.0 + pairs / (100 if returned else 1)
+        return {"megabytes": megabytes, "cpu": 0.01 * pairs * (1.25 if part else 1)}
 
     monkeypatch.setattr(batch_memory, "step", step)
     memory, time = batch_memory.rows(quick=False)
-    assert set(asked) == {(4096, 64), (512, 64), (64, 0)}
+    assert set(asked) == {(4096, 64, False), (4096, 64, True), (512, 64, True), (64, 0, False)}
     assert memory.ratio is not None and memory.ratio.median == pytest.approx(105.12 / 140.96)
     assert time.ratio is not None and time.ratio.median == pytest.approx(1 / 1.25)
+    assert "4,196 MB" in memory.note, "what it takes as it is"
     assert json.dumps([memory.note, time.note])
 
 

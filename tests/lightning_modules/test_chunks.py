@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lightning_modules import DualEncoder, GLoRIA, InfoNCE, chunks
+from lightning_modules import CounterfactualTwins, DualEncoder, GLoRIA, InfoNCE, chunks
 
 Make = Callable[..., Any]
 
@@ -88,6 +88,14 @@ def test_no_more_activations_exist_than_those_of_a_chunk(model: Make, batch: dic
 
     assert kept(None, 8) > 4 * kept(None, 1)
     assert kept(6, 8) < kept(None, 1)
+
+
+def test_tokens_are_kept_only_where_they_are_read(model: Make, batch: dict[str, Tensor]) -> None:
+    def tokens(*of: Any, **options: Any) -> list[int]:
+        return [tower(batch).local.shape[1] for tower in model(*of, encoded_at_once=2, **options)._towers()]
+
+    assert tokens(InfoNCE()) == tokens(CounterfactualTwins(InfoNCE())) == [0, 0]
+    assert min(tokens(GLoRIA(32, 32, dim=16)) + tokens(CounterfactualTwins(GLoRIA(32, 32, dim=16)))) > 0
 
 
 @pytest.mark.parametrize("size", [0, -3])
