@@ -129,13 +129,13 @@ def cache(quick: bool) -> list[Panel]:
 
 def stream(quick: bool) -> list[Panel]:
     """Measure streaming of tars and Parquet files."""
-    sizes, file = ((64, 128), 32) if quick else ((20_000, 100_000, 500_000), 5000)
+    sizes, file, batch_size = ((64, 128), 32, 16) if quick else ((20_000, 100_000, 500_000), 5000, 256)
     speed: dict[str, Points] = {}
     memory: dict[str, Points] = {}
     for kind in ("tar", "parquet"):
         for pairs in sizes:
             with tempfile.TemporaryDirectory() as folder:
-                row = streaming.measure(kind, pairs, file, Path(folder))
+                row = streaming.measure(kind, pairs, file, Path(folder), batch_size)
             speed.setdefault(kind, []).append((pairs, row["samples a CPU second"]))
             memory.setdefault(kind, []).append((pairs, row["MB at most"] - row["MB before"]))
     across = "pairs in the corpus"

@@ -77,8 +77,15 @@ def fingerprints(batches: Iterator[Any]) -> Iterator[str]:
         yield hashlib.sha256(b"".join(parts)).hexdigest()
 
 
-def measure(kind: str, pairs: int, per_file: int, folder: Path) -> dict[str, Any]:
+def measure(kind: str, pairs: int, per_file: int, folder: Path, batch_size: int = 256) -> dict[str, Any]:
     """Stream an epoch, then its second half again.
+
+    Args:
+        kind: "tar" or "parquet".
+        pairs: Of the corpus.
+        per_file: Pairs of each of its files.
+        folder: Where it is written.
+        batch_size: Pairs of a batch.
 
     Returns:
         What it took, and whether order and batches were what they have to be.
@@ -86,7 +93,7 @@ def measure(kind: str, pairs: int, per_file: int, folder: Path) -> dict[str, Any
     started = time.perf_counter()
     write_corpus(kind, folder / kind, pairs, per_file)
     written = time.perf_counter() - started
-    loader = data_of(folder / kind, folder / "artifacts").train_dataloader()
+    loader = data_of(folder / kind, folder / "artifacts", batch_size).train_dataloader()
     first, cpu, wall = _resident(), time.process_time(), time.perf_counter()
     steps, seen, after, hashes = len(loader), 0, [], []
     for step, mark in enumerate(fingerprints(iter(loader))):
@@ -95,11 +102,11 @@ def measure(kind: str, pairs: int, per_file: int, folder: Path) -> dict[str, Any
         if step % max(1, steps // 20) == 0:
             after.append(_resident())
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    again = data_of(folder / kind, folder / "artifacts").train_dataloader()
+    again = data_of(folder / kind, folder / "artifacts", batch_size).train_dataloader()
     middle = steps // 2
     again.load_state_dict({"epoch": 0, "position": middle})
     resumed = list(islice(fingerprints(iter(again)), min(20, steps - middle)))
-    other = data_of(folder / kind, folder / "artifacts", seed=1).train_dataloader()
+    other = data_of(folder / kind, folder / "artifacts", batch_size, seed=1).train_dataloader()
     return {
         "kind": kind,
         "pairs": pairs,
