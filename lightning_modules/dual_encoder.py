@@ -246,8 +246,7 @@ class DualEncoder(TwoTowers):
         return self._loss.with_twins(*self._towers(), toned)
 
     def _towers(self) -> tuple[Encode, Encode]:
-        size = self.encoded_at_once
-        tokens = self.objective.needs_tokens or any(term.needs_tokens for term in self._terms())
+        size, tokens = self.encoded_at_once, self._loss.needs_tokens
         return in_chunks(self.image_encoder, size, tokens), in_chunks(self.text_encoder, size, tokens)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

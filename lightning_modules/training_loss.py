@@ -41,6 +41,11 @@ class TrainingLoss:
         """Whether pairs of one batch are compared with each other: see `Objective`."""
         return self.objective.needs_negatives or any(term.needs_negatives for term in self.terms)
 
+    @property
+    def needs_tokens(self) -> bool:
+        """Whether features of single patches and words are read: see `Objective`."""
+        return self.objective.needs_tokens or any(term.needs_tokens for term in self.terms)
+
     def check_accumulation(self, batches: int) -> None:
         """Refuse to accumulate the gradients of batches whose pairs are compared with each other.
 
