@@ -23,7 +23,7 @@ class ClaimReader:
 
     def __init__(self, catalog: ConceptCatalog) -> None:
         self.catalog = catalog
-        self._extractor = EntityExtractor(catalog.path)
+        self._extractor = EntityExtractor.load(catalog.path)
 
     def read(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Return the asserted and the denied concepts, float32 0/1 of ``(text, concept)`` each."""

@@ -38,7 +38,7 @@ class EntityAgreement:
 
     def __init__(self, catalog: str | Path | None = None, reader: EntityReader | None = None) -> None:
         self._catalog = ConceptCatalog.load(catalog)
-        self._reader: EntityReader = reader or EntityExtractor(catalog)
+        self._reader: EntityReader = reader or EntityExtractor.load(catalog)
         self._check = EntityCheck(catalog, self._reader)
 
     def reject(self, pairs: Sequence[Pair]) -> list[Rejection | None]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
@@ -13,6 +11,7 @@ from pathlib import Path
 
 from benchmarks import streaming
 from datamodules.loading.samplers import MIXED_RUNS
+from tests.ddp import launch
 
 PAIRS, FILE, BATCH, RANKS = 480, 40, 8, 2
 STEPS = PAIRS // (BATCH * RANKS)
@@ -51,10 +50,7 @@ def stream(directory: Path) -> None:
 def test_two_ranks_stream_and_resume_at_the_very_batch(tmp_path: Path) -> None:
     for kind in ("tar", "parquet"):
         streaming.write_corpus(kind, tmp_path / kind, PAIRS, FILE)
-    runner = Path(__file__).parents[1] / "ddp.py"
-    command = [sys.executable, str(runner), __file__, "stream", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=180)
-    assert done.returncode == 0, done.stderr[-2000:]
+    launch(__file__, "stream", tmp_path)
     for kind in ("tar", "parquet"):
         first, second, resumed = json.loads((tmp_path / f"{kind}.json").read_text())
         assert len(first) == len(second) == STEPS and not set(first) & set(second)

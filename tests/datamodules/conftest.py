@@ -57,7 +57,7 @@ def sizes() -> dict[str, Any]:
     return SIZES
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def ready(synthesizer: PairSynthesizer, artifacts: Path) -> Any:
     def build(needs: dict[str, set[str]] | None = None, **kwargs: Any) -> SyntheticPairs:
         arguments = {

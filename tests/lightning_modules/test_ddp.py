@@ -3,8 +3,6 @@ from __future__ import annotations
 import importlib.util
 import math
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -32,6 +30,7 @@ from lightning_modules import (
     TwinDirection,
 )
 from lightning_modules.objectives import row_blocks
+from tests.ddp import launch
 
 HERE = Path(__file__).resolve()
 
@@ -167,10 +166,7 @@ def on_each_rank(directory: Path) -> None:
 @pytest.fixture(scope="module")
 def two_processes(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     directory = tmp_path_factory.mktemp("ranks")
-    launcher = HERE.parents[1] / "ddp.py"
-    command = [sys.executable, str(launcher), str(HERE), "on_each_rank", str(directory)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=170)
-    assert done.returncode == 0, done.stderr[-3000:]
+    launch(HERE, "on_each_rank", directory)
     return [torch.load(directory / f"{rank}.pt") for rank in range(2)]
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +13,8 @@ from torch.utils.data import DataLoader
 from transformers import BertTokenizerFast
 
 from lightning_modules import ConditionalGAN, LatentAutoencoder, LatentDiffusion, ReportEncoder
+from tests.ddp import launch
 
-HERE = Path(__file__).resolve()
 STRATEGY = {"gan": "ddp_find_unused_parameters_true", "autoencoder": "ddp", "diffusion": "ddp"}
 UNET = {
     "block_out_channels": (8, 8),
@@ -67,9 +65,7 @@ def on_each_rank(directory: Path) -> None:
 
 @pytest.mark.slow
 def test_two_processes_hold_the_same_weights_after_training(tmp_path: Path) -> None:
-    command = [sys.executable, str(HERE.parents[1] / "ddp.py"), str(HERE), "on_each_rank", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=170)
-    assert done.returncode == 0, done.stderr[-3000:]
+    launch(__file__, "on_each_rank", tmp_path)
     ranks = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
     for kind in STRATEGY:
         (before, after), (_, other) = (rank[kind] for rank in ranks)

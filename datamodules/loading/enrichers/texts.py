@@ -37,6 +37,11 @@ class Texts:
     catalog: ConceptCatalog
     views: Sequence[TextView] | None = None
 
+    def __post_init__(self) -> None:
+        """Make the reader of claims before there are workers, so that none has to make its own."""
+        if any(view.claims for view in self.views or ()):
+            ClaimReader(self.catalog)
+
     def enrich(self, batch: Batch, samples: Sequence[Sample], draws: Draws) -> None:
         """See `Enricher.enrich`."""
         first, *others = self.chosen(samples, draws)

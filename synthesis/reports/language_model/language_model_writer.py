@@ -99,7 +99,7 @@ class LanguageModelWriter:
         self._examples = examples
         self._prompts = Prompts(prompts, self._catalog, examples)
         self._vocabulary = Vocabulary(self._catalog, self._prompts.allowed)
-        self._reader = reader or EntityExtractor(catalog)
+        self._reader = reader or EntityExtractor.load(catalog)
         self._check = EntityCheck(catalog, self._reader)
         self._outcomes: Counter[Outcome] = Counter()
         self._lock = Lock()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,11 @@ class EntityExtractor:
         names = [name for concept in self._catalog for name in (concept.preferred_name, *concept.synonyms)]
         self._spelling = SpellingCorrector(names, self._lexicon.known | self._cues.known)
         self._known: dict[tuple[str, Status | None], tuple[Mention, ...]] = {}
+
+    @classmethod
+    def load(cls, catalog: str | Path | None = None) -> EntityExtractor:
+        """Return the extractor of a catalogue with the rules that fit it, which are read once a process."""
+        return _load(ConceptCatalog.load(catalog))
 
     def describe(self) -> dict[str, Any]:
         """Return what is read depends on: the rules' files and the catalogue."""
@@ -275,3 +281,8 @@ def _stated(name: Name, status: Status | None) -> Iterator[tuple[str, Status]]:
         yield from ((concept, denied) for concept in name.denies if name.asserts != (NO_FINDING,))
     elif status is not None:
         yield from ((concept, status) for concept in name.asserts)
+
+
+@lru_cache(maxsize=4)
+def _load(catalog: ConceptCatalog) -> EntityExtractor:
+    return EntityExtractor(catalog.path)

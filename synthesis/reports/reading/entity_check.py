@@ -45,7 +45,7 @@ class EntityCheck:
 
     def __init__(self, catalog: str | Path | None = None, extractor: EntityReader | None = None) -> None:
         self._catalog = ConceptCatalog.load(catalog)
-        self._extractor: EntityReader = extractor or EntityExtractor(catalog)
+        self._extractor: EntityReader = extractor or EntityExtractor.load(catalog)
 
     def disagreements(self, case: Case, report: Report) -> list[Disagreement]:
         """Return every way in which a report differs from its case; an empty list means that they agree."""

@@ -59,7 +59,7 @@ class TokenClassifier:
         wrong = set(self.statuses.values()) - {"present", "absent", "uncertain", None}
         if wrong:
             raise ValueError(f"statuses={self.statuses}: {wrong}: use present, absent, uncertain or null.")
-        self.rules = rules or EntityExtractor()
+        self.rules = rules or EntityExtractor.load()
         self.device = device
         self._identity: dict[str, str] | None = None
         self._pipeline: Any = None

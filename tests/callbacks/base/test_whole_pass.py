@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-ROOT = Path(__file__).resolve().parents[3]
+from tests.ddp import launch
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +49,7 @@ def two_ranks(tmp_path_factory) -> Path:
     if not torch.distributed.is_available():
         pytest.skip("torch was built without distributed")
     here, directory = Path(__file__).resolve().parents[1] / "conftest.py", tmp_path_factory.mktemp("ranks")
-    command = [sys.executable, str(ROOT / "tests" / "ddp.py"), str(here), "evaluate_on_two_ranks"]
-    done = subprocess.run([*command, str(directory)], capture_output=True, text=True, timeout=170)
-    assert done.returncode == 0, done.stdout + done.stderr
+    launch(here, "evaluate_on_two_ranks", directory)
     return directory
 
 

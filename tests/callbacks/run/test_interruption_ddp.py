@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from callbacks import AtomicCheckpointIO, Interruption, NonFiniteGuard, RunCheckpoint
 from lightning_modules.checkpoints import read_checkpoint
-
-HERE = Path(__file__).resolve()
-LAUNCHER = HERE.parents[2] / "ddp.py"
+from tests.ddp import launch
 
 
 class Line(L.LightningModule):
@@ -53,7 +49,7 @@ def stop(directory: Path) -> None:
 
 
 def test_all_ranks_stop_after_the_same_step(tmp_path: Path) -> None:
-    subprocess.run([sys.executable, str(LAUNCHER), str(HERE), "stop", str(tmp_path)], check=True, timeout=120)
+    launch(__file__, "stop", tmp_path)
     ended = {(tmp_path / f"{rank}.txt").read_text() for rank in range(2)}
     assert ended == {"143 9"}  # the ranks ask each other every eighth batch
     assert read_checkpoint(tmp_path / "checkpoints" / "last.ckpt")["global_step"] == 9

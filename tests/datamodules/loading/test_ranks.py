@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -18,8 +16,7 @@ from synthesis.cases import BalancedCaseSampler
 from synthesis.images.simulator import Simulator
 from synthesis.pairs import PairSynthesizer
 from synthesis.reports.grammar import GrammarWriter
-
-DDP = Path(__file__).resolve().parents[2] / "ddp.py"
+from tests.ddp import launch
 
 
 class Watcher(LightningModule):
@@ -65,9 +62,8 @@ def on_each_rank(directory: Path) -> None:
 
 
 def test_two_ranks_share_the_steps_of_one(tmp_path: Path) -> None:
-    command = [sys.executable, str(DDP), __file__, "on_each_rank", str(tmp_path / "two")]
     (tmp_path / "two").mkdir()
-    subprocess.run(command, check=True, timeout=170)
+    launch(__file__, "on_each_rank", tmp_path / "two")
     ranks = [json.loads((tmp_path / "two" / f"rank-{rank}.json").read_text()) for rank in range(2)]
     alone = run(tmp_path / "one", batch_size=6, devices=1).seen
     assert len(alone["train"]) == 4

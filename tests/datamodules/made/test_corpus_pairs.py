@@ -43,7 +43,7 @@ def test_the_three_forms_of_a_corpus_train_the_same_encoder(corpus: Path, fit: C
     figures = {}
     for form in ("train", "webdataset", "parquet"):
         path = corpus if form == "train" else corpus / form
-        _, summary = fit(form, *LAYER, *SIZES, f"--data.init_args.path={path}")
+        _, summary = fit(form, *LAYER, *SIZES, "--trainer.max_epochs=1", f"--data.init_args.path={path}")
         figures[form] = {
             key: value for key, value in summary.items() if key.startswith("val/") and "details" not in key
         }

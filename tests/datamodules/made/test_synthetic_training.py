@@ -79,13 +79,18 @@ CHECKPOINTS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def straight(ready: Any, tmp_path_factory: pytest.TempPathFactory) -> Watcher:
+    """A run without a break and without workers: what the others have to see as well."""
+    return train(ready(num_workers=0), tmp_path_factory.mktemp("straight"), [])
+
+
 @pytest.mark.parametrize("kind", CHECKPOINTS)
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_resumed_run_sees_what_the_straight_run_sees(
-    ready: Any, tmp_path: Path, kind: str, workers: int
+    ready: Any, straight: Watcher, tmp_path: Path, kind: str, workers: int
 ) -> None:
     """Three steps an epoch; the run dies after the fourth or later, and goes on from its last checkpoint."""
-    straight = train(ready(num_workers=workers), tmp_path / "straight", [])
     assert [e for e, _, _ in straight.seen] == [0] * 3 + [1] * 3 + [2] * 3 + [3] * 3
     assert len({str(indices) for _, indices, _ in straight.seen}) == 12
     saver = ModelCheckpoint(dirpath=tmp_path, filename="{step}", **CHECKPOINTS[kind])
