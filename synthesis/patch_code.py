@@ -23,7 +23,8 @@ class PatchCode:
 
     Attributes:
         patch: Side of a patch, px.
-        scale: What latents are multiplied with, so that they vary by about 1.
+        scale: What latents are multiplied with. The smaller it is, the sooner they drown in noise: more of a
+            diffusion's training is then about what the report alone tells, and less about detail.
         whitening: Channels are also multiplied by (1 + frequency) to this power; 0 leaves them.
 
     Raises:

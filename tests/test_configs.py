@@ -148,6 +148,21 @@ def test_the_arms_of_the_paper_differ_only_in_their_training_pairs() -> None:
     assert len({str(config) for config in configs.values()}) == 1
 
 
+def test_the_utility_of_generated_images_is_asked_of_the_same_reports_for_equal_steps() -> None:
+    configs = configs_of("utility")
+    assert tuple(configs) == ("simulator", "variational", "adversarial", "diffusion")
+    makers = [
+        config["data"]["init_args"]["synthesizer"]["init_args"].pop("image_maker")
+        for config in configs.values()
+    ]
+    assert len({maker["class_path"] for maker in makers}) == 4
+    assert {maker["init_args"]["image_size"] for maker in makers} == {64}
+    assert len({str(config) for config in configs.values()}) == 1
+    data = configs["simulator"]["data"]["init_args"]
+    looks = configs["simulator"]["trainer"]["max_epochs"] * data["loader"]["epoch_size"]
+    assert (data["train_pairs"], looks // data["loader"]["batch_size"]) == (8000, 750)
+
+
 def test_objectives_are_compared_on_the_same_pairs_texts_and_schedule() -> None:
     configs = configs_of("objectives")
     arms = {path.stem for path in (ROOT / "configs" / "objectives").glob("*.yaml")}

@@ -9,6 +9,7 @@ from typing import Any
 import lightning as L
 
 from callbacks.base.run_directory import run_directory
+from callbacks.run.non_finite_guard import NonFiniteError, non_finite_weights
 from synthesis.checksums import write_checksums
 
 EXPORT = "export"
@@ -37,11 +38,17 @@ def export(module: Any, directory: Path) -> None:
 
     Raises:
         TypeError: If the module cannot be exported.
+        NonFiniteError: If weights are NaN or infinite. What stands there stays.
     """
     if not hasattr(module, "export"):
         raise TypeError(
             f"GeneratorExport: {type(module).__name__} has no export(directory); it is no "
             "generator: leave GeneratorExport out"
+        )
+    if wrong := non_finite_weights(module):
+        raise NonFiniteError(
+            f"{wrong}: nothing is exported, and {directory} is as it was. Export an earlier checkpoint with "
+            "scripts.exports.export_generator, or train again with a lower learning rate"
         )
     partial = directory.with_name(f".{directory.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)

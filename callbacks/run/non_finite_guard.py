@@ -12,7 +12,7 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.utilities.types import STEP_OUTPUT
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
@@ -153,14 +153,18 @@ def require_finite(trainer: L.Trainer) -> None:
     callbacks: list[L.Callback] = trainer.callbacks  # type: ignore[attr-defined]
     for guard in (callback for callback in callbacks if isinstance(callback, NonFiniteGuard)):
         guard.look(trainer)
-    named = dict(trainer.lightning_module.named_parameters())
+    if wrong := non_finite_weights(trainer.lightning_module):
+        raise NonFiniteError(
+            f"step {trainer.global_step}: {wrong}: no checkpoint is written; the last good one is as it was. "
+            "Lower the learning rate or clip the gradient, and go on with --resume"
+        )
+
+
+def non_finite_weights(module: nn.Module) -> str:
+    """Say how many weights of a module are NaN or infinite, and which is the first; empty if none is."""
+    named = dict(module.named_parameters())
     sums = [parameter.detach().float().sum() for parameter in named.values()]
     if not sums or math.isfinite(float(torch.stack(sums).sum())):
-        return
+        return ""
     wrong = [name for name, parameter in named.items() if not parameter.detach().isfinite().all()]
-    if wrong:
-        raise NonFiniteError(
-            f"step {trainer.global_step}: {len(wrong)} of {len(named)} weights are NaN or infinite, the "
-            f"first {wrong[0]}: no checkpoint is written; the last good one is as it was. Lower the learning "
-            "rate or clip the gradient, and go on with --resume"
-        )
+    return f"{len(wrong)} of {len(named)} weights are NaN or infinite, the first {wrong[0]}" if wrong else ""

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from datamodules.batch import IMAGE, Batch
 from lightning_modules.contexts import seeded
 from lightning_modules.generators.generator import Generator
+from lightning_modules.generators.images import images_of
 from lightning_modules.generators.latent_decoder import LatentDecoder, image_regressor
 from lightning_modules.generators.report_encoder import ReportEncoder
 from synthesis.limits import at_least, within
@@ -124,7 +125,7 @@ class ConditionalGAN(Generator):
         penalised = (self.global_step // 2) % self.penalty_every == 0  # global_step counts both optimisers
         prompts = self.prompts(batch)
         _, pooled = self.report_encoder(prompts)
-        real = batch[IMAGE].detach().requires_grad_(penalised)
+        real = images_of(batch, self.decoder.image_size).detach().requires_grad_(penalised)
         with torch.no_grad():
             made = self._draw(pooled)
         made = made.requires_grad_(penalised)
@@ -155,7 +156,7 @@ class ConditionalGAN(Generator):
     def _generator_loss(self, batch: Batch) -> Tensor:
         with torch.no_grad():
             _, pooled = self.report_encoder(self.prompts(batch))
-            real_score, _ = self.discriminator(batch[IMAGE], pooled)
+            real_score, _ = self.discriminator(images_of(batch, self.decoder.image_size), pooled)
         made_score, _ = self.discriminator(self._draw(pooled), pooled)
         return F.softplus(real_score - made_score).mean()
 

@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.optim import AdamW
 
-from datamodules.batch import IMAGE, Batch
+from datamodules.batch import Batch
 from lightning_modules.contexts import seeded
+from lightning_modules.generators.images import images_of
 from lightning_modules.optimization import parameter_groups
 from synthesis.limits import at_least
 
@@ -100,7 +101,7 @@ class LatentAutoencoder(LightningModule):
     test_step = validation_step
 
     def _loss(self, batch: Batch, stage: str) -> tuple[Tensor, Tensor]:
-        image = 2 * batch[IMAGE] - 1
+        image = 2 * images_of(batch, self.autoencoder.config.sample_size) - 1
         posterior = self.autoencoder.encode(image).latent_dist
         latents = posterior.sample()
         made = self.autoencoder.decode(latents).sample.float()

@@ -11,15 +11,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from datamodules.batch import IMAGE, INDEX, Batch, data_facts
+from datamodules.batch import INDEX, Batch, data_facts
 from lightning_modules.contexts import seeded
 from lightning_modules.generators.generator import Generator
+from lightning_modules.generators.images import images_of
 from lightning_modules.generators.latent_cache import LatentCache
 from lightning_modules.generators.latent_decoder import SETTINGS
 from lightning_modules.generators.report_encoder import ReportEncoder
 from lightning_modules.generators.stable_diffusion import (
     add_lora,
     diffusion_parts,
+    drawn_size,
     sampling_schedule,
     save_lora,
 )
@@ -103,6 +105,7 @@ class LatentDiffusion(Generator):
         first, self.unet, self.scheduler = parts
         self.code: PatchCode | None = first if isinstance(first, PatchCode) else None
         self.autoencoder: Any = None if self.code else first.requires_grad_(False)
+        self.image_size = drawn_size(first, self.unet)
         self.flow = "shift" in self.scheduler.config  # of a flow, whatever it came from
         self.unet.train()  # loaded ones come in evaluation mode
         self.pretrained, self.lora_rank = pretrained, lora_rank
@@ -114,12 +117,16 @@ class LatentDiffusion(Generator):
         self.cache = LatentCache() if cache_latents else None
 
     def on_fit_start(self) -> None:
-        """Refuse to cache what varies, and see to a tokenizer: see `Generator`.
+        """Refuse to cache what varies, choose the attention, and see to a tokenizer: see `Generator`.
 
         Raises:
             ValueError: If latents are to be cached of images that are augmented.
         """
         super().on_fit_start()
+        if self.device.type == "cpu":  # the fused attention's backward pass is slow there
+            from diffusers.models.attention_processor import AttnProcessor
+
+            self.unet.set_attn_processor(AttnProcessor())
         if self.cache is not None and data_facts(self.trainer).augmented:
             raise ValueError(
                 "cache_latents is true, but the data augments its images, so every epoch would see the first "
@@ -168,9 +175,10 @@ class LatentDiffusion(Generator):
 
         Of a code, the latents themselves.
         """
+        images = images_of(batch, self.image_size)
         if self.code is not None:
-            return self.code.encode(batch[IMAGE])
-        image = (2 * batch[IMAGE] - 1).expand(-1, self.autoencoder.config.in_channels, -1, -1)
+            return self.code.encode(images)
+        image = (2 * images - 1).expand(-1, self.autoencoder.config.in_channels, -1, -1)
         return self.autoencoder.encode(image).latent_dist.parameters
 
     def _latents(self, moments: Tensor) -> Tensor:

@@ -241,6 +241,19 @@ def save_lora(unet: Any, pretrained: str, directory: Path) -> Any:
     return merged
 
 
+def drawn_size(first: Any, unet: Any) -> int | None:
+    """Return the side of the images that a pipeline draws, px; None for a UNet that states no square size.
+
+    Args:
+        first: Its autoencoder or `PatchCode`.
+        unet: Its UNet.
+    """
+    side = unet.config.sample_size
+    if not isinstance(side, int):
+        return None
+    return side * (first.patch if isinstance(first, PatchCode) else _reduction(first))
+
+
 def _reduction(autoencoder: Any) -> int:
     """Return how many pixels along a side make one latent."""
     return int(2 ** (len(autoencoder.config.block_out_channels) - 1))

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from datamodules.batch import IMAGE, Batch
+from datamodules.batch import Batch
 from lightning_modules.contexts import seeded
 from lightning_modules.generators.generator import Generator
+from lightning_modules.generators.images import images_of
 from lightning_modules.generators.latent_decoder import LatentDecoder, image_regressor
 from lightning_modules.generators.report_encoder import ReportEncoder
 from lightning_modules.generators.report_prior import ReportPrior
@@ -75,7 +76,7 @@ class ConditionalVAE(Generator):
     test_step = validation_step
 
     def _loss(self, batch: Batch, stage: str) -> Tensor:
-        image = batch[IMAGE]
+        image = images_of(batch, self.decoder.image_size)
         _, pooled = self.report_encoder(self.prompts(batch))
         features = torch.cat([self.encoder(2 * image - 1), pooled], 1)
         mean, log_variance = self.posterior(features).float().chunk(2, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,17 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
+from callbacks.statistics.concept_scores import ConceptTable
+from callbacks.statistics.intervals import PatientBootstrap, percentile_interval
 from scripts.comparison.configuration import words
 from scripts.comparison.definition import Layers
 from scripts.comparison.measure import Measure, Measured
 from scripts.comparison.run import Run
 from scripts.comparison.tables import write_table
+from scripts.generators.counterfactual_report import keep_removals, report_removals
+from scripts.generators.counterfactuals import by_concept, change, drawn, removals
+from scripts.generators.drawing import draw
 from scripts.generators.ground import Ground, ground_of
 from scripts.generators.metrics import (
     Memorisation,
@@ -36,11 +40,7 @@ from synthesis.cases import Case
 from synthesis.files import replaced
 from synthesis.images.image_maker import ImageMaker
 from synthesis.limits import at_least
-from synthesis.pairs import Pair
-from synthesis.progress import track
-from synthesis.seeding import pair_seed
 
-_CHUNK = 32  # images between two steps of the progress bar
 _SHOWN = 8
 
 
@@ -55,6 +55,8 @@ class GeneratorJudge(Measure):
         maker: Draws; None draws with the simulator of the pairs.
         prompts: Prompts of which several images are drawn, for MS-SSIM.
         samples_per_prompt: How many images of each of them.
+        counterfactuals: Cases that are drawn once more without one of their findings; 0 for none.
+        sampling_seeds: How often all cases are drawn for the fidelity, from other noise each time.
         workers: Processes that draw, on a CPU; 0 draws in this one. The figures do not depend on it, but for
             the rate of drawing.
 
@@ -71,16 +73,21 @@ class GeneratorJudge(Measure):
         prompts: int = 32,
         samples_per_prompt: int = 4,
         workers: int = 0,
+        counterfactuals: int = 128,
+        sampling_seeds: int = 1,
     ) -> None:
-        at_least(self, 0, workers=workers)
+        at_least(self, 0, workers=workers, counterfactuals=counterfactuals)
+        at_least(self, 1, sampling_seeds=sampling_seeds)
         self.layers = Layers(tuple(layers), overrides)
         self.encoder, self.maker = Path(encoder), maker
         self.prompts, self.samples_per_prompt, self.workers = prompts, samples_per_prompt, workers
+        self.counterfactuals, self.sampling_seeds = counterfactuals, sampling_seeds
 
     def identity(self, run: Run) -> Any:
-        """Return the configuration of the pairs, and when the encoder was written."""
+        """Return the configuration of the pairs, when the encoder was written, and what draws."""
         stamp = self.encoder.stat().st_mtime_ns if self.encoder.exists() else None
-        return [resolved_config("fit", *words(self.layers))["data"], stamp]
+        drawn_by = None if self.maker is None else self.maker.describe()
+        return [resolved_config("fit", *words(self.layers))["data"], stamp, drawn_by]
 
     def measure(self, run: Run, directory: Path) -> Measured:
         """Draw and measure."""
@@ -90,16 +97,18 @@ class GeneratorJudge(Measure):
         start = time.perf_counter()
         images, cases = draw(maker, ground.pairs, "generated", f"{run.name}: drawing", self.workers)
         rate = len(images) / (time.perf_counter() - start)
-        several = [images[: self.prompts]]
-        for k in range(1, self.samples_per_prompt):
-            asked = ground.pairs[: self.prompts]
-            again = draw(maker, asked, f"again {k}", f"{run.name}: again, {k}", self.workers)
-            several.append(again[0])
-        samples = torch.stack(several, 1)
-        features, catalog = ground.space(images), ground.data.catalog
-        labels = torch.stack([torch.from_numpy(case.labels(catalog)) for case in cases])
-        told = fidelity(ground.probe, features, labels, catalog.names, least=min(10, len(images) // 6))
+        asked = ground.pairs[: self.prompts]
+        again = [
+            draw(maker, asked, f"again {k}", f"{run.name}: again, {k}", self.workers)[0]
+            for k in range(1, self.samples_per_prompt)
+        ]
+        samples = torch.stack([images[: self.prompts], *again], 1)
+        features = ground.space(images)
+        told, spread_of_seeds = self._fidelity(run, ground, maker, features, cases)
         sides = ground.sides.judge(features, cases, least=min(10, len(images) // 6))
+        removed = removals(ground.pairs[: self.counterfactuals], ground.data.synthesizer)
+        both = drawn(maker, removed, f"{run.name}: with and without a finding")
+        changed = change(both, removed)
         near = memorisation(features, ground.training.features, ground.held_out.features)
         reference = ground.reference.features
         kid, spread = kernel_distance(reference, features)
@@ -110,8 +119,10 @@ class GeneratorJudge(Measure):
             **asdict(manifold(reference, features)),
             "MS-SSIM": similarity_within_prompts(samples),
             "fidelity": told.macro("auroc"),
+            "fidelity_sd_of_seeds": spread_of_seeds,
             **{f"side/{side.concept}": side.accuracy for side in sides},
             "sides": _mean(side.accuracy for side in sides),
+            "counterfactual": changed.place,
             "nearer_training": near.nearer_training,
             "least_ratio": near.least_ratio,
             "images_a_second": rate,
@@ -119,8 +130,35 @@ class GeneratorJudge(Measure):
         concepts = {k.removeprefix("auroc/"): v for k, v in told.metrics().items() if k.startswith("auroc/")}
         details: dict[str, Any] = {"split_sha256": ground.data.split_sha256("test"), "auroc": concepts}
         details["sides"] = [asdict(side) for side in sides]
+        details["intervals"] = {"fidelity": percentile_interval(told.macro_resampled("auroc"))}
+        details["counterfactuals"] = {"all findings": asdict(changed)} | {
+            name: asdict(of) for name, of in by_concept(both, removed, least=5).items()
+        }
         _keep(directory / "images.npz", ground, images, samples, near)
+        if removed:
+            keep_removals(directory, both[:_SHOWN], removed[:_SHOWN])
         return Measured({f"judge/{key}": value for key, value in metrics.items()}, {"judge": details})
+
+    def _fidelity(
+        self, run: Run, ground: Ground, maker: ImageMaker, features: Tensor, cases: list[Case]
+    ) -> tuple[ConceptTable, float]:
+        """Judge all seeds together, resampled by case; return the deviation between them, too."""
+        catalog = ground.data.catalog
+        labels = torch.stack([torch.from_numpy(case.labels(catalog)) for case in cases])
+        known, asked = [features], [labels]
+        for k in range(1, self.sampling_seeds):
+            what = f"{run.name}: seed {k}"
+            images, shown = draw(maker, ground.pairs, f"generated {k}", what, self.workers)
+            known.append(ground.space(images))
+            asked.append(torch.stack([torch.from_numpy(case.labels(catalog)) for case in shown]))
+        least = min(10, len(features) // 6)
+        each = [
+            fidelity(ground.probe, *one, catalog.names, least).macro("auroc")
+            for one in zip(known, asked, strict=True)
+        ]
+        bootstrap = PatientBootstrap(np.tile(np.arange(len(features)), len(known)))
+        told = fidelity(ground.probe, torch.cat(known), torch.cat(asked), catalog.names, least, bootstrap)
+        return told, float(np.std(each, ddof=1)) if len(each) > 1 else math.nan
 
     def report(self, directories: Mapping[str, Path], out: Path) -> None:
         """Write AUROC by concept, a sheet of all generators, and two sheets of each."""
@@ -138,6 +176,7 @@ class GeneratorJudge(Measure):
         if rows:
             write_table(rows, out / "concepts", note)
         _side_table(directories, out)
+        report_removals(directories, out)
         first = next(iter(kept.values()))
         prompts = [str(prompt) for prompt in first["prompts"]]
         columns = {name: _floats(of["images"]) for name, of in kept.items()}
@@ -200,44 +239,3 @@ def _keep(path: Path, ground: Ground, images: Tensor, samples: Tensor, near: Mem
 
 def _floats(images: np.ndarray) -> Tensor:
     return torch.from_numpy(images).float() / 255
-
-
-def draw(
-    maker: ImageMaker, pairs: Sequence[Pair], stream: str, what: str, workers: int = 0
-) -> tuple[Tensor, list[Case]]:
-    """Draw the cases of pairs anew, as a corpus would hold them (8 bits).
-
-    Args:
-        maker: Draws.
-        pairs: Their cases and reports are drawn.
-        stream: Another one gives other images of the same cases.
-        what: What the progress bar says.
-        workers: Processes that draw, a chunk each in turn; 0 draws in this one.
-
-    Returns:
-        Images ``(pair, 1, height, width)`` in [0, 1], and the cases they show.
-    """
-    images: list[Tensor] = []
-    cases: list[Case] = []
-    chunks = _Chunks(maker, pairs, stream)
-    drawn = DataLoader(chunks, batch_size=None, num_workers=workers)
-    for made, shown in track(drawn, description=what):
-        images.append(made.float().div(255))
-        cases += shown
-    return torch.cat(images), cases
-
-
-class _Chunks(Dataset[tuple[Tensor, Sequence[Case]]]):
-    """Chunks of pairs, drawn when they are asked for."""
-
-    def __init__(self, maker: ImageMaker, pairs: Sequence[Pair], stream: str) -> None:
-        self.maker, self.pairs, self.stream = maker, pairs, stream
-
-    def __len__(self) -> int:
-        return -(-len(self.pairs) // _CHUNK)
-
-    def __getitem__(self, number: int) -> tuple[Tensor, Sequence[Case]]:
-        chunk = self.pairs[number * _CHUNK : (number + 1) * _CHUNK]
-        seeds = [pair_seed(0, self.stream, pair.index) for pair in chunk]
-        made = self.maker.make([pair.case for pair in chunk], [pair.report for pair in chunk], seeds)
-        return made.images.mul(255).round().byte(), made.cases

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from callbacks.statistics.concept_scores import ConceptTable, score_concepts
+from callbacks.statistics.intervals import PatientBootstrap
 from callbacks.statistics.logistic import fit_logistic, standardiser
 
 
@@ -138,7 +139,12 @@ def fit_probe(features: Tensor, labels: Tensor, penalty: float = 30.0) -> Probe:
 
 
 def fidelity(
-    probe: Probe, features: Tensor, labels: Tensor, names: Sequence[str], least: int = 10
+    probe: Probe,
+    features: Tensor,
+    labels: Tensor,
+    names: Sequence[str],
+    least: int = 10,
+    bootstrap: PatientBootstrap | None = None,
 ) -> ConceptTable:
     """Say how well the probe finds in images what was asked for: AUROC a concept.
 
@@ -148,8 +154,9 @@ def fidelity(
         labels: What was asked for, ``(n, concept)``.
         names: The concepts.
         least: Fewest images with and without a concept for it to be judged.
+        bootstrap: Draws cases, for intervals; None for none.
     """
-    return score_concepts(probe.scores(features).numpy(), labels.numpy(), names, least)
+    return score_concepts(probe.scores(features).numpy(), labels.numpy(), names, least, bootstrap)
 
 
 @dataclass(frozen=True)

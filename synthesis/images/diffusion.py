@@ -94,6 +94,11 @@ class DiffusionImageMaker:
                 "trained with prompt_dropout 0 and does not know the empty prompt: set guidance_scale to 1, "
                 "or train with prompt_dropout 0.1"
             )
+        if guidance_scale <= 1 and negative_prompt is not None:
+            raise ValueError(
+                f"DiffusionImageMaker: negative_prompt={negative_prompt!r} acts through guidance, and "
+                f"guidance_scale={guidance_scale} is none: give more than 1, or leave the negative prompt out"
+            )
         code = self.directory.settings.get("code")
         self.code = PatchCode(**code) if code else None
         self.image_size, self.native_size, self.batch_size = image_size, native_size, batch_size

@@ -15,7 +15,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from callbacks import WeightAverage
+from callbacks import GeneratorExport, NonFiniteGuard, WeightAverage
+from callbacks.run.generator_export import export
+from callbacks.run.non_finite_guard import NonFiniteError
 from lightning_modules import (
     ConditionalGAN,
     ConditionalVAE,
@@ -406,6 +408,8 @@ def test_a_pipeline_without_autoencoder_opens_draws_and_is_trained_on(
     before = model.unet.add_embedding.proj.weight.clone()
     trainer(max_steps=2, limit_val_batches=0).fit(model, batches())
     assert not torch.equal(model.unet.add_embedding.proj.weight, before), "the pooled report is learned"
+    kinds = {type(processor).__name__ for processor in model.unet.attn_processors.values()}
+    assert kinds == {"AttnProcessor"}, "the faster one on a CPU; what it computes is compared below"
     model.eval().export(tmp_path / "export")
     pipeline = StableDiffusionPipeline.from_pretrained(tmp_path / "export", vae=None)
     assert_holds(model.state_dict(), "unet.", pipeline.unet)
@@ -607,3 +611,69 @@ def test_what_cannot_work_is_refused(autoencoder: str, trainer: Callable[..., An
         LatentDiffusion(reports(), autoencoder, unet=tiny.UNET, image_size=32)
     with pytest.raises(RuntimeError, match="no tokenizer: `fit` takes the data's"):
         ReportEncoder(vocab_size=16, width=16)(["a"])
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "code"])
+def test_images_of_another_size_are_refused(kind: str, autoencoder: str, trainer: Callable[..., Any]) -> None:
+    parts = {"code": CODE, "image_size": 16} if kind == "code" else {}
+    model = build("diffusion", None, **parts) if parts else build(kind, autoencoder)
+    samples = [{"image": torch.rand(1, 32, 32), "index": torch.tensor(0), "report": TEXTS[0]}]
+    loader = DataLoader(samples, batch_size=1)  # type: ignore[arg-type]
+    message = r"draws images of 16×16 px, but the data holds images of 32×32 px.*image_size"
+    with pytest.raises(ValueError, match=message):
+        trainer(max_steps=1, limit_val_batches=0).fit(model, loader)
+    with pytest.raises(ValueError, match=message):
+        trainer().validate(model, loader, verbose=False)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_not_finite_stops_training_and_is_not_exported(
+    kind: str, autoencoder: str, trainer: Callable[..., Any], tmp_path: Path
+) -> None:
+    model, place = build(kind, autoencoder), tmp_path / "export"
+    samples = [{"image": torch.full((1, 16, 16), torch.nan), "index": torch.tensor(7), "report": TEXTS[0]}]
+    loader = DataLoader(samples, batch_size=1)  # type: ignore[arg-type]
+    fit = trainer(max_steps=4, limit_val_batches=0, callbacks=[GeneratorExport(), NonFiniteGuard()])
+    with pytest.raises(NonFiniteError, match=r"in step 0 .* samples \[7\]"):
+        fit.fit(model, loader)
+    assert not list(tmp_path.rglob("export"))
+    export(model, place)
+    before = {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
+    next(iter(model.parameters())).data.view(-1)[0] = torch.inf
+    with pytest.raises(NonFiniteError, match=r"nothing is exported, and .*export is as it was"):
+        export(model, place)
+    assert {path: path.read_bytes() for path in place.rglob("*") if path.is_file()} == before
+    assert [path.name for path in tmp_path.iterdir() if "partial" in path.name] == []
+
+
+# --------------------------------------------------------------------------------------------- GPU layers
+GPU = "configs/generator/scales/gpu.yaml"
+
+
+@pytest.mark.parametrize("name", ["adversarial", "autoencoder"])
+def test_the_gpu_layer_lies_over_every_generator(name: str) -> None:
+    config = resolved_config("fit", "-c", BASE, "-c", f"configs/generator/{name}.yaml", "-c", GPU)
+    data = config["data"]["init_args"]
+    maker = data["synthesizer"]["init_args"]["image_maker"]["init_args"]
+    assert (maker["image_size"], maker["device"], data["cache_dir"]) == (256, "cuda", None)
+    assert config["model"]["init_args"]["image_size"] == 256
+    assert (data["loader"]["batch_size"], config["trainer"]["precision"]) == (128, "bf16-mixed")
+    names = [entry["class_path"].rpartition(".")[2] for entry in config["trainer"]["callbacks"]]
+    assert "GeneratorExport" in names and "MatmulPrecision" in names
+
+
+def test_the_gpu_layers_of_the_diffusion_take_their_first_steps_at_tiny_size(tmp_path: Path) -> None:
+    from diffusers import StableDiffusionPipeline
+
+    layers = ["latent_diffusion", "prompts/findings", "scales/gpu", "scales/gpu_diffusion"]
+    args = [word for layer in layers for word in ("-c", f"configs/generator/{layer}.yaml")]
+    data = {"train_pairs": 8, "val_pairs": 4, "loader.batch_size": 4, "loader.ahead": False}
+    data |= {"tokenizer_reports": 100, "artifacts_dir": tmp_path}
+    data |= {"synthesizer.init_args.image_maker.init_args.device": "cpu"}
+    args += [f"--data.init_args.{name}={value}" for name, value in data.items()]
+    args += ["--model.init_args.image_size=64", f"--model.init_args.unet={json.dumps(POOLED)}"]
+    args += [f"--model.init_args.report_encoder.init_args.{k}" for k in ("width=16", "layers=1")]
+    args += ["--trainer.accelerator=cpu", "--trainer.max_epochs=1", "--trainer.logger=false"]
+    main(["fit", "-c", BASE, *args, f"--run_dir={tmp_path / 'run'}"])
+    pipeline = StableDiffusionPipeline.from_pretrained(tmp_path / "run" / "export", vae=None)
+    assert (pipeline.unet.config.sample_size, pipeline.unet.config.in_channels) == (8, 64)

@@ -18,8 +18,8 @@ from main import main
 from scripts.comparison.__main__ import main as compare
 from scripts.comparison.record import Record
 from scripts.exports import export_generator
+from scripts.generators.drawing import draw
 from scripts.generators.feature_space import FeatureSpace
-from scripts.generators.judge import draw
 from scripts.generators.metrics import (
     fidelity,
     fit_probe,
@@ -216,7 +216,11 @@ def test_the_comparison_is_complete_and_prompts_are_read_by_one_tower(encoder: P
     assert list(lines) == ["simulator", "variational", "adversarial", "diffusion"]
     assert float(lines["simulator"]["FID"]) < min(float(lines[n]["FID"]) for n in lines if n != "simulator")
     pictures = {path.name for path in tmp_path.glob("*.png")} - {"forest.png"}
-    assert pictures == {"all.png", *(f"{n}{s}.png" for n in lines for s in ("", "_nearest"))}
+    suffixes = ("", "_nearest", "_counterfactuals")
+    assert pictures == {"all.png", *(f"{n}{s}.png" for n in lines for s in suffixes)}
+    with (tmp_path / "counterfactuals.csv").open(newline="") as file:
+        changed = {line["arm"] for line in csv.DictReader(file) if line["left out"] == "all findings"}
+    assert changed == set(lines)
     with (tmp_path / "sides.csv").open(newline="") as file:
         assert [line["arm"] for line in csv.DictReader(file)] == list(lines)
     assert "diffusion, seed 0: " in (tmp_path / "table.md").read_text()
@@ -231,6 +235,20 @@ def test_the_comparison_is_complete_and_prompts_are_read_by_one_tower(encoder: P
         config = yaml.safe_load((tmp_path / "runs" / f"{name}-0" / "config.yaml").read_text())
         reader = config["model"]["init_args"]["report_encoder"]["init_args"]
         assert (reader["pretrained"], reader["frozen"]) == (str(encoder), True)
+
+    export = tmp_path / "runs" / "diffusion-0" / "export"
+    common = ["--scale=smoke", f"--cache={tmp_path / 'cache'}"]
+    given_guidance = ["guidance", *common, f"--out={tmp_path / 'guidance'}"]
+    given_guidance += ["--arms", "simulator", "guidance_2", "steps_4"]
+    compare([*given_guidance, "--var", f"encoder={encoder}", f"directory={export}"])
+    runs = Record(tmp_path / "guidance" / "runs.csv").read()
+    assert [run.arm for run in runs] == ["simulator", "guidance_2", "steps_4"]
+    rates = {run.arm: run.figures["judge:judge/images_a_second"][0] for run in runs}
+    assert rates["steps_4"] > 2 * rates["guidance_2"]
+    given_utility = ["utility", *common, f"--out={tmp_path / 'utility'}", "--arms", "simulator", "diffusion"]
+    compare([*given_utility, "--var", f"diffusion={export}"])
+    runs = Record(tmp_path / "utility" / "runs.csv").read()
+    assert [run.facts["steps"] for run in runs] == ["2", "2"] and runs[0].facts["split_sha256"]
 
     stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.json")}
     table = (tmp_path / "table.md").read_text()

@@ -256,6 +256,8 @@ def test_what_cannot_work_is_refused(directories: dict[str, Path], tmp_path: Pat
     with pytest.raises(ValueError, match="does not know the empty prompt: set guidance_scale to 1"):
         DiffusionImageMaker(undropped, guidance_scale=2.0)
     DiffusionImageMaker(undropped, guidance_scale=1.0)
+    with pytest.raises(ValueError, match=r"negative_prompt='blurred' acts through guidance, .*=1.0 is none"):
+        maker("diffusion", directories, guidance_scale=1.0, negative_prompt="blurred")
     with pytest.raises(ValueError, match="steps=0: give 1 or more"):
         maker("diffusion", directories, steps=0)
 
