@@ -10,7 +10,8 @@ import torch
 
 from callbacks import Features, Occasion, ReportScores
 from callbacks.base.result import with_intervals
-from callbacks.evaluations.report_scores import GeneratedReport, f1, nearest_patient
+from callbacks.evaluations.report_scores import GeneratedReport
+from callbacks.statistics.report_agreement import f1, nearest_patient
 from datamodules.texts.claim_reader import ClaimReader
 from lightning_modules import BertEncoder, ReportGeneration, ViTEncoder
 from main import main
