@@ -108,7 +108,7 @@ def largest_difference(model: DualEncoder, exported: VisionTextDualEncoderModel)
         exported: What was made of it.
 
     Returns:
-        The largest difference of any component of the unit vectors.
+        The largest difference of any component of the unit vectors; NaN if one is.
     """
     assert model.tokenizer is not None
     side, rng = model.image_encoder.image_size, torch.Generator().manual_seed(0)
@@ -124,9 +124,8 @@ def largest_difference(model: DualEncoder, exported: VisionTextDualEncoderModel)
     found = exported.get_image_features(pixel_values=normalised.expand(-1, 3, -1, -1)).pooler_output
     found_texts = exported.get_text_features(**tokens).pooler_output
     pairs = ((found, model.encode_image(images)), (found_texts, model.encode_text(texts)))
-    return max(
-        float((torch.nn.functional.normalize(a, dim=-1) - b.to(a.device)).abs().max()) for a, b in pairs
-    )
+    apart = [(torch.nn.functional.normalize(a, dim=-1) - b.to(a.device)).abs().max() for a, b in pairs]
+    return float(torch.stack(apart).max())
 
 
 def _assemble(image: _Tower, text: _Tower, log_scale: float) -> VisionTextDualEncoderModel:

@@ -316,3 +316,15 @@ def test_a_directory_with_other_features_is_refused(
     monkeypatch.setattr(plain_towers, "_SMALL", 1.0)  # then BERT's tanh squashes the features
     with pytest.raises(RuntimeError, match="differ from the model's by"):
         entry(model, tmp_path)
+
+
+def test_features_that_are_no_numbers_are_refused(
+    tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lightning_modules.exported import export as entry
+
+    model = dual(tokenizer, PLAIN_IMAGE, {"pooling": "cls"})
+    encode = model.encode_text
+    monkeypatch.setattr(model, "encode_text", lambda texts: encode(texts) * float("nan"))
+    with pytest.raises(RuntimeError, match="differ from the model's by nan"):
+        entry(model, tmp_path)

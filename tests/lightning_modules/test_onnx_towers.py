@@ -73,3 +73,13 @@ def test_files_that_give_other_features_are_refused(
     monkeypatch.setattr(onnx_towers, "_write", spoilt)
     with pytest.raises(RuntimeError, match="differ from the model's by"):
         onnx_towers.export_onnx(model, tmp_path)
+
+
+def test_features_that_are_no_numbers_are_refused(
+    tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apart = iter([torch.tensor(0.0), torch.tensor(float("nan"))])  # those of images, then of texts
+    monkeypatch.setattr(onnx_towers, "_write", lambda *_: None)
+    monkeypatch.setattr(onnx_towers, "_difference", lambda *_: next(apart))
+    with pytest.raises(RuntimeError, match="differ from the model's by nan"):
+        onnx_towers.export_onnx(dual(tokenizer, vit()), tmp_path)
