@@ -1,13 +1,11 @@
-"""A corpus that is made in no time and of which filters refuse a part; also a program, to be killed.
-
-python -c "from tests.small_corpus import main; main()" DIRECTORY SECONDS_A_CALL
-"""
+"""A corpus that is made in no time and of which filters refuse a part."""
 
 from __future__ import annotations
 
-import sys
+import os
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -84,6 +82,8 @@ def small_plan(pairs: int = PAIRS, attempts: int = 2, seconds: float = 0) -> Sto
     return StorePlan(synthesizer, pairs, 3, "train", [NoShadeTwice()], SHARD, complete=False)
 
 
-def main() -> None:
-    plan = small_plan(seconds=float(sys.argv[2]))
-    fill(f"{sys.argv[1]}/{plan.split}", plan, Share.of_environment(), progress=False)
+def make_share(root: Path, rank: int) -> None:
+    """Make the share of one of two processes, slowly: to be killed."""
+    os.environ.update(WORLD_SIZE="2", RANK=str(rank))
+    plan = small_plan(seconds=0.4)
+    fill(root / plan.split, plan, Share.of_environment(), progress=False)

@@ -7,6 +7,7 @@ campaign of many attempts. Killed, it goes on where it was. The table goes to `r
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import pkgutil
 import sys
@@ -75,6 +76,7 @@ def main(args: list[str] | None = None) -> int:
     begun = time.monotonic()
     for name in PRELOADED:
         import_module(name)
+    gc.freeze()  # else each forked process would look through all of it, and copy it by that
     print(f"imported in {time.monotonic() - begun:.0f} s", flush=True)
     facts = {"commit": git_commit(), "short": options.short, "sabotage": options.sabotage}
     work = options.work.absolute()

@@ -18,6 +18,7 @@ from synthesis.strict_yaml import YamlError
 ROOT = Path(__file__).resolve().parents[3]
 SMOKE = "configs/recipes/smoke.yaml"
 SHIPPED = sorted(path.stem for path in (ROOT / FOLDER).glob("*.yaml"))
+CHECKED = ("objectives", "paper")  # by tests/test_configs.py, all arms of them
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -57,7 +58,7 @@ def test_every_shipped_comparison_expands_to_command_lines_that_the_parser_takes
     for scale in comparison.scales:
         screen = (comparison.reference, "together") if "together" in comparison.arms else None
         plan = Plan(comparison, scale, tmp_path, arms=screen)
-        if scale == "full":
+        if scale == "full" and name not in CHECKED:
             plan.check()
         arms = list(comparison.arms.values())
         first, stages = arms[0], [arm for arm in arms if not arm.measured]

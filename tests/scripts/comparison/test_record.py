@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +12,7 @@ from callbacks.run.draws_file import store_draws
 from scripts.comparison.draws import Draws
 from scripts.comparison.measure import Measured
 from scripts.comparison.record import Record, RunRecord, figures_of
-
-ROOT = Path(__file__).resolve().parents[3]
+from tests.ddp import context
 
 
 def run(arm: str, seed: int, steps: int = 10, split: str = "ab") -> RunRecord:
@@ -39,19 +35,19 @@ def test_what_is_written_is_read_again_in_order(tmp_path: Path) -> None:
     assert kept.sample == draws.sample and not record.read()[1].draws.values
 
 
+def add_rows(path: Path, arm: str) -> None:
+    for seed in range(25):
+        Record(path).add(RunRecord(arm, seed, {}, {"m": (0.5, None, None)}))
+
+
 def test_two_processes_lose_no_row(tmp_path: Path) -> None:
-    code = (
-        "import sys; from pathlib import Path\n"
-        "from scripts.comparison.record import Record, RunRecord\n"
-        "for seed in range(25): Record(Path(sys.argv[1])).add(RunRecord(sys.argv[2], seed, {}, "
-        "{'m': (0.5, None, None)}))"
-    )
     path = tmp_path / "runs.csv"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    writers = [
-        subprocess.Popen([sys.executable, "-c", code, str(path), arm], env=environment) for arm in "ab"
-    ]
-    assert [writer.wait(timeout=120) for writer in writers] == [0, 0]
+    writers = [context().Process(target=add_rows, args=(path, arm)) for arm in "ab"]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(120)
+    assert [writer.exitcode for writer in writers] == [0, 0]
     assert [(r.arm, r.seed) for r in Record(path).read()] == [
         (arm, seed) for arm in "ab" for seed in range(25)
     ]

@@ -4,9 +4,6 @@ import json
 import os
 import pickle
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -29,9 +26,8 @@ from synthesis.store import (
     fill,
 )
 from synthesis.store.ledger import Ledger
-from tests.small_corpus import PAIRS, SHARD, small_plan
-
-ROOT = Path(__file__).resolve().parents[3]
+from tests.ddp import context
+from tests.small_corpus import PAIRS, SHARD, make_share, small_plan
 
 
 def contents(directory: Path) -> dict[str, bytes]:
@@ -136,27 +132,29 @@ def test_killed_at_any_file_it_ends_the_same(
 
 def test_kill_9_and_two_processes(corpus: PairStore, root: Path) -> None:
     """Two processes at once; one is killed and started again; nothing is lost, made twice, or other."""
-    code = "from tests.small_corpus import main; main()"
-    command = [sys.executable, "-c", code, str(root), "0.4"]
-    environment = os.environ | {"WORLD_SIZE": "2", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
-    def start(rank: int) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(command, env=environment | {"RANK": str(rank)}, cwd=ROOT)
+    def start(rank: int) -> Any:
+        process = context().Process(target=make_share, args=(root, rank))
+        process.start()
+        return process
 
     processes = [start(0), start(1)]
     give_up = time.monotonic() + 150
     while not list((root / "train").glob("*.ledger.json")) and time.monotonic() < give_up:
-        assert processes[0].poll() is None
+        assert processes[0].is_alive()
         time.sleep(0.01)
-    processes[0].send_signal(signal.SIGKILL)
-    processes[0].wait()
+    processes[0].kill()
+    processes[0].join()
     # Its ledger is written last: what has none yet is made again.
     ledgers = (root / "train").glob("*.ledger.json")
     finished = tuple(path.name.removesuffix(".ledger.json") for path in ledgers)
     files = [path for path in (root / "train").glob("*.safetensors") if path.name.startswith(finished)]
     kept = {path: path.stat().st_ino for path in files}
     assert kept
-    assert start(0).wait(150) == 0 and processes[1].wait(150) == 0
+    processes[0] = start(0)
+    for process in processes:
+        process.join(150)
+    assert [process.exitcode for process in processes] == [0, 0]
     assert {path: path.stat().st_ino for path in kept} == kept, "finished files are kept as they are"
     assert contents(root / "train") == contents(corpus.directory)
 

@@ -1,12 +1,8 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,11 +12,12 @@ from typing import Any
 import pytest
 import torch
 
-from synthesis.cases import Case
+from synthesis.cases import BalancedCaseSampler, Case
 from synthesis.concepts import DEFAULT_CATALOG, ConceptCatalog
 from synthesis.corruption import ClinicSynthesizer
 from synthesis.filters import NearDuplicateImages
 from synthesis.identity import identity
+from synthesis.images.simulator import Simulator
 from synthesis.pairs import Pair, PairSynthesizer, Rejection
 from synthesis.reports.grammar import GrammarWriter
 from synthesis.reports.report import Report
@@ -36,8 +33,8 @@ from synthesis.store import (
 )
 from synthesis.store.manifest import Manifest, differences
 from synthesis.twins import TwinSynthesizer
+from tests.ddp import context
 
-ROOT = Path(__file__).resolve().parents[3]
 PAIRS, SHARD = 21, 4  # six shards, the last one short
 
 
@@ -191,38 +188,28 @@ def test_a_cache_can_grow(synthesizer: PairSynthesizer, copy: Path, tmp_path: Pa
         assert made.report == read.report and torch.equal(made.image, read.image)
 
 
-SLOW_FILL = """
-import sys, time
-from synthesis.cases import BalancedCaseSampler
-from synthesis.images.simulator import Simulator
-from synthesis.pairs import PairSynthesizer
-from synthesis.reports.grammar import GrammarWriter
-from synthesis.store import StorePlan, fill_cache
-
-maker = PairSynthesizer(BalancedCaseSampler(), GrammarWriter(), Simulator(image_size=int(sys.argv[2])))
-make = maker.make
-maker.make = lambda *args: (time.sleep(0.15), make(*args))[1]
-fill_cache(sys.argv[1], StorePlan(maker, 21, shard_pairs=4), workers=int(sys.argv[3]), progress=False)
-"""
+def fill_slowly(directory: Path, image_size: int, workers: int) -> None:
+    maker = PairSynthesizer(BalancedCaseSampler(), GrammarWriter(), Simulator(image_size=image_size))
+    make = maker.make
+    maker.make = lambda *args: (time.sleep(0.15), make(*args))[1]  # type: ignore[method-assign]
+    fill_cache(directory, StorePlan(maker, 21, shard_pairs=4), workers=workers, progress=False)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_after_kill_9_the_filling_goes_on_and_ends_with_the_same_bytes(
     synthesizer: PairSynthesizer, filled: Path, tmp_path: Path, workers: int
 ) -> None:
-    arguments = [str(tmp_path), str(synthesizer.image_size), str(workers)]
-    process = subprocess.Popen(
-        [sys.executable, "-c", SLOW_FILL, *arguments], cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}
-    )
+    process = context().Process(target=fill_slowly, args=(tmp_path, synthesizer.image_size, workers))
+    process.start()
     directory = cache_directory(tmp_path, plan(synthesizer).recipe(), "train")
     try:
         give_up = time.monotonic() + 120
         while len(list(directory.glob("*.ledger.json"))) < 2 and time.monotonic() < give_up:
-            assert process.poll() is None, "the filling ended before it could be killed"
+            assert process.is_alive(), "the filling ended before it could be killed"
             time.sleep(0.005)
     finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.kill()
+        process.join()
     time.sleep(
         0.5 if workers else 0
     )  # workers end by themselves when the parent is gone, some after another shard
@@ -247,18 +234,13 @@ def test_after_kill_9_the_filling_goes_on_and_ends_with_the_same_bytes(
 def test_two_processes_may_fill_the_same_cache(
     filled: Path, tmp_path: Path, synthesizer: PairSynthesizer
 ) -> None:
-    arguments = [
-        sys.executable,
-        "-c",
-        SLOW_FILL,
-        str(tmp_path),
-        str(synthesizer.image_size),
-        "0",
-    ]
-    both = [
-        subprocess.Popen(arguments, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}) for _ in range(2)
-    ]
-    assert [process.wait(timeout=120) for process in both] == [0, 0]
+    arguments = (tmp_path, synthesizer.image_size, 0)
+    both = [context().Process(target=fill_slowly, args=arguments) for _ in range(2)]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join(120)
+    assert [process.exitcode for process in both] == [0, 0]
     assert contents(cache_directory(tmp_path, plan(synthesizer).recipe(), "train")) == contents(filled)
 
 
