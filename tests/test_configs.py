@@ -163,6 +163,17 @@ def test_the_utility_of_generated_images_is_asked_of_the_same_reports_for_equal_
     assert (data["train_pairs"], looks // data["loader"]["batch_size"]) == (8000, 750)
 
 
+def test_generators_are_compared_on_the_same_prompts_read_by_the_same_tower() -> None:
+    plan = Plan(read_comparison("generators"), "full", Path("unused"), seeds=(0,))
+    configs = [run.config() for run in plan.wanted() if run.arm.trained]
+    models = [config["model"]["init_args"] for config in configs]
+    assert len(models) == 3 and {model["section"] for model in models} == {"findings"}
+    (reader,) = {str(model["report_encoder"]) for model in models}
+    assert "'frozen': True" in reader and "'max_length': 128" in reader
+    assert models[-1]["code"]["patch"] == 8 and models[-1]["autoencoder"] is None
+    assert not models[-1]["flow"] and models[-1]["unet"]["block_out_channels"] == [96, 160]
+
+
 def test_objectives_are_compared_on_the_same_pairs_texts_and_schedule() -> None:
     configs = configs_of("objectives")
     arms = {path.stem for path in (ROOT / "configs" / "objectives").glob("*.yaml")}
