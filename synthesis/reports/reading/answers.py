@@ -10,7 +10,8 @@ from synthesis.strict_yaml import Entry
 
 Status: TypeAlias = Literal["present", "absent", "uncertain"]
 
-_PARTS = re.compile(r"[,;:?!.]\s+|\s[-–]\s+|\s(?:and|but|yet|though|although|however|where)\s", re.IGNORECASE)
+_JOINS = r"(?:and|(?<!anything )(?<!nothing )but|yet|though|although|however|where)\s"
+_PARTS = re.compile(rf"[,;:?!.]\s+(?:{_JOINS})?|\s[-–]\s+|\s{_JOINS}", re.IGNORECASE)
 _AROUND = " \t.,;:?!-–()"
 _LONGEST = 60  # letters of an answer
 _TRIED = 3  # parts that an answer may have

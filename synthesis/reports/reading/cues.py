@@ -14,17 +14,17 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TypeAlias
 
 from synthesis.configuration import shipped
 from synthesis.reports.reading.answers import AnswerReader
 from synthesis.reports.reading.answers import Status as Status
-from synthesis.reports.reading.words import Words, small
+from synthesis.reports.reading.exclusive_lists import ExclusiveLists
+from synthesis.reports.reading.word_groups import WordGroups
+from synthesis.reports.reading.words import Span, Words, small
 from synthesis.strict_yaml import Entry
 
 DEFAULT_CUES = shipped("configs/reports/cues.yaml")
 
-Span: TypeAlias = tuple[int, int]
 _STATUS: dict[str, Status | None] = {
     "negation": "absent",
     "uncertainty": "uncertain",
@@ -32,11 +32,12 @@ _STATUS: dict[str, Status | None] = {
     "past": None,
 }
 _CONTRARY: dict[Status | None, Status] = {"present": "absent", "absent": "present"}
-_WHOLE = ("contrary", "conditions")  # speak of all that follows
+_WHOLE = ("contrary", "conditions", "requests")  # speak of all that follows
 _OTHERS = dict.fromkeys((*_WHOLE, "neutral", "hypothetical", "past", "terminators"), "")
 _OTHERS |= {"hypothetical": "before", "past": "after"}
 _REPEATED = ("negation", "uncertainty")
 _PARTING = ("terminators", "unchanged")
+_TWOFOLD = re.compile(r"\w+ or (\w+ )?not\b", re.IGNORECASE)
 _INTRODUCES = re.compile(r":(?!\d)|\s[-–]\s")
 
 
@@ -67,6 +68,7 @@ class Cues:
         known: Every word in the file: none is a misspelling.
         classes: What a class of words in the file stands for.
         answers: Finds answers without their noun.
+        only: Finds lists of which only some are there.
         purposes: Headings under which nothing is asserted: the history, the reason for the study.
 
     Raises:
@@ -78,17 +80,18 @@ class Cues:
         self.sha256 = hashlib.sha256(content).hexdigest()
         self.known = frozenset(re.findall("[a-z]+", content.decode("utf-8").lower()))
         self.classes = _classes(root.entry("classes", {}))
-        self._words: list[tuple[str, str, Words]] = []
+        found: list[tuple[tuple[str, str], Words]] = []
         # Of two cues in the same place, the first one counts.
-        self._words.append(("unchanged", "", self._of(root, "unchanged", 1)))
+        found.append((("unchanged", ""), self._of(root, "unchanged", 1)))
         for meaning in ("negation", "uncertainty"):
             entry = root.entry(meaning)
             for key in ("before", "after", "around"):
-                self._words.append((meaning, key, self._of(entry, key, key != "around")))
+                found.append(((meaning, key), self._of(entry, key, key != "around")))
             entry.close()
         for key, place in _OTHERS.items():
             least = key in ("neutral", "hypothetical", "terminators")
-            self._words.append((key, place, self._of(root, key, least)))
+            found.append(((key, place), self._of(root, key, least)))
+        self._words = WordGroups(found)
         asides = root.entry("asides")
         following = asides.text("followed_by")
         said = [f"({aside}) ?,?(?= ({following}))" for aside in asides.texts("words", least=1)]
@@ -109,6 +112,8 @@ class Cues:
         self._closing = Words(
             Words.with_classes([root.text("closing")], self.classes, root, "closing"), root, "closing"
         )
+        self._topics = self._of(root, "topics")
+        self.only = ExclusiveLists(root.entry("only"))
         self.answers = AnswerReader(root.entry("answers", {}), self.classes)
         lists = root.entry("lists")
         self._and = Words(lists.texts("and", least=1), lists, "and")
@@ -143,7 +148,7 @@ class Cues:
             reached = self._ahead(cue, cues, sentence, spans) if cue.before else []
             if cue.after and ("around" in cue.keys or not reached):
                 reached = [*reached, *self._behind(cue, cues, sentence, spans)]
-            asks = cue.meaning == "uncertainty" and self._asks.search(sentence[cue.start : cue.end])
+            asks = cue.meaning == "uncertainty" and self._asks.search(sentence[: cue.end])
             for i in reached:
                 if asks and self._identified(sentence, spans, i):
                     continue
@@ -159,7 +164,7 @@ class Cues:
             if (
                 stated
                 and not {first, second} & set(structures)
-                and self._either(sentence[first[1] : second[0]])
+                and self._either(_blanked(sentence, cues, first[1], second[0]))
             ):
                 statuses[i] = statuses[i + 1] = "uncertain"
         for cue in cues:
@@ -184,7 +189,7 @@ class Cues:
                 if cue.meaning == "contrary" and self._identified(sentence, spans, i):
                     continue
                 turned = _CONTRARY.get(status) if cue.meaning == "contrary" else None
-                statuses[i] = status if status == "uncertain" else turned
+                statuses[i] = status if status == "uncertain" and cue.meaning != "requests" else turned
 
     def _identified(self, sentence: str, spans: Sequence[Span], i: int) -> bool:
         """Return whether a finding is only said to be another one: "(whether) the opacity is pneumonia"."""
@@ -202,12 +207,11 @@ class Cues:
     def _find(self, sentence: str) -> list[_Cue]:
         """Return the cues of a sentence in order: the longest where several overlap."""
         found: dict[Span, _Cue] = {}
-        for meaning, key, words in self._words:
-            for span in words.spans(sentence):
-                known = found.get(span)
-                if known is None or known.meaning == meaning:
-                    keys = (known.keys if known else frozenset()) | {key}
-                    found[span] = _Cue(*span, meaning, keys)
+        for (meaning, key), span in self._words.find(sentence):
+            known = found.get(span)
+            if known is None or known.meaning == meaning:
+                keys = (known.keys if known else frozenset()) | {key}
+                found[span] = _Cue(*span, meaning, keys)
         chosen: list[_Cue] = []
         for cue in sorted(found.values(), key=lambda c: c.start - c.end):
             if all(cue.end <= other.start or other.end <= cue.start for other in chosen):
@@ -228,7 +232,15 @@ class Cues:
         return self._without_yielding(sentence, chosen)
 
     def without_asides(self, sentence: str) -> str:
-        """Return a sentence of the same length without ", however," and the like between subject and verb."""
+        """Return a sentence of the same length without ", however," and the like between subject and verb.
+
+        What it speaks of joins the rest: "As for pneumonia, the film gives no support."
+        """
+        for start, end in self._topics.spans(sentence):
+            comma = sentence.find(",", end)
+            sentence = sentence[:start] + " " * (end - start) + sentence[end:]
+            if comma >= 0:
+                sentence = f"{sentence[:comma]} {sentence[comma + 1 :]}"
         for start, end in self._asides.spans(sentence):
             start = len(sentence[:start].rstrip(", "))
             sentence = sentence[:start] + " " * (end - start) + sentence[end:]
@@ -315,6 +327,14 @@ class Cues:
             and self._alternatives.search(between) is not None
             and not self._has_verb(between)
         )
+
+
+def _blanked(sentence: str, cues: Sequence[_Cue], start: int, end: int) -> str:
+    """Return a stretch of a sentence without the cues in it that merely hold an "or" ("may or may not")."""
+    for cue in cues:
+        if start <= cue.start and cue.end <= end and _TWOFOLD.search(sentence, cue.start, cue.end):
+            sentence = sentence[: cue.start] + " " * (cue.end - cue.start) + sentence[cue.end :]
+    return sentence[start:end]
 
 
 def _classes(entry: Entry) -> dict[str, str]:

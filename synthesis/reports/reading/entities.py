@@ -11,12 +11,13 @@ from typing import Any
 
 from synthesis.concepts import NO_FINDING, ConceptCatalog
 from synthesis.reports.headings import section_headings
-from synthesis.reports.reading.cues import Cues, Span, Status
+from synthesis.reports.reading.cues import Cues, Status
 from synthesis.reports.reading.lexicon import Lexicon
 from synthesis.reports.reading.modifiers import ModifierReader, Owner
 from synthesis.reports.reading.name import Name
 from synthesis.reports.reading.normality import NormalityReader
 from synthesis.reports.reading.spelling import SpellingCorrector, moved
+from synthesis.reports.reading.words import Span
 from synthesis.reports.sentences import sentence_spans
 
 _CLAUSE = re.compile(r"[^;]+")
@@ -66,7 +67,7 @@ class EntityExtractor:
         YamlError: If a file is malformed.
     """
 
-    version: int = 7  # of the results, see synthesis.identity
+    version: int = 8  # of the results, see synthesis.identity
 
     def __init__(
         self,
@@ -173,6 +174,10 @@ class EntityExtractor:
         if answer is not None:
             begin = self._cues.last_clause(sentence, spans)
             statuses = [answer if s[0] >= begin else old for s, old in zip(spans, statuses, strict=True)]
+        out, repeated = self._cues.only.left_out(plain, nouns)
+        statuses = [
+            None if i in repeated else "absent" if i in out else status for i, status in enumerate(statuses)
+        ]
         owners = [
             Owner(*name.span, _group(name, status)) for name, status in zip(nouns, statuses, strict=True)
         ]
@@ -200,10 +205,18 @@ class EntityExtractor:
         whole = lexicon.normal_unless.search(sentence) is None
         excepted = lexicon.normal_except.search(sentence) is not None
         found = [Name(*span, "ignore") for span in lexicon.ignore.spans(sentence)]
-        named = {
-            span: term.concepts for term in reversed(lexicon.terms) for span in term.words.spans(sentence)
-        }
-        denied = {span: term.concepts for term in lexicon.denied_only for span in term.words.spans(sentence)}
+        named: dict[Span, tuple[str, ...]] = {}
+        denied: dict[Span, tuple[str, ...]] = {}
+        structures: list[Name] = []
+        for (kind, structure, concepts), span in lexicon.names.find(sentence):
+            if kind == "concept":
+                named[span] = concepts
+            elif kind == "denied_only":
+                denied[span] = concepts
+            elif kind == "denial":
+                found.append(Name(*span, kind, (), concepts))
+            else:
+                structures.append(Name(*span, kind, (), concepts, structure))
         found += [
             Name(*span, "concept", concepts, denied.get(span, concepts))
             for span, concepts in named.items()
@@ -214,17 +227,7 @@ class EntityExtractor:
             for span, denies in denied.items()
             if span not in named and not excepted  # "no abnormality other than an old fracture"
         ]
-        found += [
-            Name(*span, "denial", (), term.concepts)
-            for term in lexicon.denials
-            for span in term.words.spans(sentence)
-        ]
         found += [Name(*span, "concept") for span in lexicon.others.spans(sentence) if span not in named]
-        structures = [
-            Name(*span, "structure", (), term.concepts, structure)
-            for structure, term in lexicon.structures
-            for span in term.words.spans(sentence)
-        ]
         chosen: list[Name] = []
         # A structure gives way ("right lung mass"), else the longer name wins.
         for name in sorted(found, key=lambda n: (n.start - n.end, n.kind != "ignore")):

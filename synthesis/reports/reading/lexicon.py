@@ -11,6 +11,7 @@ from pathlib import Path
 from synthesis.concepts import LATERALITIES, Concept, ConceptCatalog
 from synthesis.configuration import shipped
 from synthesis.extended_yaml import read_extended
+from synthesis.reports.reading.word_groups import WordGroups
 from synthesis.reports.reading.words import Words
 from synthesis.strict_yaml import Entry
 
@@ -57,13 +58,12 @@ class Lexicon:
     Attributes:
         sha256: Of the file, and of those that it extends.
         known: Every word in the file: none is a misspelling.
-        terms: Names of concepts: those that name several, then one term a concept, in catalogue order.
-        denied_only: Names that mean something only when they are denied: that the concepts are absent, or
-            that "no_finding" is present.
+        names: Words, each with its kind, structure and concepts. The kinds are "concept" (of those in the
+            same place, the last one counts), "denied_only" (means something only when it is denied: that the
+            concepts are absent, or that "no_finding" is present), "denial" (denies concepts where it is
+            asserted, "extubated") and "structure" (denies them where it is called normal).
         others: Names of what is no concept.
-        denials: Words that deny concepts where they are asserted ("extubated").
         ellipses: Sides that stand for what was named before them ("while the left has grown").
-        structures: Structure, and what is denied by calling it normal.
         special: Structures, words that call them normal, and what that denies instead.
         normal_before, normal_after: Words that call the structures after or before them normal.
         join_before, join_after: What may stand between those and the structures.
@@ -89,19 +89,23 @@ class Lexicon:
         self._negator = Words([root.text("negator")], root, "negator")
         self._spellings = root.texts("spellings")
         self._listed = f"(?:{root.text('listed')})"
-        self.terms: list[Term] = []
         self.words: dict[str, ConceptWords] = {}
-        self.denied_only: list[Term] = []
-        self._read_concepts(catalog)
-        self.structures = [
+        terms, denied_only = self._read_concepts(catalog)
+        structures = [
             (name, self._term(entry, catalog, least=0))
             for name, entry in root.named("structures", "structure")
         ]
+        self._structures = [name for name, _ in structures]
         self.special = [self._special(e, catalog) for e in _entries(root, "special")]
-        self.terms[:0] = [self._term(e, catalog, "names") for e in _entries(root, "compounds")]
-        self.denied_only += [self._term(e, catalog) for e in _entries(root, "denied_only")]
+        terms[:0] = [self._term(e, catalog, "names") for e in _entries(root, "compounds")]
+        denied_only += [self._term(e, catalog) for e in _entries(root, "denied_only")]
+        denials = [self._term(e, catalog) for e in _entries(root, "denials")]
+        kinds = (("concept", terms[::-1]), ("denied_only", denied_only), ("denial", denials))
+        self.names = WordGroups(
+            [((kind, "", term.concepts), term.words) for kind, group in kinds for term in group]
+            + [(("structure", name, term.concepts), term.words) for name, term in structures]
+        )
         self.others = Words(root.texts("others"), root, "others", plural=True)
-        self.denials = [self._term(e, catalog) for e in _entries(root, "denials")]
         self.ellipses = Words(root.texts("ellipses"), root, "ellipses")
         self._read_normal(root.entry("normal"))
         self.ignore = Words(root.texts("ignore"), root, "ignore", plural=True)
@@ -146,7 +150,10 @@ class Lexicon:
         self.identity = Words(root.texts("identity"), root, "identity")
         self.conjunction = Words(root.texts("conjunction"), root, "conjunction")
 
-    def _read_concepts(self, catalog: ConceptCatalog) -> None:
+    def _read_concepts(self, catalog: ConceptCatalog) -> tuple[list[Term], list[Term]]:
+        """Return the names of concepts, and those that count only where denied, in catalogue order."""
+        terms: list[Term] = []
+        denied_only: list[Term] = []
         given = dict(self._root.named("concepts", "concept"))
         for name in given:
             if name not in catalog:
@@ -160,11 +167,12 @@ class Lexicon:
             plain = [name for name in names if not self._negator.at(name, 0)]
             denied = [name.partition(" ")[2] for name in names if name not in plain and name.count(" ") > 1]
             words = Words([*entry.texts("terms"), *plain], entry, "terms", self._gap, plural=True)
-            self.terms.append(Term(words, (concept.name,)))
+            terms.append(Term(words, (concept.name,)))
             if denied := [*entry.texts("denied"), *denied]:
-                self.denied_only.append(Term(Words(denied, entry, "denied", plural=True), (concept.name,)))
+                denied_only.append(Term(Words(denied, entry, "denied", plural=True), (concept.name,)))
             self.words[concept.name] = self._concept_words(entry, concept)
             entry.close()
+        return terms, denied_only
 
     def _names(self, concept: Concept) -> Iterator[str]:
         for name in dict.fromkeys((concept.preferred_name, *concept.synonyms)):
@@ -195,7 +203,7 @@ class Lexicon:
         return term
 
     def _special(self, entry: Entry, catalog: ConceptCatalog) -> tuple[str, Term]:
-        structure = entry.text("structure", [name for name, _ in self.structures])
+        structure = entry.text("structure", self._structures)
         words = Words(entry.texts("words", least=1), entry, "words")
         term = Term(words, entry.texts("denies", catalog.names, least=1))
         entry.close()

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from synthesis.concepts import Concept
 from synthesis.reports.reading.lexicon import Lexicon
+from synthesis.reports.reading.word_groups import WordGroups
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,12 @@ class ModifierReader:
 
     def __init__(self, lexicon: Lexicon) -> None:
         self._lexicon = lexicon
+        kinds = (("side", lexicon.sides), ("place", lexicon.places))
+        groups = [((k, (value,), ""), words) for k, group in kinds for value, words in group.items()]
+        groups += [(("grade", grades, ""), words) for grades, words in lexicon.grades]
+        for concept, own in lexicon.words.items():
+            groups += [(("own grade", (grade,), concept), words) for grade, words in own.severities.items()]
+        self._words = WordGroups(groups)
 
     def read(self, sentence: str, owners: Sequence[Owner], hidden: Sequence[tuple[int, int]]) -> None:
         """Fill in the modifiers of each noun.
@@ -131,17 +138,9 @@ class ModifierReader:
         return sorted(kept, key=lambda m: (m.start, m.end))
 
     def _all(self, sentence: str) -> Iterator[Modifier]:
-        lexicon = self._lexicon
-        for kind, group in (("side", lexicon.sides), ("place", lexicon.places)):
-            for value, words in group.items():
-                yield from (Modifier(*span, kind, (value,)) for span in words.spans(sentence))
-        for grades, words in lexicon.grades:
-            yield from (Modifier(*span, "grade", grades) for span in words.spans(sentence))
-        for concept, own in lexicon.words.items():
-            for grade, words in own.severities.items():
-                for span in words.spans(sentence):
-                    yield Modifier(*span, "own grade", (grade,), concept=concept)
-        for start, end, size in lexicon.sizes(sentence):
+        for (kind, values, concept), span in self._words.find(sentence):
+            yield Modifier(*span, kind, values, concept)
+        for start, end, size in self._lexicon.sizes(sentence):
             yield Modifier(start, end, "size", millimetres=size)
 
     def _owner(self, sentence: str, modifier: Modifier, owners: Sequence[Owner]) -> Owner | None:

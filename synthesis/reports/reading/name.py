@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from synthesis.concepts import NO_FINDING
-from synthesis.reports.reading.cues import Span
+from synthesis.reports.reading.words import Span
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from synthesis.reports.reading.cues import Span
 from synthesis.reports.reading.lexicon import Lexicon
 from synthesis.reports.reading.name import Name
+from synthesis.reports.reading.words import Span
 
 
 class NormalityReader:

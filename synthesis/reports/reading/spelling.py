@@ -59,12 +59,15 @@ class SpellingCorrector:
         if word in self._known or word.removesuffix("s") in self._known:
             return word
         near = set[str]().union(*(self._near.get(form, ()) for form in _shortened(word)))
-        meant = {
-            name
-            for name in near
-            if name[0] == word[0] and name[-2:] == word[-2:] and abs(len(name) - len(word)) <= 1
-        }
+        meant = {name for name in near if _close(name, word) and abs(len(name) - len(word)) <= 1}
         return meant.pop() if len(meant) == 1 else word
+
+
+def _close(name: str, word: str) -> bool:
+    """Return whether two near words begin and end alike, or only have two neighbouring letters exchanged."""
+    apart = [i for i, (a, b) in enumerate(zip(name, word, strict=False)) if a != b]
+    swapped = len(name) == len(word) and len(apart) == 2 and sorted(name) == sorted(word)
+    return name[0] == word[0] and (name[-2:] == word[-2:] or (swapped and apart[1] - apart[0] == 1))
 
 
 def moved(position: int, moves: Iterable[tuple[int, int]]) -> int:

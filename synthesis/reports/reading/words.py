@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from typing import TypeAlias
 
 from synthesis.reports.reading.needed_letters import needed_letters
 from synthesis.strict_yaml import Entry
 
+Span: TypeAlias = tuple[int, int]
 _NEVER = r"(?!)"
 _BEGIN = r"(?!\B\w)"  # a whole word, if it starts like one
 _CAPTURING = re.compile(r"(?<!\\)\((?!\?)")
@@ -28,6 +30,9 @@ class Words:
         plural: Whether an "s" or "es" may follow.
         listed: The expression for the shared noun of a list of adjectives.
 
+    Attributes:
+        each: The expressions, the longest first.
+
     Raises:
         YamlError: If one of them is not a regular expression.
     """
@@ -42,6 +47,8 @@ class Words:
         listed: str = _NEVER,
     ) -> None:
         between, parts = r"[\s\-]", []
+        ending = "(?:e?s)?" if plural else ""
+        self.each: list[re.Pattern[str]] = []
         for pattern in sorted(patterns, key=len, reverse=True):
             pattern = re.sub(r"\bnot\b", "no?t", pattern)  # "isn't" comes as "is nt"
             pattern = re.sub(r"(?<=[a-z]i)z(?=e|ing)", "[sz]", pattern).replace("favor", "favou?r")
@@ -49,17 +56,25 @@ class Words:
             part = pattern.replace(" ?", f"{between}{{0,3}}").replace(" ", f"{between}+")
             part = part.replace("~", f"(?::|,(?= which ))?(?:{between}+{gap}){{0,8}}{between}+")
             part = _CAPTURING.sub("(?:", part)  # which is slow, and nobody asks for
+            # Small letters throughout are found twice as fast as either case.
+            part = _small(rf"(?:{part}){ending}{_END}")
             try:
-                re.compile(part)
+                regex = re.compile(part)
             except re.error as error:
                 raise entry.error(
                     key, pattern, f"is not a regular expression ({error}); correct it."
                 ) from error
-            parts.append(f"(?:{part})")
-        ending = "(?:e?s)?" if plural else ""
-        # Small letters throughout are found twice as fast as either case.
-        self._regex = re.compile(_small(rf"{_BEGIN}(?:{'|'.join(parts) or _NEVER}){ending}{_END}"))
-        self._needed = tuple(needed_letters(self._regex.pattern)) or ("",)
+            parts.append(part)
+            self.each.append(regex)
+        self._joined = rf"{_BEGIN}(?:{'|'.join(parts) or _NEVER})"
+
+    @cached_property  # groups of words do without
+    def _regex(self) -> re.Pattern[str]:
+        return re.compile(self._joined)
+
+    @cached_property
+    def _needed(self) -> tuple[str, ...]:
+        return tuple(needed_letters(self._joined)) or ("",)
 
     @staticmethod
     def with_classes(
