@@ -10,8 +10,10 @@ from synthesis.strict_yaml import Entry
 
 Status: TypeAlias = Literal["present", "absent", "uncertain"]
 
-_JOINS = r"(?:and|(?<!anything )(?<!nothing )but|yet|though|although|however|where)\s"
-_PARTS = re.compile(rf"[,;:?!.]\s+(?:{_JOINS})?|\s[-–]\s+|\s{_JOINS}", re.IGNORECASE)
+_BUT = r"(?:and|(?<!anything )(?<!nothing )but|yet|where)\s"
+_PARTS = re.compile(
+    rf"[,;:?!.]\s+(?:{_BUT})?|\s[-–]\s+|\s{_BUT}|\s(?:though|although|however)\s", re.IGNORECASE
+)
 _AROUND = " \t.,;:?!-–()"
 _LONGEST = 60  # letters of an answer
 _TRIED = 3  # parts that an answer may have

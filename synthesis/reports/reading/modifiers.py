@@ -9,6 +9,7 @@ from itertools import pairwise
 from synthesis.concepts import Concept
 from synthesis.reports.reading.lexicon import Lexicon
 from synthesis.reports.reading.word_groups import WordGroups
+from synthesis.reports.reading.words import Words
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,9 @@ class ModifierReader:
     def __init__(self, lexicon: Lexicon) -> None:
         self._lexicon = lexicon
         kinds = (("side", lexicon.sides), ("place", lexicon.places))
-        groups = [((k, (value,), ""), words) for k, group in kinds for value, words in group.items()]
+        groups: list[tuple[tuple[str, tuple[str, ...], str], Words]] = [
+            ((k, (value,), ""), words) for k, group in kinds for value, words in group.items()
+        ]
         groups += [(("grade", grades, ""), words) for grades, words in lexicon.grades]
         for concept, own in lexicon.words.items():
             groups += [(("own grade", (grade,), concept), words) for grade, words in own.severities.items()]

@@ -7,35 +7,24 @@ from synthesis.reports.reading.cues import Cues
 ANSWERS = Cues().answers
 
 
-@pytest.mark.parametrize(
-    ("status", "answers"),
-    [
-        (
-            "absent",
-            ["none was found", "today there is none", "Answer: no", "no longer visible", "not that I can see"]
-            + [
-                "we could not find one",
-                "gone",
-                "nothing of the kind",
-                "in vain",
-                "certainly not",
-                "I see none",
-            ]
-            + ["no trace of it", "neither is seen", "I do not think so", "it has resolved"],
-        ),
-        (
-            "uncertain",
-            ["possibly", "it may well be", "hard to say", "I doubt it", "could be", "we cannot exclude it"]
-            + ["time will tell", "an open question", "not necessarily", "I think so"],
-        ),
-        ("present", ["yes", "there is", "indeed", "it is present", "no doubt about it", "certainly"]),
-        (
-            None,
-            ["", "the heart is large", "no effusion", "larger", "on the left", "stable", "yes, at the base"],
-        ),
-    ],
-)
-def test_answers_and_what_is_none(status, answers):
+WAYS = {
+    "absent": (
+        "none was found|today there is none|Answer: no|no longer visible|not that I can see|it has resolved"
+        "|we could not find one|gone|nothing of the kind|in vain|certainly not|I see none|no trace of it"
+        "|neither is seen|I do not think so"
+    ),
+    "uncertain": (
+        "possibly|it may well be|hard to say|I doubt it|could be|we cannot exclude it|time will tell"
+        "|an open question|not necessarily|I think so"
+    ),
+    "present": "yes|there is|indeed|it is present|no doubt about it|certainly",
+    None: "|the heart is large|no effusion|larger|on the left|stable|yes, at the base",
+}
+
+
+@pytest.mark.parametrize("status", WAYS)
+def test_answers_and_what_is_none(status):
+    answers = WAYS[status].split("|")
     assert {answer: ANSWERS.status(answer) for answer in answers} == dict.fromkeys(answers, status)
 
 

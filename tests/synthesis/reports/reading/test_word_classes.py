@@ -1,4 +1,4 @@
-"""Classes of words crossed with constructs: what is denied, doubted, asserted, left unsaid, or called normal."""
+"""Classes of words crossed with constructs: what is denied, doubted, asserted, unsaid, or called normal."""
 
 from functools import cache
 
@@ -49,10 +49,7 @@ FRAMES = {
         ),
         *(f"I would {lean} pneumonia." for lean in ("lean towards", "bet on", "opt for", "incline to")),
         *(f"{who} can rule out pneumonia." for who in ("Nobody", "No one", "No radiologist")),
-        *(
-            f"It cannot be {said} that there is pneumonia."
-            for said in ("said", "stated with certainty", "told")
-        ),
+        *(f"It cannot be {said} that there is pneumonia." for said in ("said", "stated with certainty")),
         "Pneumonia may or may not be present.",
         "Pneumonia can neither be confirmed nor ruled out.",
     ],
