@@ -6,7 +6,7 @@ SHELL := bash
 
 PYTHON := .venv/bin/python
 RECIPE ?= short
-SCALE ?= full
+SCALE ?=
 COMPARISON ?= objectives
 SWEEP ?= temperature
 ENCODER ?= runs/fit/checkpoints/last.ckpt
@@ -53,11 +53,12 @@ fit: install ## Pre-train and evaluate into runs/fit: RECIPE=short|long|smoke, A
 
 .PHONY: compare
 compare: install ## Arms side by side: COMPARISON=a file in configs/comparisons, SCALE=full|smoke, ARGS="--arms … --seeds …"; transfer also REAL=folder
-	$(PYTHON) -m scripts.comparison $(COMPARISON) --scale=$(SCALE) $(if $(REAL),--var real=$(REAL)) $(ARGS)
+	$(PYTHON) -m scripts.comparison $(COMPARISON) $(if $(SCALE),--scale=$(SCALE)) $(if $(REAL),--var real=$(REAL)) $(ARGS)
 
 .PHONY: reproduce-paper
-reproduce-paper: ## COMPARISON=paper: balanced or long-tailed, clean or damaged pairs, into results/paper: SCALE=full|smoke
-	@$(MAKE) --no-print-directory compare COMPARISON=paper
+reproduce-paper: ARGS ?= --arms core
+reproduce-paper: ## COMPARISON=paper: synthetic against (simulated) hospital pairs, ten core arms; ARGS= for all: SCALE=cpu|smoke|paper
+	@$(MAKE) --no-print-directory compare COMPARISON=paper ARGS='$(ARGS)'
 
 .PHONY: compare-objectives
 compare-objectives: ## COMPARISON=objectives: every objective at equal steps and data: SCALE=full|smoke
@@ -84,7 +85,7 @@ sweep: install ## Register a sweep file (SWEEP=temperature) with Weights & Biase
 
 .PHONY: sweep-local
 sweep-local: install ## The same sweep file without a network, table and plot in results/<sweep>: SCALE=full|smoke
-	$(PYTHON) -m scripts.comparison.sweep configs/sweeps/$(SWEEP).yaml --scale=$(SCALE) $(ARGS)
+	$(PYTHON) -m scripts.comparison.sweep configs/sweeps/$(SWEEP).yaml $(if $(SCALE),--scale=$(SCALE)) $(ARGS)
 
 # --------------------------------------------------------------------------------------------- for other programs
 .PHONY: export

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from synthesis.cases import (
         BalancedCaseSampler,
         CoFindingCaseSampler,
+        FreeCaseSampler,
         LongTailedCaseSampler,
         UniformCaseSampler,
     )
@@ -33,6 +34,7 @@ __all__ = [
     "ClinicSynthesizer",
     "CoFindingCaseSampler",
     "DiffusionImageMaker",
+    "FreeCaseSampler",
     "GrammarWriter",
     "LanguageModelWriter",
     "LocalModel",
@@ -50,6 +52,7 @@ _MODULES = {
     "synthesis.cases": (
         "BalancedCaseSampler",
         "CoFindingCaseSampler",
+        "FreeCaseSampler",
         "LongTailedCaseSampler",
         "UniformCaseSampler",
     ),

@@ -147,11 +147,16 @@ def read_mapping(path: Path) -> dict[str, Any]:
 
 
 class _NoDuplicatesLoader(yaml.SafeLoader):
-    """Refuses a key that stands twice: PyYAML takes the last, and a catalogue would lose a concept."""
+    """Refuses a key that stands twice: PyYAML takes the last, and a catalogue would lose a concept.
+
+    What ``<<: *name`` merges in gives way to the keys beside it, as YAML has it.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[object] = set()
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
             key = self.construct_object(key_node, deep=True)
             if key in seen:
                 problem = f"key {key!r} stands twice"

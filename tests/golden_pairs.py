@@ -34,6 +34,7 @@ from synthesis.cases import (
     Case,
     CaseSampler,
     CoFindingCaseSampler,
+    FreeCaseSampler,
     LongTailedCaseSampler,
     UniformCaseSampler,
 )
@@ -81,7 +82,7 @@ class Golden:
 def goldens() -> dict[str, Golden]:
     """Return everything that is written down, by name; inputs before what they are given to."""
     samplers: list[CaseSampler] = [BalancedCaseSampler(), UniformCaseSampler(), LongTailedCaseSampler()]
-    samplers.append(CoFindingCaseSampler())
+    samplers += [CoFindingCaseSampler(), FreeCaseSampler()]
     found = {type(s).__name__: Golden(s, lambda s=s: {"cases": _sha256(_cases(s, 400))}) for s in samplers}
     sampler, writer = "UniformCaseSampler", "GrammarWriter"
     found[writer] = Golden(GrammarWriter(), lambda: {"reports": _sha256(_reports())}, (sampler,))

@@ -34,7 +34,6 @@ MEAN_THE_BASE = (
     "configs/data/synthetic.yaml",
     "configs/model/small.yaml",
     "configs/objectives/contradiction.yaml",
-    "configs/reproduce/balanced_clean.yaml",
 )
 
 
@@ -136,16 +135,6 @@ def configs_of(comparison: str) -> dict[str, dict[str, Any]]:
     plan = Plan(read_comparison(comparison), "full", Path("unused"), seeds=(0,))
     plan.check()
     return {run.arm.name: yaml.safe_load(yaml.safe_dump(run.config())) for run in plan.wanted()}
-
-
-def test_the_arms_of_the_paper_differ_only_in_their_training_pairs() -> None:
-    configs = configs_of("paper")
-    assert tuple(configs) == ("balanced_clean", "balanced_clinic", "long_tailed_clean", "long_tailed_clinic")
-    synthesizers = [config["data"]["init_args"].pop("synthesizer") for config in configs.values()]
-    assert len({str(synthesizer) for synthesizer in synthesizers}) == 4
-    for part in ("image_maker", "writer", "filters"):
-        assert len({str(synthesizer["init_args"][part]) for synthesizer in synthesizers}) == 1
-    assert len({str(config) for config in configs.values()}) == 1
 
 
 def test_the_utility_of_generated_images_is_asked_of_the_same_reports_for_equal_steps() -> None:

@@ -52,10 +52,13 @@ def parse(args: list[str] | None = None) -> argparse.Namespace:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what every comparison can be asked."""
-    parser.add_argument("--scale", default="full", help="one of the comparison's scales (default: full)")
+    parser.add_argument("--scale", help="one of the comparison's scales (default: its first)")
     parser.add_argument("--seeds", type=whole(0), nargs="+", default=[], help="in place of the comparison's")
     parser.add_argument(
-        "--arms", nargs="*", metavar="ARM", help="those that run here (none: draw what is recorded)"
+        "--arms",
+        nargs="*",
+        metavar="ARM",
+        help="those that run here, or groups (none: draw what is recorded)",
     )
     parser.add_argument("--cache", type=Path, default=Path("cache"), help="where pairs are kept")
     parser.add_argument("--precision", help="of the arithmetic, as in Lightning (default: as the YAML says)")
@@ -98,13 +101,14 @@ def plan_of(comparison: Comparison, options: argparse.Namespace) -> Plan:
     if wrong := [given for given in options.var if "=" not in given]:
         raise SystemExit(f"--var {' '.join(wrong)}: write NAME=VALUE")
     variables = {name: value for name, _, value in (given.partition("=") for given in options.var)}
-    scale = "" if options.scale == "full" else f"-{options.scale}"
+    name = options.scale or comparison.usual_scale
+    scale = "" if name == comparison.usual_scale else f"-{name}"
     return Plan(
         comparison,
-        options.scale,
+        name,
         options.out or Path(f"{comparison.out or 'results/' + comparison.name}{scale}"),
         tuple(options.seeds),
-        None if options.arms is None else tuple(options.arms),
+        None if options.arms is None else comparison.named(options.arms),
         options.cache,
         variables,
         overrides,

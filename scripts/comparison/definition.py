@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ Overrides = Mapping[str, Any]
 
 NOTE_FACTS = (
     "command", "seeds", "steps", "minutes", "samples", "threads", "precision", "splits", "training",
-    "commits",
+    "commits", "groups",
 )  # fmt: skip
 """What the note of a comparison may mention in braces, beside its variables."""
 
@@ -57,6 +57,10 @@ class Arm:
         measured: Whether it is measured. A stage, which only serves other arms, is not.
         settings: What this arm changes in the settings of each measure, by the measure's name.
         scales: What it lays over the rest at a scale, by the scale's name.
+        times: How many times the epochs of the scale it trains, where the scale says how many: 2 for twice as
+            long, 0.4 for what follows a stage of 0.6.
+        counts: Stages and arms whose steps are counted as its own, for it goes on from them.
+        needs: What it takes that is not everywhere, in words; said where it has not been run.
     """
 
     name: str
@@ -67,6 +71,9 @@ class Arm:
     measured: bool = True
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     scales: Mapping[str, Layers] = field(default_factory=dict)
+    times: float = 1.0
+    counts: tuple[str, ...] = ()
+    needs: str = ""
 
     @property
     def title(self) -> str:
@@ -138,12 +145,23 @@ class ScaleSettings:
         seeds: In place of the comparison's.
         test: What lies over the layers of every `main.py test`.
         settings: What changes in the settings of each measure, by its name.
+        epochs: How many every arm trains, unless it says how many times that; None leaves it to the layers.
+        variables: In place of the comparison's.
     """
 
     layers: Layers = Layers()
     seeds: tuple[int, ...] | None = None
     test: Layers = Layers()
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    epochs: int | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    def length(self, arm: Arm) -> Layers:
+        """Return how long an arm trains; it validates at its end."""
+        if self.epochs is None:
+            return Layers()
+        epochs = round(self.epochs * arm.times)
+        return Layers((), {"trainer.max_epochs": epochs, "trainer.check_val_every_n_epoch": epochs})
 
 
 @dataclass(frozen=True)
@@ -173,6 +191,7 @@ class Comparison:
         note: What stands under the table; facts in braces: see `scripts.comparison.report`.
         question: What the comparison is to answer.
         out: Directory of results; ``results/<name>`` where it is empty.
+        groups: Names for several arms at once, for `--arms`.
     """
 
     name: str
@@ -192,6 +211,22 @@ class Comparison:
     note: str = ""
     question: str = ""
     out: str = ""
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def usual_scale(self) -> str:
+        """The first scale, which is meant where none is named."""
+        return next(iter(self.scales))
+
+    def length(self, name: str) -> float:
+        """Return how many times the scale's epochs an arm has, with those of what it goes on from."""
+        arm = self.arms[name]
+        return arm.times + sum(self.length(earlier) for earlier in arm.counts)
+
+    def named(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return the arms that names of arms and groups stand for, each once."""
+        found = [arm for name in names for arm in self.groups.get(name, (name,))]
+        return tuple(dict.fromkeys(found))
 
     @property
     def lines(self) -> dict[str, Arm]:
@@ -207,13 +242,13 @@ class Comparison:
         own = arm.scales.get(scale_name, Layers())
         if not arm.base:
             return arm.layers + own
-        return self.base + arm.layers + self.over + scale.layers + own
+        return self.base + arm.layers + self.over + scale.layers + scale.length(arm) + own
 
     def earlier(self, arm: Arm, scale_name: str) -> Iterator[str]:
         """Yield the names of the arms and stages whose runs this one needs."""
         own = arm.scales.get(scale_name, Layers())
         texts = texts_of([arm.layers.overrides, own.overrides, arm.settings])
-        yield from sorted({name for text in texts for name in EARLIER.findall(text)})
+        yield from sorted({*arm.counts, *(name for text in texts for name in EARLIER.findall(text))})
 
     def only(self, names: Mapping[str, Any] | tuple[str, ...]) -> Comparison:
         """Return the comparison of some arms, with the stages that they need.

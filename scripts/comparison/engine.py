@@ -117,6 +117,7 @@ class Plan:
             "arm": arm.name,
             "run": str(directory),
             **self.comparison.variables,
+            **self.settings.variables,
             **self.variables,
             **others,
         }
@@ -147,8 +148,10 @@ class Plan:
             for name, arm in self.comparison.lines.items()
             if arm.trained and (chosen is None or name in chosen)
         }
+        ruled = {"trainer.max_epochs"} if self.settings.epochs is not None else set()
+        equal = [key for key in self.comparison.equal if key not in ruled]
         if configs:
-            check_equal(configs, self.comparison.equal, f"comparison {self.comparison.name}")
+            check_equal(configs, equal, f"comparison {self.comparison.name}")
 
 
 def carry_out(plan: Plan) -> dict[str, str]:
@@ -229,6 +232,10 @@ def replace_measured(run: Run) -> Run:
 def record(plan: Plan, run: Run) -> None:
     """Measure a trained run and put its figures into the record."""
     facts = run.train()
+    before = [plan.run(plan.comparison.arms[name], run.seed).train() for name in _counted(plan, run.arm)]
+    for name in ("global_step", "samples", "minutes"):
+        if before and all(one.get(name) is not None for one in (facts, *before)):
+            facts = {**facts, name: sum(one[name] for one in (facts, *before))}
     figures: dict[str, Figure] = {}
     values: dict[str, Any] = {}
     samples: dict[str, str] = {}
@@ -256,6 +263,11 @@ def record(plan: Plan, run: Run) -> None:
     plan.record.add(RunRecord(run.arm.name, run.seed, texts, ordered, Draws(values, samples)))
 
 
+def _counted(plan: Plan, arm: Arm) -> list[str]:
+    """Return all that an arm goes on from, and what these go on from."""
+    return [name for one in arm.counts for name in (one, *_counted(plan, plan.comparison.arms[one]))]
+
+
 def _precision(config: Mapping[str, Any]) -> str | None:
     """Return the precision of training; None in the YAML is Lightning's default."""
     return (config["trainer"]["precision"] or "32-true") if config else None
@@ -268,7 +280,10 @@ def check_alike(plan: Plan, runs: list[RunRecord]) -> None:
         ValueError: Naming record, runs and values.
     """
     if plan.comparison.budget == "steps":
-        _same("number of steps", {run.name: run.facts.get("steps") for run in runs}, plan.record.path)
+        lengths = {run.name: plan.comparison.length(run.arm) for run in runs}
+        steps = {run.name: run.facts.get("steps") for run in runs}
+        once = {n: s if s is None else f"{float(s) / lengths[n]:.10g}" for n, s in steps.items()}
+        _same("number of steps", once, plan.record.path)
     for seed in sorted(
         {run.seed for run in runs}
     ):  # the arms of a seed: others may be of other days and code

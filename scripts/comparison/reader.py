@@ -67,9 +67,12 @@ def read_comparison(name: str) -> Comparison:
         variables=_variables(entry),
         note=entry.text("note"),
         out=_text(entry, "out"),
+        groups=_groups(entry, [arm.name for arm in lines]),
     )
     entry.close()
     _check_earlier(entry, found)
+    _check_lengths(entry, found)
+    _check_variables(entry, found)
     _check_placeholders(entry, found)
     return found
 
@@ -121,6 +124,9 @@ def _arm(name: str, inner: Entry, measured: bool) -> Arm:
         measured=measured,
         settings=settings,
         scales={scale: _closed_layers(lower) for scale, lower in inner.named("scales", "scale", default={})},
+        times=inner.number("times", 0, 100) if "times" in inner.keys() else 1.0,
+        counts=inner.texts("counts") if "counts" in inner.keys() else (),
+        needs=_text(inner, "needs"),
     )
     inner.close()
     return found
@@ -188,9 +194,22 @@ def _settings(inner: Entry) -> Mapping[str, Mapping[str, Any]]:
 def _scale(inner: Entry) -> ScaleSettings:
     seeds = _seeds(inner, "seeds")
     test = _layers(inner, "test")
-    found = ScaleSettings(_layers_of(inner), seeds, test, _settings(inner))
+    epochs = inner.take("epochs", None)
+    if epochs is not None and (type(epochs) is not int or epochs < 1):
+        raise inner.error("epochs", epochs, "is no number of epochs; write a whole number from 1 on.")
+    variables = _variables(inner) if "variables" in inner.keys() else {}
+    found = ScaleSettings(_layers_of(inner), seeds, test, _settings(inner), epochs, variables)
     inner.close()
     return found
+
+
+def _groups(entry: Entry, arms: list[str]) -> dict[str, tuple[str, ...]]:
+    inner = entry.entry("groups", {})
+    groups = {name: inner.texts(name, arms, least=1) for name in list(inner.keys())}
+    for name in groups:
+        if name in arms:
+            raise inner.error(name, list(groups[name]), "is named like an arm; give it another name.")
+    return groups
 
 
 def _variables(entry: Entry) -> dict[str, str]:
@@ -289,6 +308,38 @@ def _check_earlier(entry: Entry, comparison: Comparison) -> None:
                 waiting += needs[other]
 
 
+def _check_variables(entry: Entry, comparison: Comparison) -> None:
+    """Refuse variables of a scale that the comparison does not have."""
+    for scale, settings in comparison.scales.items():
+        for name in settings.variables.keys() - comparison.variables.keys():
+            raise entry.error(
+                "scales", name, f"of {scale} is no variable of the comparison; give it a value in variables."
+            )
+
+
+def _check_lengths(entry: Entry, comparison: Comparison) -> None:
+    """Refuse arms that train for a part of an epoch, and contrasts of arms of unequal length."""
+    for arm in comparison.arms.values():
+        for name in arm.counts:
+            if name not in comparison.arms:
+                raise entry.error("arms", name, f"is counted by {arm.name} and is no arm or stage; name one.")
+        for scale, settings in comparison.scales.items():
+            epochs = (settings.epochs or 1) * arm.times
+            if settings.epochs is not None and (epochs < 1 or abs(epochs - round(epochs)) > 1e-6):
+                raise entry.error(
+                    "times", arm.times, f"of {arm.name} gives {epochs:g} epochs at {scale}; give whole ones."
+                )
+    for number, contrast in enumerate(comparison.contrasts if comparison.budget == "steps" else (), start=1):
+        lengths = [comparison.length(name) for name in (contrast.arm, contrast.minus)]
+        if abs(lengths[0] - lengths[1]) > 1e-6:
+            raise entry.error(
+                f"contrasts, number {number}",
+                f"{contrast.arm} - {contrast.minus}",
+                f"compares {lengths[0]:g} times the scale's epochs with {lengths[1]:g}; "
+                "contrast arms of equal length.",
+            )
+
+
 def _check_placeholders(entry: Entry, found: Comparison) -> None:
     """Refuse braces that nothing will fill: most are filled when hours of training are over."""
     arms = [[_plain(a.layers, *a.scales.values()), a.settings] for a in found.arms.values()]
@@ -298,6 +349,7 @@ def _check_placeholders(entry: Entry, found: Comparison) -> None:
         ("note", found.note, NOTE_FACTS),
         ("measures", [measure.init_args for measure in found.measures], (*RUN_FACTS, *others)),
         ("arms", arms, (*RUN_FACTS, *others)),
+        ("needs", [arm.needs for arm in found.arms.values()], ()),
         ("scales", scales, (*RUN_FACTS, *others)),
         ("base or train", _plain(found.base, found.over), (*RUN_FACTS, *others)),
     ):

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.comparison.definition import Comparison, Metric, fill
+from scripts.comparison.definition import Arm, Comparison, Metric, fill
 from scripts.comparison.engine import Plan, check_alike
 from scripts.comparison.forest import draw_forest
 from scripts.comparison.measure import build, place
@@ -79,7 +79,8 @@ def _missing(
     """Name every run that is not in the record, and every figure that a run lacks."""
     seeds = sorted({*plan.all_seeds, *(run.seed for runs in known.values() for run in runs)})
     lacking = [f"{run}: failed ({reason})" for run, reason in failed.items()]
-    never = [plan.comparison.lines[name].title for name, runs in known.items() if not runs]
+    variables = {**plan.comparison.variables, **plan.settings.variables, **plan.variables}
+    never = [_wanting(plan.comparison.lines[name], variables) for name, runs in known.items() if not runs]
     for name, runs in known.items():
         title = plan.comparison.lines[name].title
         absent = [str(seed) for seed in seeds if seed not in {run.seed for run in runs}]
@@ -91,6 +92,11 @@ def _missing(
     if never:
         lacking.append(f"{', '.join(never)}: not run")
     return lacking
+
+
+def _wanting(arm: Arm, variables: Mapping[str, str]) -> str:
+    """Return the title of an arm that has not been run, with what it needs."""
+    return f"{arm.title} (needs {fill(arm.needs, variables)})" if arm.needs else arm.title
 
 
 def write_report(plan: Plan, failed: Mapping[str, str] | None = None) -> str:
@@ -182,8 +188,13 @@ def note_facts(plan: Plan, results: Results) -> dict[str, str]:
         "training": "; ".join(_training(run) for run in runs if "minutes" in run.facts)
         or "no record of training",
         **plan.comparison.variables,
+        **plan.settings.variables,
         **plan.variables,
         "commits": ", ".join(values("commit")) or "an unknown commit",
+        "groups": "; ".join(
+            f"{name}: {', '.join(plan.comparison.arms[arm].title for arm in arms)}"
+            for name, arms in plan.comparison.groups.items()
+        ),
     }
 
 

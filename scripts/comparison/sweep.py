@@ -173,7 +173,7 @@ def run_sweep(path: Path, plan: Plan) -> str:
     ]
     missing = [name for name in plan.comparison.arms if name not in found]
     note = f"{path.name}: {sweep['metric'].get('goal', 'minimize')} {metric.key}, one run a row."
-    note += "" if plan.scale == "full" else f" Scale: {plan.scale}."
+    note += "" if plan.scale == plan.comparison.usual_scale else f" Scale: {plan.scale}."
     note += f" Not run: {'; '.join(missing)}." if missing else ""
     sign = -1 if metric.higher else 1
     plan.out.mkdir(parents=True, exist_ok=True)

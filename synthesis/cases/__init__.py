@@ -1,7 +1,8 @@
-"""Cases: what an image shows, drawn so that every one is plausible."""
+"""Cases: what an image shows, drawn so that every one is plausible (but for `FreeCaseSampler`)."""
 
 from synthesis.cases.case import Case, Finding, View
 from synthesis.cases.co_findings import CoFindingCaseSampler
+from synthesis.cases.free_sampler import FreeCaseSampler
 from synthesis.cases.samplers import (
     BalancedCaseSampler,
     CaseSampler,
@@ -15,6 +16,7 @@ __all__ = [
     "CaseSampler",
     "CoFindingCaseSampler",
     "Finding",
+    "FreeCaseSampler",
     "LongTailedCaseSampler",
     "UniformCaseSampler",
     "View",

@@ -87,7 +87,7 @@ def test_an_entry_without_its_figure_or_section_is_an_error() -> None:
             "results/fit/summary.json | val/zero_shot/auroc",
             "has no 'val/zero_shot/auroc' there, but train/gradient_norm",
         ),
-        ("results/paper/table.csv | balanced | zero-shot AUROC", "but balanced_clean, "),
+        ("results/objectives/table.csv | klip | zero-shot AUROC", "but clip, "),
         # Rows of all metrics share the name of their arm: only what they agree on is a figure.
         ("results/objectives/runs.csv | clip | value", "has no 'value' there"),
     ],

@@ -68,6 +68,7 @@ def test_mistakes_are_named(tmp_path, text, take, parts):
     ("text", "parts"),
     [
         ("a: 1\nb: 2\na: 3\n", ["'a' stands twice", "line 3"]),
+        ("x: &x {a: 1}\ny: {<<: *x, b: 2, b: 3}\n", ["'b' stands twice", "line 2"]),
         ("a: [1\nb: 2\n", ["not valid YAML", "line 2"]),
         ("- a\n- b\n", ["is not a mapping"]),
         ("", ["None is not a mapping"]),
@@ -83,3 +84,8 @@ def test_files_that_are_no_mapping_are_refused(tmp_path, text, parts):
 def test_missing_file_is_named(tmp_path):
     with pytest.raises(YamlError, match=r"nowhere\.yaml: no such file; give the path"):
         Entry.read(tmp_path / "nowhere.yaml")
+
+
+def test_what_is_merged_in_gives_way_to_what_stands_beside_it(tmp_path):
+    entry = read(tmp_path, "x: &x {a: 1, b: 2}\ny: {<<: *x, b: 3}\n")
+    assert entry.take("y") == {"a": 1, "b": 3}

@@ -17,6 +17,7 @@ from synthesis.images.simulator.crisp_anatomy import CrispAnatomy
 from synthesis.images.simulator.fields import above, hump, products, rise, sphere
 from synthesis.images.simulator.girdle import girdle_maps
 from synthesis.images.simulator.patient import CONTROL_POINTS, ParameterReader, Patient, parameter_reader
+from synthesis.images.simulator.textures import TEXTURE_SEED
 
 BODY = ("lungs", "vessels", "heart", "flesh", "spine")
 """Maps that share the body's own geometry; ribs, heart and girdle each have one of their own."""
@@ -51,6 +52,7 @@ class AnatomyBuilder:
         self, atlas: Atlas, image_size: int, device: torch.device, crisp: CrispAnatomy | None = None
     ) -> None:
         self.atlas, self.size, self.device, self.crisp = atlas, image_size, device, crisp
+        self.texture_seed = TEXTURE_SEED
         line = (torch.arange(image_size, device=device) + 0.5) / image_size * 2 - 1
         knots = torch.linspace(-1, 1, CONTROL_POINTS, device=device)
         weights = torch.exp(-(((line[:, None] - knots) / (2 / (CONTROL_POINTS - 1))) ** 2))

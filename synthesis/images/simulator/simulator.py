@@ -34,6 +34,7 @@ from synthesis.images.simulator.grain import Grain
 from synthesis.images.simulator.inspiration import Inspiration
 from synthesis.images.simulator.overlay import Overlay, draw_overlay
 from synthesis.images.simulator.patient import draw_patient
+from synthesis.images.simulator.population import Population
 from synthesis.images.simulator.positioning import repositioned
 from synthesis.images.simulator.tone import Tone
 from synthesis.limits import at_least
@@ -75,6 +76,7 @@ class Simulator:
         attenuation: Random factors of the attenuation of each structure; None for none.
         inspiration: Shallow and deep breaths, whatever the findings; None for those of `draw_patient`.
         crisp: Steeper surfaces, sharper bones, vessels and postures of each patient's own; None for none.
+        population: Half of the anatomy, detector and textures of a place of its own; None for everybody.
 
     Raises:
         ValueError: The pictures would be smaller than 64 px, or a concept of the catalogue is sampled
@@ -101,6 +103,7 @@ class Simulator:
         attenuation: AttenuationFactors | None = None,
         inspiration: Inspiration | None = None,
         crisp: CrispAnatomy | None = None,
+        population: Population | None = None,
     ) -> None:
         at_least(self, 0, visible_contrast=visible_contrast, visible_change=visible_change)
         at_least(self, 0, visible_area=visible_area, clutter_rate=clutter_rate)
@@ -114,7 +117,7 @@ class Simulator:
         self.visible_area, self.strengthen, self.clutter_rate = visible_area, strengthen, clutter_rate
         self.consequences = acting_once(consequences)
         self.tone, self.grain, self.attenuation = tone, grain, attenuation
-        self.inspiration, self.crisp = inspiration, crisp
+        self.inspiration, self.crisp, self.population = inspiration, crisp, population
         self.catalog = ConceptCatalog(catalog)
         self.atlases = AtlasMixture(atlas)
         unpainted = [
@@ -135,6 +138,8 @@ class Simulator:
             require_device(self, self.device)
             atlas = self.atlases.load(target_spacing=0.85 * TYPICAL_FIELD / self.image_size)
             self._builder = AnatomyBuilder(atlas, self.image_size, self.device, self.crisp)
+            if self.population is not None:
+                self._builder.texture_seed = self.population.texture_seed
         return self._builder
 
     def describe(self) -> dict[str, Any]:
@@ -150,7 +155,7 @@ class Simulator:
 
     def _switched_on(self) -> dict[str, Any]:
         """Return the settings of what is off by default and on here, JSON-able."""
-        names = ("tone", "grain", "attenuation", "inspiration", "crisp")
+        names = ("tone", "grain", "attenuation", "inspiration", "crisp", "population")
         given = {name: getattr(self, name) for name in names}
         on: dict[str, Any] = json.loads(
             json.dumps({name: asdict(part) for name, part in given.items() if part})
@@ -284,6 +289,8 @@ class Simulator:
                 patient = repositioned(patient, generator(visit, "positioning"), alike, portable)
             if self.crisp is not None:
                 patient = self.crisp.change(patient, generator(seed, "crisp"), portable)
+            if self.population is not None:
+                patient = self.population.change(patient, builder.atlas.like(patient.pose))
             if self.attenuation is not None:
                 patient = self.attenuation.change(patient, generator(visit, "attenuation"))
             patients.append(patient)
@@ -312,6 +319,8 @@ class Simulator:
     def _exposure(self, case: Case, visit: int) -> Exposure:
         portable = case.view == "AP"
         exposure = draw_exposure(generator(visit, "exposure"), portable)
+        if self.population is not None:
+            exposure = self.population.expose(exposure, generator(visit, "detector"))
         if self.tone is not None:
             exposure = self.tone.change(exposure, generator(visit, "tone"), portable)
         if self.grain is not None:

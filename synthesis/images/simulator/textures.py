@@ -11,6 +11,7 @@ from torch import Tensor
 
 SIZE = 256  # texels a side; the fields are periodic
 FIELDS = 12  # of each kind
+TEXTURE_SEED = 20
 
 
 class TextureBank:
@@ -20,7 +21,7 @@ class TextureBank:
     (thin bright lines between cells, from the ridges of a fine field).
     """
 
-    def __init__(self, seed: int = 20) -> None:
+    def __init__(self, seed: int = TEXTURE_SEED) -> None:
         rng = np.random.default_rng(seed)
         wavelengths = {"coarse": 60.0, "patchy": 25.0, "fine": 9.0, "grain": 3.0}
         self.fields = {kind: self._band(rng, length) for kind, length in wavelengths.items()}
@@ -50,7 +51,7 @@ class TextureBank:
         return F.interpolate(window[None, None], size=shape, mode="bilinear", align_corners=False)[0, 0]
 
 
-@functools.lru_cache(maxsize=1)
-def texture_bank() -> TextureBank:
-    """Return the bank, made once a process (about 0.3 s)."""
-    return TextureBank()
+@functools.lru_cache(maxsize=2)
+def texture_bank(seed: int = TEXTURE_SEED) -> TextureBank:
+    """Return the bank of a seed, made once a process (about 0.3 s)."""
+    return TextureBank(seed)

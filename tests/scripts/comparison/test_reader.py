@@ -58,10 +58,11 @@ def test_every_shipped_comparison_expands_to_command_lines_that_the_parser_takes
     for scale in comparison.scales:
         screen = (comparison.reference, "together") if "together" in comparison.arms else None
         plan = Plan(comparison, scale, tmp_path, arms=screen)
+        usual = scale == comparison.usual_scale
         if scale == "full" and name not in CHECKED:
             plan.check()
         arms = list(comparison.arms.values())
-        first, stages = arms[0], [arm for arm in arms if not arm.measured]
+        first, stages = arms[0], [arm for arm in arms if usual and not arm.measured]
         for arm in (first, *stages):
             run = plan.run(arm, plan.all_seeds[0])
             if arm.trained:
@@ -156,6 +157,22 @@ def test_arms_lie_over_the_base_and_under_the_scale(tmp_path: Path) -> None:
             r"key arms: 'a' needs its own run",
         ),
         ({"stages": {"a": {}}}, r"key stages: 'a' is an arm as well"),
+        ({"groups": {"a": ["b"]}}, r"key groups, key a: \['b'\] is named like an arm"),
+        ({"groups": {"core": ["c"]}}, r"key groups, key core: 'c' is unknown here; use one of: a, b"),
+        ({"arms": {"a": {}, "b": {"counts": ["c"]}}}, r"key arms: .*c.* is no arm or stage; name one"),
+        (
+            {"arms": {"a": {}, "b": {"times": 0.5}}, "scales": {"full": {"epochs": 3}}},
+            r"key times: 0\.5 of b gives 1\.5 epochs at full; give whole ones",
+        ),
+        ({"scales": {"full": {"epochs": 0}}}, r"scale full, key epochs: 0 is no number of epochs"),
+        ({"scales": {"full": {"variables": {"n": "1"}}}}, r"key scales: 'n' of full is no variable"),
+        (
+            {
+                "arms": {"a": {}, "b": {"times": 2}},
+                "contrasts": [{"arm": "a", "minus": "b", "metric": "probe"}],
+            },
+            r"key contrasts, number 1: 'a - b' compares 1 times the scale's epochs with 2",
+        ),
         ({"note": "{minute} minutes"}, r"key note: '\{minute\}' is no placeholder; use one of command, "),
         (
             {"arms": {"a": {"layers": ["{cash}/x.yaml"]}, "b": {}}},
@@ -172,6 +189,34 @@ def test_a_mistake_is_named_with_file_key_value_and_remedy(
 ) -> None:
     with pytest.raises(YamlError, match=complaint):
         read_comparison(written(tmp_path / "c.yaml", **changes))
+
+
+def test_arms_train_as_often_as_they_say_and_count_what_they_go_on_from(tmp_path: Path) -> None:
+    path = written(
+        tmp_path / "c.yaml",
+        arms={
+            "a": {},
+            "long": {"times": 2},
+            "b": {"times": 0.4, "counts": ["s"], "overrides": {"x": "{n}", "w": "{run:s}"}},
+        },
+        stages={"s": {"times": 0.6, "overrides": {"x": "{n}"}}},
+        groups={"core": ["b", "a"]},
+        variables={"n": "7"},
+        scales={"full": {"epochs": 5}, "smoke": {"epochs": 10, "variables": {"n": "3"}}},
+    )
+    comparison = read_comparison(path)
+    assert {name: comparison.length(name) for name in comparison.lines} == {"a": 1, "long": 2, "b": 1}
+    args = {
+        (name, scale): " ".join(Plan(comparison, scale, tmp_path).run(arm, 0).args)
+        for name, arm in comparison.arms.items()
+        for scale in comparison.scales
+    }
+    for key, epochs in {("a", "full"): 5, ("long", "smoke"): 20, ("b", "full"): 2, ("s", "full"): 3}.items():
+        assert f"--trainer.max_epochs={epochs}" in args[key].split()
+        assert f"--trainer.check_val_every_n_epoch={epochs}" in args[key].split(), "validated at the end"
+    assert "--x=7" in args["b", "full"] and "--x=3" in args["b", "smoke"]
+    assert list(comparison.earlier(comparison.arms["b"], "full")) == ["s"]
+    assert comparison.named(["core", "long", "a"]) == ("b", "a", "long")
 
 
 def test_what_is_asked_for_must_be_there(tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from synthesis.images.simulator.textures import texture_bank
 def texture(anatomy: Anatomy, rng: np.random.Generator, kind: str) -> Tensor:
     """Cut a texture at the anatomy's size."""
     height, width = anatomy.x.shape
-    return texture_bank().cut(rng, kind, (height, width), anatomy.mm).to(anatomy.x.device)
+    bank = texture_bank(anatomy.builder.texture_seed)
+    return bank.cut(rng, kind, (height, width), anatomy.mm).to(anatomy.x.device)
 
 
 def edema(anatomy: Anatomy, finding: Finding, level: float, rng: np.random.Generator) -> Change:
