@@ -34,6 +34,7 @@ MEAN_THE_BASE = (
     "configs/data/synthetic.yaml",
     "configs/model/small.yaml",
     "configs/objectives/contradiction.yaml",
+    "configs/objectives/scales/shared.yaml",
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -244,3 +245,19 @@ def test_arms_that_do_not_train_alike_are_refused(
     path = written(tmp_path / "c.yaml", arms={"a": {}, "b": {"overrides": arm}}, equal=[equal])
     with pytest.raises(ValueError, match=complaint):
         Plan(read_comparison(path), "full", tmp_path).check()
+
+
+def test_objectives_are_compared_with_their_own_texts_and_with_one_text_for_all() -> None:
+    """Neither the texts nor the warm-up of a method are set by the scale, in the comparison that is fair."""
+    shared, fair = read_comparison("objectives"), read_comparison("objectives_fair")
+    one_text = "configs/objectives/scales/shared.yaml"
+    assert all(one_text in scale.layers.files for scale in shared.scales.values())
+    assert not any(one_text in scale.layers.files for scale in fair.scales.values())
+    assert fair.lines.keys() > shared.lines.keys()
+    full = yaml.safe_load(Path("configs/objectives/scales/full.yaml").read_text())
+    assert "model" not in full and "views" not in full["data"]["init_args"]
+    pairs = yaml.safe_load(Path("configs/pretrain.yaml").read_text())["data"]["init_args"]["loader"][
+        "batch_size"
+    ]
+    bias = fair.arms["siglip"].layers.overrides["model.init_args.objective.init_args.bias"]
+    assert bias == pytest.approx(-math.log(pairs - 1), abs=1e-3)
