@@ -35,6 +35,8 @@ MEAN_THE_BASE = (
     "configs/model/small.yaml",
     "configs/objectives/contradiction.yaml",
     "configs/objectives/scales/shared.yaml",
+    "configs/reproduce/objectives/contradiction.yaml",
+    "configs/reproduce/synthetic/unfiltered.yaml",
 )
 
 
@@ -122,11 +124,12 @@ def test_findings_with_their_consequences_combine() -> None:
 
 
 def test_data_layers_can_be_put_back_over_each_other(base: dict[str, Any]) -> None:
-    there = resolved_config("fit", "-c", BASE, "-c", "configs/reproduce/long_tailed_clinic.yaml")
+    other = ("configs/data/clinic.yaml", "configs/reproduce/synthetic/long_tailed.yaml")
+    there = resolved_config("fit", *(word for layer in (BASE, *other) for word in ("-c", layer)))
     sampler = value_at(there, "data.init_args.synthesizer.init_args.sampler")
     assert sampler["class_path"].endswith("LongTailedCaseSampler")
     assert sampler["init_args"]["normal_rate"] is None  # not what the base's sampler had
-    layers = (BASE, "configs/reproduce/long_tailed_clinic.yaml", "configs/data/synthetic.yaml")
+    layers = (BASE, *other, "configs/data/synthetic.yaml")
     back = resolved_config("fit", *(word for layer in layers for word in ("-c", layer)))
     assert back == base
 
