@@ -16,6 +16,7 @@ from synthesis.images.simulator.body import breasts, soft_tissue
 from synthesis.images.simulator.crisp_anatomy import CrispAnatomy
 from synthesis.images.simulator.fields import above, hump, products, rise, sphere
 from synthesis.images.simulator.girdle import girdle_maps
+from synthesis.images.simulator.habitus import Habitus
 from synthesis.images.simulator.patient import CONTROL_POINTS, ParameterReader, Patient, parameter_reader
 from synthesis.images.simulator.textures import TEXTURE_SEED
 
@@ -46,12 +47,19 @@ class AnatomyBuilder:
         image_size: Height and width of the output in pixels.
         device: Where the maps live.
         crisp: What makes anatomy crisper; None leaves it as the atlas has it.
+        habitus: Bodies of another outline; None for those of `soft_tissue`.
     """
 
     def __init__(
-        self, atlas: Atlas, image_size: int, device: torch.device, crisp: CrispAnatomy | None = None
+        self,
+        atlas: Atlas,
+        image_size: int,
+        device: torch.device,
+        crisp: CrispAnatomy | None = None,
+        habitus: Habitus | None = None,
     ) -> None:
-        self.atlas, self.size, self.device, self.crisp = atlas, image_size, device, crisp
+        self.atlas, self.size, self.device = atlas, image_size, device
+        self.crisp, self.habitus = crisp, habitus
         self.texture_seed = TEXTURE_SEED
         line = (torch.arange(image_size, device=device) + 0.5) / image_size * 2 - 1
         knots = torch.linspace(-1, 1, CONTROL_POINTS, device=device)
@@ -93,6 +101,8 @@ class AnatomyBuilder:
         each = parameter_reader(patients, self.device)
         poses = [p.pose for p in patients]
         x, y = self._frame(patients, each)
+        if self.habitus is not None:
+            x = self.habitus.drawn_in(patients, x, y)
         lungs, vessels, before, base, spine = self._sample(self.body, poses, x, y)
         ribs = self._ribs(poses, x, y, each)
         spine = spine * each("spine_gain")
@@ -114,7 +124,11 @@ class AnatomyBuilder:
             vessels = self.crisp.with_vessels(self.atlas, patients, x, y, vessels, lungs)
         # Flesh and gas are smooth: a quarter of the pixels tells all.
         coarse = x[:, ::2, ::2].contiguous(), y[:, ::2, ::2].contiguous()
-        soft = soft_tissue(*coarse, each, posed=self.crisp is not None, breasted=not organs)
+        if self.habitus is not None:  # with edges so sharp that every pixel counts
+            base.add_(self.habitus.soft_tissue(x, y, each, patients, breasted=not organs))
+            soft = torch.zeros_like(coarse[0])
+        else:
+            soft = soft_tissue(*coarse, each, posed=self.crisp is not None, breasted=not organs)
         if self.crisp is not None and organs:
             soft -= self.crisp.bowel_gas(patients, *coarse)
             base.add_(breasts(x.abs(), y, each, roundness=0.5))

@@ -22,7 +22,8 @@ BONES = ("ribs_posterior", "ribs_anterior", "sternum", "spine")
 NUMBERS = 64  # of a patient's own details
 VESSELS, POSTURE, AORTA, GAS = 0, 1, 5, 9  # where in them the numbers of each begin
 DEEP = 80.0  # mm of lung from which vessels are seen in full
-CONTRAST = 2.4  # of a vessel that is drawn, to one of the CT's at the same gain
+CONTRAST = 1.2  # of a vessel that is drawn, to one of the CT's at the same gain
+MANY = 0.85  # power of a vessel's path with which it stands out
 
 
 @dataclass(frozen=True)
@@ -135,13 +136,13 @@ class CrispAnatomy:
         """
         drawn = torch.stack(
             [
-                p.vessel_gain ** (1 / 0.7)
+                p.vessel_gain ** (1 / MANY)
                 * vessel_map(atlas.poses[p.pose], atlas.spacing, p, x[i], y[i], _stream(p, VESSELS))
                 for i, p in enumerate(patients)
             ]
         )
         # Thin vessels stand out more than their path says, for they are many, one behind the other.
-        drawn.pow_(0.7).mul_((lungs * (1 / DEEP)).clamp_(max=1)).mul_(CONTRAST * self.vessels)
+        drawn.pow_(MANY).mul_((lungs * (1 / DEEP)).clamp_(max=1)).mul_(CONTRAST * self.vessels)
         return drawn.add_(vessels, alpha=1 - self.vessels)
 
     def sharpened(self, maps: Tensor, spacing: float) -> Tensor:

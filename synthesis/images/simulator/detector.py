@@ -23,6 +23,7 @@ from synthesis.images.simulator.fields import products
 from synthesis.images.simulator.tone import bend, curves
 
 ATTENUATION = 0.0185  # per mm of water at the effective energy of a chest exposure (about 70 keV)
+BODY = 15.0  # mm of water: less is air around the body
 WINDOW = (-0.2, 1.6)  # of black and white, beyond which nothing is told apart
 MID_SCALE = (0.45, 1.9)
 """S.d. in px of a 128 px picture of two Gaussians: of the aperture, and of what `detail` stands out from."""
@@ -122,7 +123,7 @@ def expose(healthy: Tensor, exposures: Sequence[Exposure]) -> Detector:
     toned = _tone(window.sub_(local_mean), knee, gamma)
     greys, curve = [e.greys for e in exposures if e.greys is not None], None
     if greys:
-        curve = curves(toned, greys)
+        curve = curves(toned, healthy > BODY, greys)
         toned = torch.cat([bend(one[None], bent) for one, bent in zip(toned, curve, strict=True)])
     # Blur and edges of the healthy picture are added as one fixed field: a finding stays pointwise.
     detail = toned - blurred(toned, 2.2 * scale)
@@ -151,7 +152,7 @@ def _window_ends(healthy: Tensor, log_signal: Tensor, exposures: Sequence[Exposu
     bodies, signals = healthy[:, ::3, ::3], log_signal[:, ::3, ::3]
     ends = []
     for body, signal, exposure in zip(bodies, signals, exposures, strict=True):
-        values = signal[body > 15]
+        values = signal[body > BODY]
         last = max(len(values) - 1, 0)
         ends += [values.kthvalue(1 + round(last * end / 100)).values for end in (exposure.low, exposure.high)]
     low, high = torch.stack(ends).view(-1, 2, 1, 1).unbind(1)

@@ -26,7 +26,7 @@ class Exposure:
         grain: Correlation of the noise of neighbouring pixels, 0 (white) to 0.5: see `Grain`.
         detail: Gain of what is about 12 to 40 cycles a picture fine, after averaging over the aperture of a
             pixel; None leaves both.
-        greys: Grey values of the quantiles of the healthy picture; None leaves them: see `Tone`.
+        greys: Grey values of air and of the quantiles of the healthy body; None leaves them: see `Tone`.
     """
 
     scatter: float

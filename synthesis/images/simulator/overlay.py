@@ -35,17 +35,20 @@ def _glyphs(text: str, height: int) -> np.ndarray:
     return np.asarray(small, dtype=np.float32) / 255
 
 
-def draw_overlay(rng: np.random.Generator, size: int, portable: bool) -> Overlay:
+def draw_overlay(rng: np.random.Generator, size: int, portable: bool, borders: bool = True) -> Overlay:
     """Draw markers and borders, independent of the findings.
 
     Args:
         rng: The stream of this pair's overlay.
         size: Height and width in pixels.
         portable: Bedside films carry more text and looser collimation.
+        borders: Whether there may be borders; without, the markers stay as they are with them.
     """
     value, alpha = np.zeros((2, size, size), dtype=np.float32)
     if rng.random() < (0.15 if portable else 0.12):
         _collimate(rng, size, torch.from_numpy(value), torch.from_numpy(alpha))
+        if not borders:
+            value[:], alpha[:] = 0, 0
     side = "L" if rng.random() < 0.75 else "R"
     if rng.random() < 0.75:
         column = rng.uniform(0.84, 0.95) if side == "L" else rng.uniform(0.03, 0.12)

@@ -55,6 +55,7 @@ class Patient:
     girdle_gain: float = 1.0
     arms_raised: float = 0.0
     details: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
+    habitus: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
 
 
 def draw_patient(rng: np.random.Generator, poses: list[int], girdles: int, portable: bool) -> Patient:

@@ -23,14 +23,16 @@ from synthesis.images.simulator.anatomy_builder import AnatomyBuilder
 from synthesis.images.simulator.atlas_mixture import AtlasFiles, AtlasMixture
 from synthesis.images.simulator.attenuation import AttenuationFactors
 from synthesis.images.simulator.crisp_anatomy import CrispAnatomy
-from synthesis.images.simulator.detector import blurred, expose
+from synthesis.images.simulator.detector import ATTENUATION, blurred, expose
 from synthesis.images.simulator.drawing import Drawing
 from synthesis.images.simulator.exposure import Exposure, draw_exposure
 from synthesis.images.simulator.fields import above
 from synthesis.images.simulator.findings import PAINTERS, Consequence, Painted, acting_once, paint
 from synthesis.images.simulator.findings.devices import wire
+from synthesis.images.simulator.framing import Framing
 from synthesis.images.simulator.girdle import GIRDLES
 from synthesis.images.simulator.grain import Grain
+from synthesis.images.simulator.habitus import Habitus
 from synthesis.images.simulator.inspiration import Inspiration
 from synthesis.images.simulator.overlay import Overlay, draw_overlay
 from synthesis.images.simulator.patient import draw_patient
@@ -77,6 +79,8 @@ class Simulator:
         inspiration: Shallow and deep breaths, whatever the findings; None for those of `draw_patient`.
         crisp: Steeper surfaces, sharper bones, vessels and postures of each patient's own; None for none.
         population: Half of the anatomy, detector and textures of a place of its own; None for everybody.
+        habitus: Builds and body outlines as varied as in patients; None for those of `draw_patient`.
+        framing: Centring, arms, borders and beam as varied as on films; None for those of `draw_patient`.
 
     Raises:
         ValueError: The pictures would be smaller than 64 px, or a concept of the catalogue is sampled
@@ -104,6 +108,8 @@ class Simulator:
         inspiration: Inspiration | None = None,
         crisp: CrispAnatomy | None = None,
         population: Population | None = None,
+        habitus: Habitus | None = None,
+        framing: Framing | None = None,
     ) -> None:
         at_least(self, 0, visible_contrast=visible_contrast, visible_change=visible_change)
         at_least(self, 0, visible_area=visible_area, clutter_rate=clutter_rate)
@@ -118,6 +124,7 @@ class Simulator:
         self.consequences = acting_once(consequences)
         self.tone, self.grain, self.attenuation = tone, grain, attenuation
         self.inspiration, self.crisp, self.population = inspiration, crisp, population
+        self.habitus, self.framing = habitus, framing
         self.catalog = ConceptCatalog(catalog)
         self.atlases = AtlasMixture(atlas)
         unpainted = [
@@ -137,7 +144,7 @@ class Simulator:
         if self._builder is None:
             require_device(self, self.device)
             atlas = self.atlases.load(target_spacing=0.85 * TYPICAL_FIELD / self.image_size)
-            self._builder = AnatomyBuilder(atlas, self.image_size, self.device, self.crisp)
+            self._builder = AnatomyBuilder(atlas, self.image_size, self.device, self.crisp, self.habitus)
             if self.population is not None:
                 self._builder.texture_seed = self.population.texture_seed
         return self._builder
@@ -155,7 +162,7 @@ class Simulator:
 
     def _switched_on(self) -> dict[str, Any]:
         """Return the settings of what is off by default and on here, JSON-able."""
-        names = ("tone", "grain", "attenuation", "inspiration", "crisp", "population")
+        names = ("tone", "grain", "attenuation", "inspiration", "crisp", "population", "habitus", "framing")
         given = {name: getattr(self, name) for name in names}
         on: dict[str, Any] = json.loads(
             json.dumps({name: asdict(part) for name, part in given.items() if part})
@@ -282,11 +289,16 @@ class Simulator:
             poses = builder.atlas.of_view(case.view, self.atlases.choose(seed))
             portable = case.view == "AP"
             patient = draw_patient(generator(seed, "patient"), poses, GIRDLES, portable)
+            if self.habitus is not None:
+                patient = self.habitus.change(patient, generator(seed, "habitus"), portable)
             if self.inspiration is not None:
                 patient = self.inspiration.change(patient, generator(seed, "inspiration"))
             if placed_anew:
                 alike = builder.atlas.like(patient.pose)
                 patient = repositioned(patient, generator(visit, "positioning"), alike, portable)
+            if self.framing is not None:
+                framed = visit if placed_anew else seed
+                patient = self.framing.change(patient, generator(framed, "framing"), portable)
             if self.crisp is not None:
                 patient = self.crisp.change(patient, generator(seed, "crisp"), portable)
             if self.population is not None:
@@ -302,7 +314,10 @@ class Simulator:
         detector = expose(healthy, exposures)
         drawings = []
         for i, (case, seed, visit) in enumerate(zip(cases, seeds, visits, strict=True)):
-            overlay = draw_overlay(generator(visit, "overlay"), self.image_size, case.view == "AP")
+            portable, plain = case.view == "AP", self.framing is None
+            overlay = draw_overlay(generator(visit, "overlay"), self.image_size, portable, borders=plain)
+            if self.framing is not None:
+                overlay = self.framing.bordered(overlay, generator(visit, "borders"), portable)
             overlay = Overlay(overlay.value.to(self.device), overlay.alpha.to(self.device))
             changes, without = self._paint(case, anatomies[i], seed)
             strengths = [1.0] * len(changes)
@@ -332,7 +347,11 @@ class Simulator:
         rng = generator(seed, "clutter")
         rate = self.clutter_rate if case.view == "AP" else self.clutter_rate / 3
         wires = [wire(anatomy, rng) for _ in range(min(4, int(rng.poisson(rate))))]
-        return anatomy.base + functools.reduce(torch.maximum, wires) if wires else anatomy.base
+        base = anatomy.base + functools.reduce(torch.maximum, wires) if wires else anatomy.base
+        if self.framing is not None:
+            beam = self.framing.uneven(self.image_size, generator(seed, "beam"), case.view == "AP")
+            base = base + beam.to(self.device) / ATTENUATION
+        return base
 
     def _make_visible(self, drawing: Drawing, seed: int) -> Drawing:
         """Strengthen findings that are too faint, and drop those that stay so."""

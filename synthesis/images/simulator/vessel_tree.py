@@ -28,6 +28,8 @@ MEDIAL = np.array([30.0, 36.0])  # mm from the midline, at least
 LEAST = 0.27  # of a pixel: radius of the thinnest vessels drawn, down to THINNEST mm
 THINNEST = 0.55
 LEVELS = 6
+THICKNESS = 0.85  # of what the stems' radii say: those of arteries and veins beside each other
+TAPER = 0.12  # of a branch, from its beginning to its end, as side branches leave it
 BENDS = np.radians(
     [(9, 24, 34), (28, 46, 63)]
 )  # least and most, of both branches of a fork and of a side branch
@@ -67,7 +69,7 @@ def _trees(pose: Pose, spacing: float, rng: np.random.Generator, mm: float) -> t
     start = np.stack([stems[:, 0] + medial[side], stems[:, 1] * tall, np.zeros(len(side))], axis=1)
     angle, tilt = np.radians(stems[:, 2]), rng.normal(0, 0.35, len(side))
     heading = np.stack([np.cos(angle) * np.cos(tilt), np.sin(angle) * np.cos(tilt), np.sin(tilt)], axis=1)
-    radius, length = np.maximum(stems[:, 3], 1.5), np.maximum(stems[:, 4], 15) * tall
+    radius, length = np.maximum(THICKNESS * stems[:, 3], 1.2), np.maximum(stems[:, 4], 15) * tall
     courses, least = [], max(THINNEST, min(0.85, LEAST * mm))
     for _ in range(LEVELS):
         count = max(2, int(np.ceil(float(np.percentile(length, 70)) / (STEP * mm))) + 1)
@@ -75,9 +77,11 @@ def _trees(pose: Pose, spacing: float, rng: np.random.Generator, mm: float) -> t
         way = heading * length[:, None]
         bow = rng.normal(0, 0.13, way.shape) * length[:, None]
         course = start + t * (way + (4 - 4 * t) * bow)
-        taper = radius * (1 - 0.22 * t[..., 0])
+        taper = radius * (1 - TAPER * t[..., 0])
         courses.append(np.stack([course[..., 0], course[..., 1], taper, side + 0 * taper]).reshape(4, -1))
-        shares = rng.uniform((0.72, 0.55, 0.32), (0.84, 0.7, 0.5), (len(radius), 3))
+        shares = rng.uniform((0.62, 0.75, 0.25), (0.9, 0.95, 0.5), (len(radius), 3))
+        shares[:, 1] *= np.cbrt(1 - shares[:, 0] ** 3)  # Murray's law, less what side branches take
+        shares *= 1 - TAPER
         thick = shares * radius[:, None] > least
         parent, kind = np.nonzero(thick)
         if not len(parent):
@@ -86,7 +90,7 @@ def _trees(pose: Pose, spacing: float, rng: np.random.Generator, mm: float) -> t
         heading = _bent(heading[parent], rng.uniform(BENDS[0][kind], BENDS[1][kind]), rng)
         radius, length = (
             (shares * radius[:, None])[thick],
-            length[parent] * rng.uniform(0.62, 0.92, len(kind)),
+            length[parent] * rng.uniform(0.5, 1.0, len(kind)),
         )
         # None grow back into the mediastinum, and none beyond the chest wall.
         inside = (forks[:, 0] < 135) & (forks[:, 0] + 12 * heading[:, 0] > 12)

@@ -95,19 +95,26 @@ def test_grey_values_are_skewed_as_on_real_films(plain: torch.Tensor) -> None:
     assert skews(toned).median() < -0.5
 
 
-def test_quantiles_of_a_healthy_picture_are_brought_to_the_aims() -> None:
-    toned = torch.rand(3, 96, 96, generator=torch.Generator().manual_seed(0)) * 0.9
-    aims = [(0.05, 0.3, 0.6, 0.8, 0.9), (0.0, 0.5, 0.7, 0.8, 0.85), (0.2, 0.4, 0.5, 0.7, 0.95)]
-    found = curves(toned, aims)
+def test_quantiles_of_a_healthy_body_are_brought_to_the_aims() -> None:
+    toned = torch.rand(3, 96, 96, generator=torch.Generator().manual_seed(0)) * 0.8 + 0.15
+    inside = torch.ones_like(toned, dtype=torch.bool)
+    inside[1, :60], toned[1, :60] = False, 0.0  # however much air there is around it
+    aims = [(0, 0.05, 0.3, 0.6, 0.8, 0.9), (0, 0.2, 0.5, 0.7, 0.8, 0.85), (0.1, 0.2, 0.4, 0.5, 0.7, 0.95)]
+    found = curves(toned, inside, aims)
     assert (found.diff(dim=1) >= 0).all() and found.min() >= 0 and found.max() <= 1
-    for picture, curve, aim in zip(toned, found, aims, strict=True):
-        bent = bend(picture[None].clone(), curve)
-        assert torch.quantile(bent, torch.tensor(QUANTILES[1:])).tolist() == pytest.approx(aim[1:], abs=0.09)
+    for picture, body, curve, aim in zip(toned, inside, found, aims, strict=True):
+        bent = bend(picture[None].clone(), curve)[0]
+        assert torch.quantile(bent[body], torch.tensor(QUANTILES[1:])).tolist() == pytest.approx(
+            aim[2:], abs=0.09
+        )
+        assert not (~body).any() or bent[~body].max() < aim[1] - 0.1
 
 
 def test_a_flat_picture_has_a_curve_too() -> None:
-    found = curves(torch.full((1, 32, 32), 0.5), [(0.1, 0.3, 0.6, 0.8, 0.9)])
-    assert torch.isfinite(found).all() and (found.diff() >= 0).all()
+    flat = torch.full((1, 32, 32), 0.5)
+    for inside in (flat > 0, flat < 0):  # all body, or none
+        found = curves(flat, inside, [(0.0, 0.1, 0.3, 0.6, 0.8, 0.9)])
+        assert torch.isfinite(found).all() and (found.diff() >= 0).all()
 
 
 def test_greys_of_films_are_drawn_around_the_aims_of_their_view() -> None:

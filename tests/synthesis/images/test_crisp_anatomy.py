@@ -17,7 +17,7 @@ from synthesis.images.simulator.crisp_anatomy import CrispAnatomy, steepened
 from synthesis.seeding import generator, pair_seed
 
 SIZE = 64
-ALL = CrispAnatomy(surfaces=4.0, bones=1.0, vessels=0.85, organs=True, postures=True)
+ALL = CrispAnatomy(surfaces=3.0, bones=0.4, vessels=0.85, organs=True, postures=True)
 PLAIN, CRISP = Simulator(image_size=SIZE), Simulator(image_size=SIZE, crisp=ALL)
 SEEDS = [pair_seed(21, "crisp", k) for k in range(10)]
 HEALTHY = [Case((), (), "PA" if k % 2 else "AP") for k in range(10)]
