@@ -24,6 +24,7 @@ from scripts.comparison.reader import read_comparison
 from scripts.comparison.record import Record, RunRecord
 from scripts.comparison.report import write_report
 from scripts.comparison.run import Run
+from tests.ddp import context
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -87,6 +88,7 @@ def tiny(path: Path, directory: Path, kill: bool) -> str:
                 "trainer.logger": False,
                 "trainer.enable_progress_bar": False,
                 "model.init_args.image_encoder.init_args.dropout": 0.1,
+                "model.init_args.image_encoder.init_args.image_size": 64,
                 "data.init_args.artifacts_dir": str(directory / "artifacts"),
                 "data.init_args.cache_dir": "{cache}",
             }
@@ -97,7 +99,14 @@ def tiny(path: Path, directory: Path, kill: bool) -> str:
         },
         "reference": "b",
         "scales": {"full": {}},
-        "test": {"overrides": {"trainer.callbacks": callbacks, "trainer.enable_progress_bar": False}},
+        "test": {
+            "overrides": {
+                "trainer.callbacks": callbacks,
+                "trainer.logger": False,
+                "trainer.enable_progress_bar": False,
+                "model.init_args.image_encoder.init_args.image_size": 64,
+            }
+        },
         "metrics": {"R@10": "test/retrieval/i2t_hit@10", "AUROC": "test/zero_shot/auroc_macro"},
         "note": "{seeds}, {steps} steps.",
     }
@@ -107,24 +116,33 @@ def tiny(path: Path, directory: Path, kill: bool) -> str:
 
 @pytest.mark.timeout(300)
 def test_an_arm_that_is_killed_goes_on_where_it_was_and_ends_the_same(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     dying = tiny(tmp_path / "dying.yaml", tmp_path, kill=True)
     given = [f"--cache={tmp_path / 'cache'}", "--minutes=0"]
-    command = [sys.executable, "-m", "scripts.comparison", dying, f"--out={tmp_path / 'dying'}", *given]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    killed = subprocess.run([*command, "--arms", "a"], env=environment, capture_output=True, timeout=120)
-    assert killed.returncode == -9 and (tmp_path / "killed").exists()
-    capsys.readouterr()
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as other_process:
-        main([dying, f"--out={tmp_path / 'dying'}", *given])
-        said = capsys.readouterr().out + other_process.communicate(timeout=200)[0]
-    assert other_process.returncode == 0, said
+    words = [dying, f"--out={tmp_path / 'dying'}", *given]
+
+    def process(*more: str) -> Any:
+        started = context().Process(target=main, args=([*words, *more],))
+        started.start()
+        return started
+
+    killed = process("--arms", "a")
+    killed.join(120)
+    assert killed.exitcode == -9 and (tmp_path / "killed").exists()
+    capfd.readouterr()
+    other_process = process()
+    main(words)
+    other_process.join(200)
+    said = capfd.readouterr().out
+    assert other_process.exitcode == 0, said
     for once in ("a, seed 0: going on from", "b, seed 0: training in", "a, seed 0: measuring"):
         assert said.count(once) == 1, f"shared, not done twice: {said}"
 
     straight = tiny(tmp_path / "straight.yaml", tmp_path, kill=False)
-    main([straight, f"--out={tmp_path / 'straight'}", *given])
+    (tmp_path / "straight").mkdir()
+    Record(tmp_path / "straight" / "runs.csv").add(Record(tmp_path / "dying" / "runs.csv").read()[1])
+    main([straight, f"--out={tmp_path / 'straight'}", *given, "--arms", "a"])
     weights = [
         torch.load(tmp_path / name / "runs" / "a-0" / "checkpoints" / "last.ckpt", weights_only=True)
         for name in ("dying", "straight")
