@@ -7,9 +7,12 @@ from callbacks.base.result import Occasion, Result
 from callbacks.evaluations.change_accuracy import ChangeAccuracy
 from callbacks.evaluations.class_retrieval import ClassRetrieval
 from callbacks.evaluations.classification import Classification
+from callbacks.evaluations.dense_head_maps import DenseHeadMaps
 from callbacks.evaluations.detection_precision import DetectionPrecision
 from callbacks.evaluations.geometry import EmbeddingGeometry
 from callbacks.evaluations.linear_probe import LinearProbe
+from callbacks.evaluations.local_head_maps import LocalHeadMaps
+from callbacks.evaluations.patch_maps import PatchMaps
 from callbacks.evaluations.phrase_grounding import PhraseGrounding
 from callbacks.evaluations.probe_floors import ProbeFloors
 from callbacks.evaluations.question_answering import QuestionAnswering
@@ -39,6 +42,7 @@ __all__ = [
     "ChangeAccuracy",
     "ClassRetrieval",
     "Classification",
+    "DenseHeadMaps",
     "DetectionPrecision",
     "EmbeddingGeometry",
     "Evaluation",
@@ -48,10 +52,12 @@ __all__ = [
     "GradientNorm",
     "Interruption",
     "LinearProbe",
+    "LocalHeadMaps",
     "MatmulPrecision",
     "NonFiniteGuard",
     "Occasion",
     "PairGallery",
+    "PatchMaps",
     "PhraseGrounding",
     "PredictionWriter",
     "ProbeFloors",

@@ -45,6 +45,7 @@ TWIN_PROMPTS: Final = "twin_prompts"
 LEFT_OUT: Final = "left_out"
 MASKS: Final = "masks"
 MASK_CONCEPTS: Final = "mask_concepts"
+ORGANS: Final = "organs"
 BOXES: Final = "boxes"
 BOX_CONCEPTS: Final = "box_concepts"
 QUESTION: Final = "question"
@@ -145,6 +146,8 @@ class Batch(TypedDict, total=False):
         masks: A bool tensor ``(finding, height, width)`` for each sample.
         mask_concepts: An int64 tensor ``(finding,)`` for each sample: the concept, in catalogue order, of
             each mask.
+        organs: Where asked for, bool ``(batch, organ, height, width)``, the masks of
+            `synthesis.organ_names.ORGANS`.
         boxes: A float32 tensor ``(box, 4)`` for each sample, one box a region: centre x, centre y, width,
             height as shares of the image's sides.
         box_concepts: An int64 tensor ``(box,)`` for each sample: the concept of each box.
@@ -176,6 +179,7 @@ class Batch(TypedDict, total=False):
     twin_prompts: TwinPrompts
     masks: list[Tensor]
     mask_concepts: list[Tensor]
+    organs: Tensor
     boxes: list[Tensor]
     box_concepts: list[Tensor]
     question: list[str]

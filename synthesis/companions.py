@@ -39,7 +39,7 @@ class CompanionSynthesizer(ABC):
 
     @abstractmethod
     def make(self, indices: Sequence[int], seed: int, split: str) -> list[Pair]:
-        """Make the companions of some pairs, without masks.
+        """Make the companions of some pairs; they have no masks, unless they are there for their masks.
 
         Args:
             indices: Numbers of the pairs in their split.

@@ -27,6 +27,7 @@ NEUTRAL = tuple(
         "files",
         "limits",
         "model_files",
+        "organ_names",  # what a segmentation and the masks of a batch call the organs
         "patch_code",  # a generator and the image maker that opens it agree on the code of an image
         "progress",
         "prompt_length",  # and on where a prompt is cut

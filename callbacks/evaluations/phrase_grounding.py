@@ -10,15 +10,16 @@ import lightning as L
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from callbacks.base.batch_evaluation import BatchEvaluation
 from callbacks.base.evaluation import findings_of, require_non_negative
 from callbacks.base.features import Features
 from callbacks.base.result import Occasion, Result
 from callbacks.drawing.pictures import PicturedPair, blank_figure, show_pair
+from callbacks.evaluations.patch_maps import PatchMaps
+from callbacks.evaluations.phrase_maps import PhraseMaps
 from callbacks.evaluations.zero_shot_prompts import Prompts, catalogue_prompts, prompts_sha256
-from callbacks.statistics.grounding import agreement, location_prior, pointed_at, similarity_map
+from callbacks.statistics.grounding import agreement, enlarged, location_prior
 from callbacks.statistics.logistic import folds_of
 from datamodules.batch import IMAGE, INDEX, LABELS, MASK_CONCEPTS, MASKS, Batch, data_facts
 from lightning_modules.evaluation_output import EvaluationOutput
@@ -68,11 +69,10 @@ class GroundedFinding:
 
 
 class PhraseGrounding(BatchEvaluation[EvaluationOutput]):
-    """Similarity maps of the catalogue's phrases against exact masks, without any training.
+    """Similarity maps of the catalogue's phrases against exact masks, without any further training.
 
-    A finding's phrase is the ensemble of its "present" prompts. Its map is the inner product with what each
-    patch adds to the image's place in the shared space (`ImageEncoder.project_local`), interpolated to the
-    image's size. Several masks of one concept in an image count as one.
+    The map of a finding's phrase is what `maps` makes of it, interpolated to the image's size. Several masks
+    of one concept in an image count as one.
 
     - ``pointing``: share of findings whose most similar pixel is in the mask (pointing game, Zhang et al.
       2018, doi:10.1007/s11263-017-1059-x). Three baselines stand beside it, each with the gain over it from
@@ -94,6 +94,7 @@ class PhraseGrounding(BatchEvaluation[EvaluationOutput]):
         min_count: A concept with fewer findings has no figure of its own, and is named.
         examples: How many of the first samples are kept for the picture.
         name: The callback's name in metric names.
+        maps: What makes the maps; None takes `PatchMaps`, which every dual encoder has.
         **kwargs: Those of `Evaluation`.
 
     Raises:
@@ -108,6 +109,7 @@ class PhraseGrounding(BatchEvaluation[EvaluationOutput]):
         min_count: int = 10,
         examples: int = 12,
         name: str = "grounding",
+        maps: PhraseMaps | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(name, **kwargs)
@@ -115,8 +117,8 @@ class PhraseGrounding(BatchEvaluation[EvaluationOutput]):
             raise ValueError(f"thresholds={list(thresholds)} must be one or more numbers in (0, 1)")
         require_non_negative(min_count=min_count, examples=examples)
         self.thresholds, self.min_count, self.examples = tuple(thresholds), min_count, examples
+        self.maps = maps or PatchMaps()
         self._prompts: Prompts = {}
-        self._phrases = torch.empty(0)
         self._findings = torch.empty(0, dtype=torch.bool)
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -126,9 +128,7 @@ class PhraseGrounding(BatchEvaluation[EvaluationOutput]):
         self._prompts = catalogue_prompts(facts)
         findings = findings_of(facts, facts.concept_names) or ()
         self._findings = torch.tensor([name in findings for name in facts.concept_names])
-        encode = pl_module.encode_text
-        ensembles = [encode(both["present"]).mean(0) for both in self._prompts.values()]  # type: ignore[operator]
-        self._phrases = F.normalize(torch.stack(ensembles), dim=1) if ensembles else torch.empty(0)
+        self.maps.prepare(pl_module, facts, self._prompts)
 
     on_test_start = on_validation_start
 
@@ -138,20 +138,21 @@ class PhraseGrounding(BatchEvaluation[EvaluationOutput]):
         """Ground every finding of every image."""
         if MASKS not in batch:
             return None
-        patches = pl_module.encode_patches(batch[IMAGE])  # type: ignore[operator]
-        return [self._ground(batch, row, patches[row]) for row in range(len(patches))]
+        maps = self.maps.maps(pl_module, batch[IMAGE])
+        return [self._ground(batch, row, maps[row]) for row in range(len(maps))]
 
-    def _ground(self, batch: Batch, row: int, patches: Tensor) -> list[GroundedFinding]:
+    def _ground(self, batch: Batch, row: int, coarse: Tensor) -> list[GroundedFinding]:
         masks, concepts = batch[MASKS][row], batch[MASK_CONCEPTS][row]
         keep = int(batch[INDEX][row]) < self.examples
         size = (int(masks.shape[1]), int(masks.shape[2]))
-        others = pointed_at(patches, self._phrases[self._lacking(batch, row)], size)
+        maps = enlarged(coarse, size)
+        others = maps[self._lacking(batch, row)].flatten(1).argmax(1)
         found = []
         for concept in concepts.unique().tolist():
             mask = masks[concepts == concept].any(0)
             if not 0 < int(mask.sum()) < mask.numel():
                 continue  # nothing to point at, or nothing beside it
-            map_ = similarity_map(patches, self._phrases[concept], size)
+            map_ = maps[concept]
             shuffled = float(mask.flatten()[others].float().mean())  # NaN for none
             pointing, chance, iou, cnr = agreement(map_, mask, self.thresholds)
             shown = torch.stack([batch[IMAGE][row, 0], mask, map_]).float().cpu().numpy() if keep else None

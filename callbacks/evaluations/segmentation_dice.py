@@ -16,6 +16,7 @@ from callbacks.base.result import Occasion, Result
 from callbacks.drawing.pictures import PicturedPair, blank_figure, show_pair
 from datamodules.batch import IMAGE, INDEX, MASKS, Batch
 from lightning_modules.downstream.segmentation import SegmentationOutput
+from synthesis.organ_names import ORGANS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,12 +42,13 @@ class SegmentedImage:
 class SegmentationDice(BatchEvaluation[SegmentationOutput]):
     """Dice of each concept over the images that have it, of masks cut at a probability fixed beforehand.
 
-    For models with ``concepts`` and ``targets`` that return a `SegmentationOutput`, such as
+    For models with ``classes`` and ``targets`` that return a `SegmentationOutput`, such as
     `lightning_modules.Segmentation`. Background is no class, and an image without the finding does not count
     as a Dice of 1 (both would lift the figure): what is drawn there is ``false_alarm``.
 
     Figures: ``dice/<concept>``, ``dice_macro`` (mean over concepts), ``false_alarm/<concept>`` (share of
-    images without it in which anything is drawn), ``false_alarm_macro``.
+    images without it in which anything is drawn), ``false_alarm_macro``; where organs are segmented too,
+    ``dice/<organ>`` and ``dice_organs`` (their mean).
 
     Args:
         threshold: Probability from which a pixel belongs to a mask, in (0, 1); not tuned.
@@ -82,7 +84,7 @@ class SegmentationDice(BatchEvaluation[SegmentationOutput]):
         """Compare masks."""
         from monai.metrics import compute_dice
 
-        names: tuple[str, ...] = pl_module.concepts  # type: ignore[assignment]
+        names: tuple[str, ...] = pl_module.classes  # type: ignore[assignment]
         truth = pl_module.targets(batch)  # type: ignore[operator]
         drawn = (outputs.mask_logits.sigmoid() >= self.threshold).float()
         dice = compute_dice(drawn, truth, ignore_empty=True).cpu().numpy()  # NaN where there is no finding
@@ -115,10 +117,15 @@ class SegmentationDice(BatchEvaluation[SegmentationOutput]):
             if key.split("/")[1] in judged and not np.isnan(value).all()
         }
         metrics = {key: float(np.nanmean(value)) for key, value in chosen.items()}
+        of_organs = {f"dice/{name}" for name in ORGANS}
         macro = {
-            f"{measure}_macro": [value for key, value in chosen.items() if key.startswith(f"{measure}/")]
+            f"{measure}_macro": [
+                value
+                for key, value in chosen.items()
+                if key.startswith(f"{measure}/") and key not in of_organs
+            ]
             for measure in ("dice", "false_alarm")
-        }
+        } | {"dice_organs": [value for key, value in chosen.items() if key in of_organs]}
         metrics |= {
             key: float(np.mean([np.nanmean(row) for row in rows])) for key, rows in macro.items() if rows
         }

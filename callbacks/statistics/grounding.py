@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -24,19 +23,9 @@ def similarity_map(patches: Tensor, phrase: Tensor, size: tuple[int, ...]) -> Te
     return F.interpolate(coarse[None, None], size=size, mode="bilinear", align_corners=False)[0, 0]
 
 
-def pointed_at(patches: Tensor, phrases: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return the pixel most like each phrase, ``(phrases,)``, counted row by row.
-
-    Args:
-        patches: ``(rows, columns, projection)``.
-        phrases: ``(phrases, projection)``.
-        size: Height and width.
-    """
-    coarse = (patches @ phrases.to(patches).T).float().permute(2, 0, 1)
-    if not len(coarse):
-        return coarse.new_empty(0, dtype=torch.int64)
-    maps = F.interpolate(coarse[None], size=size, mode="bilinear", align_corners=False)[0]
-    return maps.flatten(1).argmax(1)
+def enlarged(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return coarse maps ``(…, rows, columns)`` of one image at its size, ``(…, height, width)``."""
+    return F.interpolate(maps[None], size=size, mode="bilinear", align_corners=False)[0]
 
 
 def agreement(map_: Tensor, mask: Tensor, thresholds: Sequence[float]) -> tuple[float, float, float, float]:

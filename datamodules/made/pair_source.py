@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from datamodules.batch import VIEWS
+from datamodules.batch import ORGANS, VIEWS
 from datamodules.loading.sample import Sample
 from synthesis.cases import Case
 from synthesis.concepts import ConceptCatalog
@@ -58,7 +58,10 @@ class PairSource:
         samples = [self.sample(pair, self.masks) for pair in self.read(indices)]
         for key, read in self.companions.items():
             for sample, pair in zip(samples, read(indices), strict=True):
-                sample.companions = {**sample.companions, key: self.sample(pair, masks=False)}
+                companion = self.sample(pair, masks=False)
+                if key == ORGANS:
+                    companion.masks = pair.masks
+                sample.companions = {**sample.companions, key: companion}
         return samples
 
     def sample(self, pair: Pair | StoredPair, masks: bool) -> Sample:

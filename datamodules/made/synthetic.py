@@ -11,6 +11,7 @@ import torch
 
 from datamodules.batch import (
     MIRRORED_TWINS,
+    ORGANS,
     PRIOR,
     QUESTION,
     QUESTION_TWIN,
@@ -21,7 +22,7 @@ from datamodules.batch import (
     TwinKey,
 )
 from datamodules.loading.batch_data_module import STAGES
-from datamodules.loading.enrichers import PRIOR_KEYS, Enricher, Images, Priors, TwinPairs, TwinPrompts
+from datamodules.loading.enrichers import PRIOR_KEYS, Enricher, Images, Organs, Priors, TwinPairs, TwinPrompts
 from datamodules.loading.loader_options import LoaderOptions
 from datamodules.loading.sample import SampleSource
 from datamodules.loading.samplers import ECHO_ROWS, ECHO_SPAN
@@ -35,8 +36,14 @@ from datamodules.texts.tokenizer_options import TokenizerOptions
 from synthesis.cases import UniformCaseSampler
 from synthesis.counterparts import TwinKind
 from synthesis.identity import identity, json_sha256
-from synthesis.images.image_maker import RerenderingImageMaker, RevisitingImageMaker, TwinImageMaker
+from synthesis.images.image_maker import (
+    OrganImageMaker,
+    RerenderingImageMaker,
+    RevisitingImageMaker,
+    TwinImageMaker,
+)
 from synthesis.limits import at_least
+from synthesis.organs import OrganSynthesizer
 from synthesis.pairs import PairSynthesizer
 from synthesis.priors import PriorSynthesizer
 from synthesis.question_twins import QuestionTwinSynthesizer
@@ -118,6 +125,7 @@ class SyntheticPairs(MadePairs):
             key: TwinSynthesizer(self.synthesizer, kind) for key, kind in _TWINS.items() if key in needs
         }
         makers |= {PRIOR: PriorSynthesizer(self.synthesizer)} if PRIOR_KEYS & needs else {}
+        makers |= {ORGANS: OrganSynthesizer(self.synthesizer)} if ORGANS in needs else {}
         maker = self.synthesizer.image_maker
         if (
             QUESTION in needs
@@ -130,7 +138,7 @@ class SyntheticPairs(MadePairs):
     # ----------------------------------------------------------------------------------------------- needs
     def supplied(self, split: str) -> frozenset[str]:
         """See `BatchDataModule.supplied`."""
-        return super().supplied(split) | _TWINS.keys() | PRIOR_KEYS | {RENDERING, TWIN_PROMPTS}
+        return super().supplied(split) | _TWINS.keys() | PRIOR_KEYS | {ORGANS, RENDERING, TWIN_PROMPTS}
 
     def lacking(self, split: str) -> dict[str, str]:
         """See `BatchDataModule.lacking`."""
@@ -147,6 +155,11 @@ class SyntheticPairs(MadePairs):
                 "`revisit`): take the simulator as image_maker"
             )
             reasons |= dict.fromkeys(PRIOR_KEYS, reason)
+        if not isinstance(maker, OrganImageMaker):
+            reasons[ORGANS] = (
+                f"{type(maker).__name__} does not know where organs are (it has no method `organs`): take "
+                "the simulator as image_maker"
+            )
         if not isinstance(maker, RerenderingImageMaker):
             reasons[RENDERING] = (
                 f"{type(maker).__name__} cannot draw a patient once more (it has no method `rerender`): set "
@@ -162,6 +175,8 @@ class SyntheticPairs(MadePairs):
         if texts is not None:
             enrichers += [TwinPairs(images, texts, self.catalog, key) for key in _TWINS if key in needs]
             enrichers += [TwinPrompts(texts, self.catalog)] if TWIN_PROMPTS in needs else []
+        if ORGANS in needs:
+            enrichers.append(Organs(images.augmentation))
         return [*enrichers, Priors(images, self.catalog)] if PRIOR_KEYS & needs else enrichers
 
     # ------------------------------------------------------------------------------------ what is on disk
@@ -193,7 +208,8 @@ class SyntheticPairs(MadePairs):
         """Return the pairs of "train", "val" or "test"."""
         masks = self.keeps_masks(split)
         companions = {
-            key: self._reader(maker, split, False) for key, maker in self.companion_makers(split).items()
+            key: self._reader(maker, split, key == ORGANS)
+            for key, maker in self.companion_makers(split).items()
         }
         read = self._reader(self.synthesizer, split, masks)
         return PairSource(read, self.sizes[split], self.catalog, masks, companions)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import torch
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
 from datamodules.batch import MASK_CONCEPTS, MASKS, data_facts
@@ -31,6 +33,7 @@ class LocalisationTask(ImageTask):
                 f"{type(self).__name__}: concepts={list(concepts)} must be one or more, each once"
             )
         self.concepts = tuple(concepts)
+        self._shown = torch.zeros(len(self.concepts), dtype=torch.int64)
 
     def setup(self, stage: str) -> None:
         """See `ImageTask.setup`; finds the concepts in the data.
@@ -73,8 +76,23 @@ class LocalisationTask(ImageTask):
                 f"the batch has no {where!r}: train and test on data that knows where findings are"
             )
         for places, columns in zip(batch[where], batch[concepts], strict=True):
-            yield [
+            found = [
                 (self._columns.index(column), place)
                 for place, column in zip(places, columns.tolist(), strict=True)
                 if column in self._columns
             ]
+            if self.training:
+                self._shown[[concept for concept, _ in found]] += 1
+            yield found
+
+    def on_train_epoch_end(self) -> None:
+        """Name the concepts that no image of the first epoch has shown: nothing can be learnt of them."""
+        shown = self.all_gather(self._shown.to(self.device)).reshape(-1, len(self.concepts)).sum(0).tolist()
+        missing = [name for name, count in zip(self.concepts, shown, strict=True) if not count]
+        if missing and self.current_epoch == 0:
+            rank_zero_warn(
+                f"{type(self).__name__}: no training image of this epoch showed {missing}, so nothing is "
+                "learnt of them: give data with their masks or regions, more of it, or leave them out of "
+                f"model.init_args.concepts (images with the others: "
+                f"{ {name: count for name, count in zip(self.concepts, shown, strict=True) if count} })"
+            )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -36,5 +35,9 @@ class PyramidDecoder(nn.Module):
             image: ``(batch, 1, height, width)``.
             maps: ``(batch, width, rows, columns)`` each, from the finest to the coarsest.
         """
-        pyramid = F.interpolate(self.pyramid(maps), image.shape[2:], mode="bilinear", align_corners=False)
-        return self.out(torch.cat([pyramid, F.relu(self.finest(image))], 1))
+        coarse = self.pyramid(maps)
+        # Interpolation and a convolution of single pixels may change places: a map a class costs less.
+        of_pyramid, of_finest = self.out.weight.split((coarse.shape[1], self.finest.out_channels), dim=1)
+        drawn = F.conv2d(coarse, of_pyramid)
+        drawn = F.interpolate(drawn, image.shape[2:], mode="bilinear", align_corners=False)
+        return drawn + F.conv2d(F.relu(self.finest(image)), of_finest, self.out.bias)

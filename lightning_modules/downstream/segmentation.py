@@ -1,4 +1,4 @@
-"""Segmentation: where each finding is, by a light decoder on the image encoder."""
+"""Segmentation: where each finding is, and each organ, by a light decoder on the image encoder."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from datamodules.batch import IMAGE, Batch
+from datamodules.batch import IMAGE, ORGANS, Batch
 from lightning_modules.downstream.localisation_task import LocalisationTask
 from lightning_modules.downstream.pyramid_decoder import PyramidDecoder
 from lightning_modules.downstream.unetr_decoder import UnetrDecoder
 from lightning_modules.encoders import ImageEncoder
 from lightning_modules.evaluation_output import EvaluationOutput
 from synthesis.limits import at_least
+from synthesis.organ_names import ORGANS as ALL_ORGANS
 
 FOCAL = ("pleural_effusion", "pneumothorax", "consolidation", "atelectasis", "mass", "cardiomegaly")
 
@@ -30,14 +31,14 @@ class SegmentationOutput(EvaluationOutput):
     """What an evaluation step of `Segmentation` returns.
 
     Attributes:
-        mask_logits: ``(batch, concept, height, width)`` float32.
+        mask_logits: ``(batch, class, height, width)`` float32.
     """
 
     mask_logits: Tensor
 
 
 class Segmentation(LocalisationTask):
-    """One mask a concept, findings may overlap; the encoder frozen (the usual protocol) or tuned.
+    """One mask a concept or organ, which may overlap; the encoder frozen (the usual protocol) or tuned.
 
     The loss is the mean of two: the Dice loss over the batch (Milletari et al. 2016, V-Net, arXiv
     1606.04797), and the focal loss (Lin et al. 2017, arXiv 1708.02002) of each class, summed over the batch
@@ -53,6 +54,8 @@ class Segmentation(LocalisationTask):
     Args:
         image_encoder: The tower: a vision transformer without patch dropping, or a convolutional one.
         concepts: What is segmented, names of concepts of the data.
+        organs: Organs that are segmented beside them, some of `synthesis.organ_names.ORGANS`, each once: of
+            data that knows them, such as simulated pairs.
         channels: Channels of the decoder at full resolution.
         **kwargs: See `LocalisationTask`.
     """
@@ -62,17 +65,28 @@ class Segmentation(LocalisationTask):
         image_encoder: ImageEncoder,
         concepts: Sequence[str] = FOCAL,
         channels: int = 16,
+        organs: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
         at_least(self, 1, channels=channels)
         super().__init__(image_encoder, concepts, **kwargs)
+        if unknown := [name for name in organs if name not in ALL_ORGANS]:
+            raise ValueError(f"Segmentation: organs {unknown} are not known: give some of {ALL_ORGANS}")
+        if len(set(organs)) < len(organs):
+            raise ValueError(f"Segmentation: organs={list(organs)} must be each once")
+        self.organs = tuple(organs)
+        self.classes = (*self.concepts, *self.organs)
         self.skips = image_encoder.finest_stride < image_encoder.patch_size
         if self.skips:
             widths = image_encoder.pyramid_widths
-            self.decoder: nn.Module = PyramidDecoder(widths, len(concepts), channels)
+            self.decoder: nn.Module = PyramidDecoder(widths, len(self.classes), channels)
         else:
             width, patch = image_encoder.width, image_encoder.patch_size
-            self.decoder = UnetrDecoder(width, patch, len(concepts), channels)
+            self.decoder = UnetrDecoder(width, patch, len(self.classes), channels)
+
+    def needs(self, stage: str) -> frozenset[str]:
+        """See `ImageTask.needs`: masks, and those of organs where these are segmented."""
+        return super().needs(stage) | ({ORGANS} if self.organs else set())
 
     def loss(self, batch: Batch) -> Tensor:
         """See `ImageTask.loss`."""
@@ -90,7 +104,7 @@ class Segmentation(LocalisationTask):
         return outputs, self._loss(outputs.mask_logits, self.targets(batch))
 
     def targets(self, batch: Batch) -> Tensor:
-        """Return the masks of the concepts, float32 ``(batch, concept, height, width)``, 0 where absent.
+        """Return the masks of `classes`, float32 ``(batch, class, height, width)``, 0 where absent.
 
         Raises:
             KeyError: If the batch has none.
@@ -100,7 +114,10 @@ class Segmentation(LocalisationTask):
         for row, findings in enumerate(self.found(batch)):
             for concept, mask in findings:
                 targets[row, concept][mask] = 1
-        return targets
+        if not self.organs:
+            return targets
+        chosen = batch[ORGANS][:, [ALL_ORGANS.index(name) for name in self.organs]]
+        return torch.cat([targets, chosen.float()], dim=1)
 
     def _forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return logits, and the last map of the tower."""

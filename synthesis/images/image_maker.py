@@ -117,3 +117,20 @@ class RerenderingImageMaker(ImageMaker, Protocol):
             The images in the order of ``cases``.
         """
         ...
+
+
+@runtime_checkable
+class OrganImageMaker(ImageMaker, Protocol):
+    """Draws cases, and knows where the organs are in them."""
+
+    def organs(self, cases: Sequence[Case], seeds: Sequence[int]) -> list[Tensor]:
+        """Return where the organs are in the images that `make` draws.
+
+        Args:
+            cases: What the images show.
+            seeds: The pair seed of each case.
+
+        Returns:
+            Of each image the masks of `synthesis.organ_names.ORGANS`, bool ``(organ, height, width)``.
+        """
+        ...

@@ -9,10 +9,25 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from callbacks import FeatureCollector, Features, Occasion, PhraseGrounding
+from callbacks import (
+    DenseHeadMaps,
+    FeatureCollector,
+    Features,
+    LocalHeadMaps,
+    Occasion,
+    PhraseGrounding,
+)
 from callbacks.evaluations.phrase_grounding import GroundedFinding
-from callbacks.statistics.grounding import agreement, location_prior, pointed_at, similarity_map
-from lightning_modules import EvaluationOutput, ViTEncoder
+from callbacks.statistics.grounding import agreement, location_prior, similarity_map
+from lightning_modules import (
+    BertEncoder,
+    DenseSupervision,
+    DualEncoder,
+    EvaluationOutput,
+    InfoNCE,
+    ViTEncoder,
+)
+from synthesis.concepts import ConceptCatalog
 from tests.known_data import KnownData
 
 THRESHOLDS = (0.5, 0.9)
@@ -99,11 +114,67 @@ def test_the_prior_points_where_masks_of_other_folds_overlap_most() -> None:
     assert location_prior(packed(apart), (4, 4), np.zeros(2), np.arange(2)).tolist() == [0, 0]
 
 
-def test_the_pixel_pointed_at_is_that_of_the_map() -> None:
-    patches, phrases = torch.randn(3, 5, 7), torch.randn(4, 7)
-    found = pointed_at(patches, phrases, (12, 20))
-    assert found.tolist() == [int(similarity_map(patches, phrase, (12, 20)).argmax()) for phrase in phrases]
-    assert pointed_at(patches, phrases[:0], (12, 20)).shape == (0,)
+class Gloria(torch.nn.Module):
+    """A model whose objective has heads for words and patches: word c looks for patch c."""
+
+    device = torch.device("cpu")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.objective: Any = SimpleNamespace(image_local=torch.nn.Identity(), text_local=torch.nn.Identity())
+        self.tokenizer, self.text_encoder = self.Tokenizer(), self.Reader()
+
+    def image_encoder(self, batch: dict[str, torch.Tensor]) -> Any:
+        return SimpleNamespace(local=torch.eye(4).repeat(len(batch["image"]), 1, 1))
+
+    class Tokenizer:
+        model_max_length = 8
+
+        def __call__(self, texts: list[str], **_: Any) -> dict[str, torch.Tensor]:
+            ids = torch.tensor([[0, int(text), 0] for text in texts])
+            return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
+    class Reader:
+        max_length = 8
+
+        def __call__(self, batch: dict[str, torch.Tensor]) -> Any:
+            local = torch.eye(4)[batch["input_ids"]]
+            return SimpleNamespace(local=local, local_mask=batch["attention_mask"].bool())
+
+
+def test_words_and_patches_meet_in_the_heads_of_the_objective() -> None:
+    prompts = {"a": {"present": ["3"], "absent": ["0"]}, "b": {"present": ["1", "2"], "absent": ["0"]}}
+    maps, model = LocalHeadMaps(), Gloria()
+    maps.prepare(model, KnownData(), prompts)
+    found = maps.maps(model, torch.rand(2, 1, 8, 8))
+    assert found.shape == (2, 2, 2, 2)
+    assert found[1].tolist() == [[[0, 0], [0, 1]], [[0, 0.5], [0.5, 0]]]
+    model.objective = SimpleNamespace()
+    with pytest.raises(TypeError, match=r"was trained with SimpleNamespace\. Take callbacks\.PatchMaps"):
+        maps.prepare(model, KnownData(), prompts)
+
+
+def test_the_head_that_found_masks_says_where_its_concepts_are(catalog: ConceptCatalog) -> None:
+    torch.manual_seed(0)
+    head = DenseSupervision(16, ["mass", "edema"], cells=2)
+    data = KnownData()
+    data.concept_names, data.catalog = catalog.names, catalog
+    model = DualEncoder(
+        ViTEncoder(32, 8, 16, 1, 2), BertEncoder(64, 16, 1, 2, max_length=8), InfoNCE(), terms=[head]
+    )
+    maps = DenseHeadMaps()
+    prompts = {name: {"present": [], "absent": []} for name in catalog.names}
+    maps.prepare(model, data, prompts)
+    images = torch.rand(2, 1, 32, 32)
+    found = maps.maps(model, images)
+    assert found.shape == (2, len(catalog), 8, 8)
+    with torch.no_grad():
+        logits = head.logits(model.image_encoder.eval()({"image": images}))
+    assert torch.equal(found[:, catalog.index("edema")], logits[:, 1])
+    assert not found[:, catalog.index("nodule")].any()
+    plain = DualEncoder(ViTEncoder(32, 8, 16, 1, 2), BertEncoder(64, 16, 1, 2, max_length=8), InfoNCE())
+    with pytest.raises(TypeError, match=r"pre-trained with configs/terms/dense.yaml"):
+        maps.prepare(plain, data, prompts)
 
 
 class Quadrants:

@@ -14,6 +14,7 @@ from callbacks.evaluations.report_scores import GeneratedReport
 from callbacks.statistics.report_agreement import f1, nearest_patient
 from datamodules.texts.claim_reader import ClaimReader
 from lightning_modules import BertEncoder, ReportGeneration, ViTEncoder
+from lightning_modules.downstream.report_generation import THRESHOLDS, told_counts
 from main import main
 from synthesis.concepts import ConceptCatalog
 
@@ -141,6 +142,23 @@ def test_it_learns_to_say_what_it_sees(tokenizer_for_words: Any) -> None:
         assert model.generate(model.image_encoder(batch)) == texts
 
 
+def test_concepts_are_told_from_where_their_f1_is_best(tokenizer_for_words: Any) -> None:
+    tower, words = (
+        ViTEncoder(32, 16, 16, 1, 2),
+        BertEncoder(len(tokenizer_for_words), 16, 1, 2, max_length=16),
+    )
+    chances = torch.tensor([[0.9, 0.62, 0.4], [0.55, 0.3, 0.7], [0.1, 0.2, 0.05]])
+    labels = torch.tensor([[1.0, 1, 0], [0, 0, float("nan")], [0, 0, 0]])
+    both, told, true = told_counts(chances, labels)[:, THRESHOLDS.index(0.5)].tolist()
+    assert (both, told, true) == (2, 3, 2), "what is not known does not count"
+    for given, expected in ((None, 0.6), (0.45, 0.45)):
+        model = ReportGeneration(tower, words, max_length=12, threshold=given)
+        model.all_gather = lambda counts: counts  # type: ignore[method-assign]
+        model._counts = [told_counts(chances[:1], labels[:1]), told_counts(chances[1:], labels[1:])]
+        model.on_validation_epoch_end()
+        assert float(model.told_from) == pytest.approx(expected) and not model._counts
+
+
 def test_the_decoder_reads_what_is_told_of_each_concept(tokenizer_for_words: Any) -> None:
     torch.manual_seed(0)
     tower = ViTEncoder(32, 8, 16, 1, 2)
@@ -172,6 +190,7 @@ def test_the_command_line_generates_reports(train: Callable[..., Any], weights: 
     assert "scored at test" in summary["details"]["val/report"]["note"]
     assert (directory / "pictures" / "val_reports.png").stat().st_size > 10_000
     saved = torch.load(directory / "checkpoints" / "best.ckpt", weights_only=True)
+    assert min((saved["state_dict"]["told_from"] - x).abs() for x in THRESHOLDS) < 1e-6
     tower = torch.load(pretrained / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     norm = "vit.layernorm.weight"
     own, shared = (

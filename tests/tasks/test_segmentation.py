@@ -7,14 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from callbacks import Features, Occasion, SegmentationDice
 from callbacks.base.result import with_intervals
 from callbacks.evaluations.segmentation_dice import SegmentedImage
 from datamodules import Augmentation, SyntheticPairs, Views
 from lightning_modules import Segmentation, ViTEncoder
+from lightning_modules.downstream.pyramid_decoder import PyramidDecoder
 from lightning_modules.downstream.unetr_decoder import UnetrDecoder
 from main import main
+from synthesis.organ_names import ORGANS
 from synthesis.pairs import PairSynthesizer
 
 
@@ -43,6 +46,15 @@ def test_every_part_of_the_decoder_is_used() -> None:
     assert all(p.grad is not None for p in decoder.parameters())
     with pytest.raises(ValueError, match="patch_size 1 needs no decoder"):
         UnetrDecoder(16, 1, 2)
+
+
+def test_the_decoder_of_a_pyramid_draws_its_maps_and_the_image() -> None:
+    torch.manual_seed(0)
+    decoder = PyramidDecoder((6, 10), 3, channels=4)
+    image, maps = torch.rand(2, 1, 32, 32), [torch.randn(2, 6, 8, 8), torch.randn(2, 10, 4, 4)]
+    coarse = F.interpolate(decoder.pyramid(maps), (32, 32), mode="bilinear", align_corners=False)
+    together = decoder.out(torch.cat([coarse, F.relu(decoder.finest(image))], 1))
+    torch.testing.assert_close(decoder(image, maps), together, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("patch", "size"), [(14, 42), (12, 48), (7, 28)])
@@ -98,6 +110,47 @@ def test_it_learns_where_a_finding_is_with_a_frozen_tower() -> None:
     assert all(p.grad is None and torch.equal(p, before[name]) for name, p in tower.items())
 
 
+def test_organs_are_segmented_beside_findings() -> None:
+    model = tiny(organs=("heart", "left_lung"))
+    model._columns = [1, 0]
+    assert model.classes == ("mass", "edema", "heart", "left_lung") and "organs" in model.needs("train")
+    assert "organs" not in tiny().needs("train")
+    mask, organs = torch.zeros(2, 1, 32, 32, dtype=torch.bool), torch.zeros(2, 10, 32, 32, dtype=torch.bool)
+    mask[0, 0, :4], organs[1, ORGANS.index("heart"), 8:], organs[0, ORGANS.index("left_lung"), :, 9] = 1, 1, 1
+    image = torch.rand(2, 1, 32, 32)
+    batch = {"image": image, "masks": list(mask), "mask_concepts": [torch.tensor([1])] * 2, "organs": organs}
+    targets = model.targets(batch)
+    assert model.outputs(batch).mask_logits.shape == targets.shape == (2, 4, 32, 32)
+    assert targets.flatten(2).sum(2).tolist() == [[128, 0, 0, 32], [0, 0, 24 * 32, 0]]
+    with pytest.raises(ValueError, match=r"organs \['liver'\] are not known: give some of"):
+        tiny(organs=("liver",))
+    with pytest.raises(ValueError, match="each once"):
+        tiny(organs=("heart", "heart"))
+
+
+def test_concepts_that_no_image_showed_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny()
+    model._columns = [1, 0]
+    monkeypatch.setattr(model, "all_gather", lambda counts: counts)
+    masks = [torch.zeros(0, 32, 32, dtype=torch.bool), torch.ones(2, 32, 32, dtype=torch.bool)]
+    concepts = [torch.zeros(0, dtype=torch.int64), torch.tensor([1, 1])]
+    model.targets({"image": torch.rand(2, 1, 32, 32), "masks": masks, "mask_concepts": concepts})
+    with pytest.warns(UserWarning, match=r"showed \['edema'\].*images with the others: \{'mass': 1\}"):
+        model.on_train_epoch_end()
+
+
+def test_organs_have_a_mean_of_their_own() -> None:
+    nan = float("nan")
+    rows = [SegmentedImage({"mass": 0.5, "heart": 0.9}, {"mass": nan, "heart": nan})] * 6
+    none = torch.zeros(6, 2)
+    features = Features(
+        none, none, torch.arange(6), None, none, torch.arange(6), torch.zeros(6),
+        measured={"segmentation": rows},
+    )  # fmt: skip
+    figures = SegmentationDice(resamples=0).evaluate(features, Occasion("test", ("mass",), True)).metrics
+    assert figures["dice_macro"] == 0.5 and figures["dice_organs"] == 0.9
+
+
 def test_dice_counts_images_with_the_finding_and_alarms_the_others() -> None:
     nan = float("nan")
     alarms = [{"mass": nan, "edema": float(i < 2)} for i in range(8)]
@@ -132,7 +185,10 @@ def test_the_command_line_segments(
         "--data.init_args.loader.batch_size=16",
         "--trainer.max_epochs=1",
     ]
-    summary, directory = train("segmentation", weights, *small, f"--model.init_args.frozen={frozen}")
+    organs = ["-c", "configs/tasks/organs.yaml"] if frozen == "true" else []
+    summary, directory = train("segmentation", *organs, weights, *small, f"--model.init_args.frozen={frozen}")
+    named = {"val/segmentation/dice_organs", "val/segmentation/dice/heart"}
+    assert named & summary.keys() == (named if organs else set())
     assert 0 <= summary["val/segmentation/dice_macro"] <= 1 and np.isfinite(summary["val/loss"])
     details = summary["details"]["val/segmentation"]
     assert details.keys() >= {"n", "split_sha256", "intervals", "images_with"}

@@ -3,6 +3,7 @@
 from datamodules.loading.enrichers.enricher import Enricher
 from datamodules.loading.enrichers.images import Images
 from datamodules.loading.enrichers.masks import Masks
+from datamodules.loading.enrichers.organs import Organs
 from datamodules.loading.enrichers.priors import PRIOR_KEYS, Priors
 from datamodules.loading.enrichers.questions import Questions
 from datamodules.loading.enrichers.texts import Texts
@@ -16,6 +17,7 @@ __all__ = [
     "Enricher",
     "Images",
     "Masks",
+    "Organs",
     "Priors",
     "Questions",
     "Texts",

@@ -34,6 +34,7 @@ from synthesis.images.simulator.girdle import GIRDLES
 from synthesis.images.simulator.grain import Grain
 from synthesis.images.simulator.habitus import Habitus
 from synthesis.images.simulator.inspiration import Inspiration
+from synthesis.images.simulator.organs import organ_masks
 from synthesis.images.simulator.overlay import Overlay, draw_overlay
 from synthesis.images.simulator.patient import draw_patient
 from synthesis.images.simulator.population import Population
@@ -267,6 +268,16 @@ class Simulator:
             with torch.inference_mode(), _one_thread(self.device):
                 twins.append(drawing.pictures([finding]))
         return MadeImages(torch.stack(images)[:, None], masks, tuple(shown)), torch.stack(twins)
+
+    def organs(self, cases: Sequence[Case], seeds: Sequence[int]) -> list[Tensor]:
+        """Return where the organs are in pictures: see `OrganImageMaker.organs`.
+
+        Args:
+            cases: What to show.
+            seeds: One a picture.
+        """
+        with torch.inference_mode(), _one_thread(self.device):
+            return [organ_masks(drawing) for drawing in self.draw(cases, seeds)]
 
     def _develop(self, drawing: Drawing) -> tuple[Tensor, Tensor]:
         with torch.inference_mode(), _one_thread(self.device):
