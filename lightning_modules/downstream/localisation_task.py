@@ -87,7 +87,8 @@ class LocalisationTask(ImageTask):
 
     def on_train_epoch_end(self) -> None:
         """Name the concepts that no image of the first epoch has shown: nothing can be learnt of them."""
-        shown = self.all_gather(self._shown.to(self.device)).reshape(-1, len(self.concepts)).sum(0).tolist()
+        counts: Any = self.all_gather(self._shown.to(self.device))  # of every rank
+        shown = counts.reshape(-1, len(self.concepts)).sum(0).tolist()
         missing = [name for name, count in zip(self.concepts, shown, strict=True) if not count]
         if missing and self.current_epoch == 0:
             rank_zero_warn(

@@ -189,8 +189,8 @@ class ReportGeneration(ImageTask):
     def on_validation_epoch_end(self) -> None:
         """Choose from which probability on a concept is told, where none was given."""
         if self.threshold is None and self._counts:
-            counts = self.all_gather(torch.stack(self._counts).sum(0)).reshape(-1, 3, len(THRESHOLDS)).sum(0)
-            both, told, true = counts.double()
+            counts: Any = self.all_gather(torch.stack(self._counts).sum(0))  # of every rank
+            both, told, true = counts.reshape(-1, 3, len(THRESHOLDS)).sum(0).double()
             best = int((2 * both / (told + true).clamp_min(1)).argmax())
             self.told_from.fill_(THRESHOLDS[best])
         self._counts = []

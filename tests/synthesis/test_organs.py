@@ -69,7 +69,7 @@ def test_companions_are_the_pairs_with_masks_of_organs(synthesizer: PairSynthesi
 def test_batches_hold_organs_that_follow_their_images(synthesizer: PairSynthesizer, tmp_path: Path) -> None:
     def batch(augmentation: Augmentation | None, cache: Path | None = None) -> dict[str, Any]:
         data = SyntheticPairs(
-            synthesizer, 4, loader=LoaderOptions(batch_size=4), cache_dir=cache,
+            synthesizer, 4, 2, 2, loader=LoaderOptions(batch_size=4), cache_dir=cache,
             views=Views(augmentation=augmentation, texts=None), tokenizer_reports=50, artifacts_dir=tmp_path,
         )  # fmt: skip
         data.asked = {"train": frozenset({"organs", "masks"})}
