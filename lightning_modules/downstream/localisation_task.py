@@ -82,7 +82,8 @@ class LocalisationTask(ImageTask):
                 if column in self._columns
             ]
             if self.training:
-                self._shown[[concept for concept, _ in found]] += 1
+                seen = [concept for concept, place in found if place.any()]  # an empty mask shows nothing
+                self._shown[seen] += 1
             yield found
 
     def on_train_epoch_end(self) -> None:

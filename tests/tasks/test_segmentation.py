@@ -132,8 +132,8 @@ def test_concepts_that_no_image_showed_are_named(monkeypatch: pytest.MonkeyPatch
     model = tiny()
     model._columns = [1, 0]
     monkeypatch.setattr(model, "all_gather", lambda counts: counts)
-    masks = [torch.zeros(0, 32, 32, dtype=torch.bool), torch.ones(2, 32, 32, dtype=torch.bool)]
-    concepts = [torch.zeros(0, dtype=torch.int64), torch.tensor([1, 1])]
+    masks = [torch.zeros(1, 32, 32, dtype=torch.bool), torch.ones(2, 32, 32, dtype=torch.bool)]
+    concepts = [torch.tensor([0]), torch.tensor([1, 1])]  # an empty mask, and two of one image
     model.targets({"image": torch.rand(2, 1, 32, 32), "masks": masks, "mask_concepts": concepts})
     with pytest.warns(UserWarning, match=r"showed \['edema'\].*images with the others: \{'mass': 1\}"):
         model.on_train_epoch_end()

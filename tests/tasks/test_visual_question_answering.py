@@ -166,6 +166,9 @@ def test_a_broken_file_of_questions_is_refused(tmp_path: Path) -> None:
     file.write_text(DEFAULT_QUESTIONS.read_text().replace("side:", "sides:"))
     with pytest.raises(YamlError, match="key side: missing"):
         QuestionWriter(questions=file)
+    file.write_text(DEFAULT_QUESTIONS.read_text() + "colour:\n  - Is it {colour}?\n")
+    with pytest.raises(YamlError, match="colour"):
+        QuestionWriter(questions=file)
 
 
 def test_the_prior_learns_from_other_patients_only() -> None:
