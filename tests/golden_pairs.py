@@ -44,6 +44,7 @@ from synthesis.filters.standard import STANDARD
 from synthesis.identity import Describable, identity
 from synthesis.images.simulator import Simulator
 from synthesis.images.simulator.findings import AirspaceHaze, Consequence, PleuralFluid, VolumeLoss
+from synthesis.organs import OrganSynthesizer
 from synthesis.pairs import Pair, PairSynthesizer
 from synthesis.priors import PriorSynthesizer
 from synthesis.question_twins import QuestionTwinSynthesizer
@@ -109,6 +110,7 @@ def goldens() -> dict[str, Golden]:
     found["QuestionTwinSynthesizer"] = _companions(QuestionTwinSynthesizer)
     found["PriorSynthesizer"] = _companions(PriorSynthesizer)
     found["RenderingSynthesizer"] = _companions(RenderingSynthesizer)
+    found["OrganSynthesizer"] = _companions(OrganSynthesizer)
     found["Thumbnails"] = Golden(filters.Thumbnails(), _thumbnail)
     pairs = (sampler, writer, "Simulator 64", "ClinicSynthesizer", "EntityExtractor", "Thumbnails")
     for kind in (*STANDARD, filters.StandardFilters):
@@ -244,13 +246,16 @@ def _clinic(inputs: tuple[str, ...]) -> Golden:
 
 
 def _companions(maker_of: Callable[[PairSynthesizer], Any]) -> Golden:
-    """Of what is made beside pairs: twins, priors."""
+    """Of what is made beside pairs: twins, priors, organs."""
     maker = maker_of(PairSynthesizer(UniformCaseSampler(), GrammarWriter(), Simulator(image_size=64)))
 
     def make() -> dict[str, Any]:
         pairs = maker.make(range(12), 4, "golden")
         told = [(asdict(pair.case), asdict(pair.report), pair.notes) for pair in pairs]
-        return {"pairs": _sha256(told), "pictures": _tolerated(torch.cat([p.image for p in pairs]), PIXELS)}
+        pictures = _tolerated(torch.cat([p.image for p in pairs]), PIXELS)
+        masks = pairs[0].masks
+        drawn = {} if masks is None else {"masks": _tolerated(masks * 255, MASKS)}
+        return {"pairs": _sha256(told), "pictures": pictures, **drawn}
 
     inputs = ("UniformCaseSampler", "GrammarWriter", "Simulator 64", "PairSynthesizer")
     return Golden(maker, make, inputs)
