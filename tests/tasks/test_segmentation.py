@@ -185,7 +185,7 @@ def test_the_command_line_segments(
         "--data.init_args.loader.batch_size=16",
         "--trainer.max_epochs=1",
     ]
-    organs = ["-c", "configs/tasks/organs.yaml"] if frozen == "true" else []
+    organs = ["-c", "configs/tasks/segmentation/organs.yaml"] if frozen == "true" else []
     summary, directory = train("segmentation", *organs, weights, *small, f"--model.init_args.frozen={frozen}")
     named = {"val/segmentation/dice_organs", "val/segmentation/dice/heart"}
     assert named & summary.keys() == (named if organs else set())
