@@ -56,9 +56,8 @@ compare: install ## Arms side by side: COMPARISON=a file in configs/comparisons,
 	$(PYTHON) -m scripts.comparison $(COMPARISON) $(if $(SCALE),--scale=$(SCALE)) $(if $(REAL),--var real=$(REAL)) $(ARGS)
 
 .PHONY: reproduce-paper
-reproduce-paper: ARGS ?= --arms core
 reproduce-paper: ## COMPARISON=paper: synthetic against (simulated) hospital pairs, ten core arms; ARGS= for all: SCALE=cpu|smoke|paper
-	@$(MAKE) --no-print-directory compare COMPARISON=paper ARGS='$(ARGS)'
+	@$(MAKE) --no-print-directory compare COMPARISON=paper ARGS='$(if $(filter file,$(origin ARGS)),--arms core,$(ARGS))'
 
 .PHONY: compare-objectives
 compare-objectives: ## COMPARISON=objectives: every objective at equal steps and data: SCALE=full|smoke
