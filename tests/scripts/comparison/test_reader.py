@@ -68,7 +68,7 @@ def test_every_shipped_comparison_expands_to_command_lines_that_the_parser_takes
             run = plan.run(arm, plan.all_seeds[0])
             if arm.trained:
                 assert run.config()["model"]["class_path"]
-            for settings in plan.measures if arm.measured else ():
+            for settings in plan.measures[: None if usual else 1] if arm.measured else ():
                 measure = build(settings, run)
                 if isinstance(measure, MainTest):
                     assert measure.identity(run)["data"]["class_path"]
