@@ -67,7 +67,7 @@ class EntityExtractor:
         YamlError: If a file is malformed.
     """
 
-    version: int = 8  # of the results, see synthesis.identity
+    version: int = 9  # of the results, see synthesis.identity
 
     def __init__(
         self,

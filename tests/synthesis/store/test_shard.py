@@ -11,6 +11,7 @@ import torch
 from safetensors.numpy import save
 from torch.utils.data import DataLoader
 
+from synthesis import checksums
 from synthesis.files import write_atomically
 from synthesis.pairs import Pair
 from synthesis.store import PairStore, StorePlan, errors
@@ -135,8 +136,8 @@ def test_a_file_is_hashed_once_and_again_when_it_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hashed: list[Path] = []
-    sha256 = errors.file_sha256
-    monkeypatch.setattr(errors, "file_sha256", lambda path: (hashed.append(path), sha256(path))[1])
+    sha256 = checksums.file_sha256
+    monkeypatch.setattr(checksums, "file_sha256", lambda path: (hashed.append(path), sha256(path))[1])
     path = tmp_path / "file"
     path.write_bytes(b"one")
     right = sha256(path)
