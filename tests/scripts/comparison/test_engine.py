@@ -50,7 +50,7 @@ def shipped(name: str, arms: list[str], path: Path, overrides: dict[str, Any] | 
 
 @pytest.mark.timeout(300)
 def test_objectives_are_compared_at_smoke_scale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The arm with the most inputs and one with layers of its own stand for all; no sheets and pictures of evaluations are drawn."""
+    """The arm with the most inputs and one with layers of its own stand for all; sheets are not drawn."""
     for hook in ("train_batch_end", "validation_epoch_end", "train_end", "test_epoch_end", "fit_end"):
         monkeypatch.setattr(PairGallery, f"on_{hook}", getattr(Callback, f"on_{hook}"))
     monkeypatch.setattr("callbacks.base.evaluation.save_picture", lambda *of: None)
