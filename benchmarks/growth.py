@@ -176,7 +176,11 @@ def draw(found: Sequence[Mapping[str, Any]], results: Path) -> None:
             axes.plot(*zip(*points, strict=True), "o-", color=colour, label=name, markersize=4)
         axes.set_title(panel["title"], fontsize=9, loc="left")
         axes.set(xscale="log", xlabel=panel["x"], ylabel=panel["y"])
-        axes.set_ylim(bottom=0)
+        measured = [point for points in panel["lines"].values() for point in points]
+        across = sorted({x for x, _ in measured})
+        axes.set_xticks(across, [f"{x:,.0f}" for x in across], fontsize=7)
+        axes.set_xticks([], minor=True)
+        axes.set_ylim(bottom=min(0, *(y for _, y in measured)))
         axes.xaxis.label.set_size(8)
         axes.yaxis.label.set_size(8)
         tidy(axes)
