@@ -115,6 +115,8 @@ def make_pair(tab: Any, second: str, seed: int) -> None:
     def act() -> None:
         choose(tab, "Finding 1", "pleural effusion")
         choose(tab, "Finding 2", second)
+        for number, finding in ((1, "pleural effusion"), (2, second)):  # not lost while the page was drawn
+            expect(tab.get_by_label(f"Finding {number}")).to_have_value(finding)
         tab.get_by_label("Patient seed").fill(str(seed))
         press(tab, "Make the pair")
 
