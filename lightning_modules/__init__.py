@@ -20,6 +20,7 @@ from lightning_modules.generators import (
     ConditionalVAE,
     LatentAutoencoder,
     LatentDiffusion,
+    ReportAlignment,
     ReportEncoder,
 )
 from lightning_modules.objectives import (
@@ -75,6 +76,7 @@ __all__ = [
     "MedCLIP",
     "MultiViewInfoNCE",
     "Objective",
+    "ReportAlignment",
     "ReportEncoder",
     "ReportGeneration",
     "ResNetEncoder",

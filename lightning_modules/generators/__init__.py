@@ -4,6 +4,7 @@ from lightning_modules.generators.adversarial import ConditionalGAN
 from lightning_modules.generators.generator import Generator
 from lightning_modules.generators.latent_autoencoder import LatentAutoencoder
 from lightning_modules.generators.latent_diffusion import LatentDiffusion
+from lightning_modules.generators.report_alignment import ReportAlignment
 from lightning_modules.generators.report_encoder import ReportEncoder
 from lightning_modules.generators.variational import ConditionalVAE
 
@@ -13,5 +14,6 @@ __all__ = [
     "Generator",
     "LatentAutoencoder",
     "LatentDiffusion",
+    "ReportAlignment",
     "ReportEncoder",
 ]

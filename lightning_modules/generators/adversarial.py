@@ -15,6 +15,7 @@ from lightning_modules.contexts import seeded
 from lightning_modules.generators.generator import Generator
 from lightning_modules.generators.images import images_of
 from lightning_modules.generators.latent_decoder import LatentDecoder, image_regressor
+from lightning_modules.generators.report_alignment import ReportAlignment
 from lightning_modules.generators.report_encoder import ReportEncoder
 from synthesis.limits import at_least, within
 
@@ -64,9 +65,10 @@ class ConditionalGAN(Generator):
     the report matters. Penalties are computed every `penalty_every` steps, that much stronger (Karras et al.
     2020, StyleGAN2, arXiv 1912.04958).
 
-    Logs ``train/discriminator``, ``train/generator``, ``train/mismatch``, ``train/penalty``, and as
-    ``val/loss`` the generator's loss. On several ranks: ``strategy: ddp_find_unused_parameters_true``, for
-    each of the two steps leaves the other network's parameters without gradient.
+    Logs ``train/discriminator``, ``train/generator``, ``train/mismatch``, ``train/penalty``,
+    ``train/alignment``, and as ``val/loss`` the generator's loss. On several ranks:
+    ``strategy: ddp_find_unused_parameters_true``, for each of the two steps leaves the other network's
+    parameters without gradient.
 
     Args:
         report_encoder: Encodes the prompts; it learns with the discriminator.
@@ -77,6 +79,7 @@ class ConditionalGAN(Generator):
         penalty: Weight γ of R1 and R2 for images in [0, 1]; 0.25 is 1 for images in [-1, 1].
         penalty_every: Steps between penalties.
         mismatch: Weight of the third term; 0 leaves it out.
+        alignment: What is asked of drawn images beside; None asks nothing.
         **kwargs: Those of `Generator`; `betas` should begin with 0.
     """
 
@@ -90,6 +93,7 @@ class ConditionalGAN(Generator):
         penalty: float = 0.25,
         penalty_every: int = 4,
         mismatch: float = 0.5,
+        alignment: ReportAlignment | None = None,
         **kwargs: Any,
     ) -> None:
         at_least(self, 1, latent_dim=latent_dim, width=width, discriminator_width=discriminator_width)
@@ -100,6 +104,7 @@ class ConditionalGAN(Generator):
             raise ValueError(f"penalty_every is {penalty_every}: give 1 or more steps")
         self.automatic_optimization = False
         self.penalty, self.penalty_every, self.mismatch = penalty, penalty_every, mismatch
+        self.alignment = alignment
         self.decoder = LatentDecoder(image_size, latent_dim, report_encoder.width, width)
         self.discriminator = Discriminator(image_size, report_encoder.width, discriminator_width)
 
@@ -114,20 +119,21 @@ class ConditionalGAN(Generator):
         players: Any = self.optimizers()
         discriminator, generator = players
         with seeded(self.device, self.seed, self.global_rank, self.global_step):
-            figures = self._discriminator_step(batch, discriminator)
-            figures["generator"] = self._generator_step(batch, generator)
+            prompts = self.prompts(batch)
+            _, pooled = self.report_encoder(prompts)
+            made = self._draw(pooled.detach())  # once: both players look at the same images
+            figures = self._discriminator_step(batch, prompts, pooled, made.detach(), discriminator)
+            figures |= self._generator_step(batch, prompts, pooled.detach(), made, generator)
         for schedule in self.lr_schedulers():  # type: ignore[union-attr]
             schedule.step()
         for name, value in figures.items():
             self.log(f"train/{name}", value, prog_bar=True, batch_size=len(batch[IMAGE]))
 
-    def _discriminator_step(self, batch: Batch, optimizer: Any) -> dict[str, Tensor]:
+    def _discriminator_step(
+        self, batch: Batch, prompts: list[str], pooled: Tensor, made: Tensor, optimizer: Any
+    ) -> dict[str, Tensor]:
         penalised = (self.global_step // 2) % self.penalty_every == 0  # global_step counts both optimisers
-        prompts = self.prompts(batch)
-        _, pooled = self.report_encoder(prompts)
         real = images_of(batch, self.decoder.image_size).detach().requires_grad_(penalised)
-        with torch.no_grad():
-            made = self._draw(pooled)
         made = made.requires_grad_(penalised)
         (real_score, features), (made_score, _) = (self.discriminator(x, pooled) for x in (real, made))
         figures = {"discriminator": F.softplus(made_score - real_score).mean()}
@@ -146,19 +152,26 @@ class ConditionalGAN(Generator):
         weights = differs.to(score)
         return (F.softplus(other - score) * weights).sum() / weights.sum().clamp_min(1)
 
-    def _generator_step(self, batch: Batch, optimizer: Any) -> Tensor:
+    def _generator_step(
+        self, batch: Batch, prompts: list[str], pooled: Tensor, made: Tensor, optimizer: Any
+    ) -> dict[str, Tensor]:
         self.toggle_optimizer(optimizer)  # no gradient for the discriminator
-        loss = self._generator_loss(batch)
-        self._step(loss, optimizer)
+        losses = self._generator_losses(batch, prompts, pooled, made)
+        self._step(torch.stack(list(losses.values())).sum(), optimizer)
         self.untoggle_optimizer(optimizer)
-        return loss.detach()
+        return {name: loss.detach() for name, loss in losses.items()}
 
-    def _generator_loss(self, batch: Batch) -> Tensor:
+    def _generator_losses(
+        self, batch: Batch, prompts: list[str], pooled: Tensor, made: Tensor
+    ) -> dict[str, Tensor]:
+        real = images_of(batch, self.decoder.image_size)
         with torch.no_grad():
-            _, pooled = self.report_encoder(self.prompts(batch))
-            real_score, _ = self.discriminator(images_of(batch, self.decoder.image_size), pooled)
-        made_score, _ = self.discriminator(self._draw(pooled), pooled)
-        return F.softplus(real_score - made_score).mean()
+            real_score, _ = self.discriminator(real, pooled)
+        made_score, _ = self.discriminator(made, pooled)
+        losses = {"generator": F.softplus(real_score - made_score).mean()}
+        if self.alignment is not None:
+            losses["alignment"] = self.alignment(made, real, prompts)
+        return losses
 
     def _draw(self, pooled: Tensor) -> Tensor:
         latents = torch.randn(len(pooled), self.decoder.latent_dim, device=pooled.device)
@@ -172,7 +185,9 @@ class ConditionalGAN(Generator):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Log the generator's loss, the same noise in every epoch: for trends only."""
         with seeded(self.device, self.seed, self.global_rank, batch_idx):
-            loss = self._generator_loss(batch)
+            prompts = self.prompts(batch)
+            _, pooled = self.report_encoder(prompts)
+            loss = self._generator_losses(batch, prompts, pooled, self._draw(pooled))["generator"]
         self.log("val/loss", loss, batch_size=len(batch[IMAGE]), sync_dist=True)
 
     test_step = validation_step

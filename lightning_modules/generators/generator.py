@@ -57,8 +57,9 @@ class Generator(LightningModule):
         at_least(self, 0, learning_rate=learning_rate, weight_decay=weight_decay, warmup=warmup, seed=seed)
         below(self, 1, betas=betas)
         super().__init__()
+        modules = ["report_encoder", "code", "alignment"]
         # Under LightningCLI Lightning records the modules' configuration; elsewhere it would pickle them.
-        self.save_hyperparameters(ignore=None if _given_hyperparameters.get() else ["report_encoder", "code"])
+        self.save_hyperparameters(ignore=None if _given_hyperparameters.get() else modules)
         self.report_encoder = report_encoder
         self.section: Section = section
         self.learning_rate, self.weight_decay, self.betas = learning_rate, weight_decay, betas

@@ -1,8 +1,9 @@
-"""The images of a batch, of the size that a generator was made for."""
+"""Images of the size that a generator, or who looks at them, was made for."""
 
 from __future__ import annotations
 
 from torch import Tensor
+from torch.nn import functional as F
 
 from datamodules.batch import IMAGE, Batch
 
@@ -29,3 +30,10 @@ def images_of(batch: Batch, image_size: int | None) -> Tensor:
             f"for files) to {image_size}"
         )
     return images
+
+
+def resized(images: Tensor, size: int) -> Tensor:
+    """Resize square images ``(batch, channels, side, side)``; those of that size stay as they are."""
+    if images.shape[-1] == size:
+        return images
+    return F.interpolate(images, (size, size), mode="bilinear", antialias=True)

@@ -13,6 +13,7 @@ from lightning_modules.contexts import seeded
 from lightning_modules.generators.generator import Generator
 from lightning_modules.generators.images import images_of
 from lightning_modules.generators.latent_decoder import LatentDecoder, image_regressor
+from lightning_modules.generators.report_alignment import ReportAlignment
 from lightning_modules.generators.report_encoder import ReportEncoder
 from lightning_modules.generators.report_prior import ReportPrior
 from synthesis.limits import at_least
@@ -40,6 +41,7 @@ class ConditionalVAE(Generator):
         prior_width: Width of the network of that prior.
         free_bits: Nats that each entry of the latent may cost for nothing, on average over a batch (Kingma et
             al. 2016, arXiv 1606.04934): keeps a decoder from ignoring its latent. 0 is none.
+        alignment: What is asked of images that are drawn as in use, from the prior; None asks nothing.
         **kwargs: Those of `Generator`.
     """
 
@@ -52,6 +54,7 @@ class ConditionalVAE(Generator):
         learned_prior: bool = False,
         prior_width: int = 256,
         free_bits: float = 0.0,
+        alignment: ReportAlignment | None = None,
         **kwargs: Any,
     ) -> None:
         at_least(self, 1, image_size=image_size, latent_dim=latent_dim, width=width, prior_width=prior_width)
@@ -61,7 +64,7 @@ class ConditionalVAE(Generator):
         self.posterior = nn.Linear(16 * width + report_encoder.width, 2 * latent_dim)
         self.decoder = LatentDecoder(image_size, latent_dim, report_encoder.width, width)
         self.prior = ReportPrior(latent_dim, report_encoder.width, prior_width) if learned_prior else None
-        self.free_bits = free_bits
+        self.free_bits, self.alignment = free_bits, alignment
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of one batch."""
@@ -76,8 +79,8 @@ class ConditionalVAE(Generator):
     test_step = validation_step
 
     def _loss(self, batch: Batch, stage: str) -> Tensor:
-        image = images_of(batch, self.decoder.image_size)
-        _, pooled = self.report_encoder(self.prompts(batch))
+        image, prompts = images_of(batch, self.decoder.image_size), self.prompts(batch)
+        _, pooled = self.report_encoder(prompts)
         features = torch.cat([self.encoder(2 * image - 1), pooled], 1)
         mean, log_variance = self.posterior(features).float().chunk(2, 1)
         log_variance = log_variance.clamp(-12, 12)
@@ -85,7 +88,19 @@ class ConditionalVAE(Generator):
         mse = (self.decoder(latents, pooled) - image).square().mean()
         kl = self._kl(mean, log_variance, pooled).mean(0)
         bound = 0.5 * mse.clamp_min(1e-8).log() + kl.clamp_min(self.free_bits).sum() / image[0].numel()
-        return self._logged(stage, len(image), loss=bound, kl=kl.sum(), mse=mse)["loss"]
+        figures = {"kl": kl.sum(), "mse": mse}
+        if self.alignment is not None:
+            figures["alignment"] = self.alignment(self._drawn(pooled), image, prompts)
+            bound = bound + figures["alignment"]
+        return self._logged(stage, len(image), loss=bound, **figures)["loss"]
+
+    def _drawn(self, pooled: Tensor) -> Tensor:
+        """Return an image for each report, from the prior."""
+        latents = torch.randn(len(pooled), self.decoder.latent_dim, device=pooled.device)
+        if self.prior is not None:
+            centre, spread = self.prior(pooled)
+            latents = centre + latents * (0.5 * spread).exp()
+        return self.decoder(latents, pooled)
 
     def _kl(self, mean: Tensor, log_variance: Tensor, pooled: Tensor) -> Tensor:
         """Return the KL of the posteriors to their priors, nats by entry: ``(batch, latent)``."""

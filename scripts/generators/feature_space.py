@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from datamodules.batch import IMAGE
 from lightning_modules.checkpoints import load_model
+from lightning_modules.generators.images import resized
 from synthesis.filters import PretrainedEncoder
 
 
@@ -71,10 +71,3 @@ class _OwnEncoder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.encoder({IMAGE: resized(images, self.encoder.image_size)}).pooled
-
-
-def resized(images: Tensor, size: int) -> Tensor:
-    """Resize square images; those of that size stay as they are."""
-    if images.shape[-1] == size:
-        return images
-    return F.interpolate(images, (size, size), mode="bilinear", antialias=True)

@@ -243,7 +243,7 @@ def test_the_gan_s_discriminator_learns_which_image_is_real_and_which_report_is_
     trainer: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = build("adversarial", "")
-    monkeypatch.setattr(model, "_generator_step", lambda *_: torch.zeros(()))  # an opponent that stands still
+    monkeypatch.setattr(model, "_generator_step", lambda *_: {})  # an opponent that stands still
     trainer(max_epochs=80, limit_val_batches=0).fit(model, batches())
     batch = next(iter(batches()))
     with torch.no_grad():

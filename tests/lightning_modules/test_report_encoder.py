@@ -1,4 +1,4 @@
-"""The text tower of a dual encoder reads the prompts of a generator."""
+"""A dual encoder reads the prompts of a generator, and looks at what is drawn."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lightning_modules import LatentDiffusion, ReportEncoder
+from lightning_modules import ConditionalGAN, LatentDiffusion, ReportAlignment, ReportEncoder
 from main import main
 from synthesis.cases import BalancedCaseSampler, Case
 from synthesis.images.variational import VariationalImageMaker
@@ -87,10 +87,12 @@ def test_a_generator_is_trained_on_it_and_its_export_draws(dual: tuple[Path, Any
         "tokenizer_reports": 200,
     }
     small |= {"cache_dir": tmp_path / "cache", "artifacts_dir": tmp_path}
-    main(
+    line = main(
         [
             *("fit", "-c", "configs/generator/base.yaml", "-c", "configs/generator/variational.yaml"),
             *("-c", "configs/generator/report_encoder/dual_encoder.yaml"),
+            *("-c", "configs/generator/alignment/dual_encoder.yaml"),
+            f"--model.init_args.alignment.init_args.encoder={path}",
             f"--model.init_args.report_encoder.init_args.pretrained={path}",
             *("--model.init_args.width=8", "--model.init_args.latent_dim=8", "--trainer.max_epochs=1"),
             *(f"--data.init_args.{name}={value}" for name, value in small.items()),
@@ -98,6 +100,8 @@ def test_a_generator_is_trained_on_it_and_its_export_draws(dual: tuple[Path, Any
             f"--run_dir={tmp_path / 'run'}",
         ]
     )
+    assert float(line.trainer.callback_metrics["val/alignment"]) > 0
+    assert not any("alignment" in name for name in line.model.state_dict()), "it is no part of the generator"
     export = tmp_path / "run" / "export"
     exported = AutoModel.from_pretrained(export / "text_encoder", add_pooling_layer=False)
     own = model.text_encoder.bert.state_dict()
@@ -130,3 +134,66 @@ def test_what_is_no_dual_encoder_is_refused(dual: tuple[Path, Any], tmp_path: Pa
     torch.save(checkpoint, tmp_path / "bare.ckpt")
     with pytest.raises(ValueError, match=r"holds a DualEncoder without a BERT and its tokenizer"):
         ReportEncoder(pretrained=str(tmp_path / "bare.ckpt"))
+
+
+# ------------------------------------------------------------------------------ what is drawn, looked at
+REPORTS = ["Large left pleural effusion.", "Cardiomegaly.", "Right apical pneumothorax.", "Cardiomegaly."]
+
+
+def test_drawn_images_are_asked_for_their_report_as_far_as_training_images_show_it(
+    dual: tuple[Path, Any],
+) -> None:
+    path, model = dual
+    draw = torch.Generator().manual_seed(0)
+    drawn, real = torch.rand(2, 4, 1, 64, 64, generator=draw)
+    drawn.requires_grad_()
+    alignment = ReportAlignment(str(path), weight=2.0)
+    loss = alignment(drawn, real, REPORTS)
+
+    def surprise(images: Tensor) -> Tensor:
+        size = (model.image_encoder.image_size,) * 2
+        seen = model.encode_image(
+            torch.nn.functional.interpolate(images, size, mode="bilinear", antialias=True)
+        )
+        likely = (seen @ model.encode_text(REPORTS).T / model.temperature).double().exp()
+        rivals = likely.sum(1)
+        rivals[[1, 3]] -= likely[[1, 3], [3, 1]]  # the same words are no rival
+        return -(likely.diagonal() / rivals).log()
+
+    bar = surprise(real)
+    over = (surprise(drawn.detach()) - bar).clamp_min(0)
+    assert over.max() > 0, "nothing would be asked"
+    assert loss.item() == pytest.approx(2 * over.mean().item(), rel=1e-3)
+    assert alignment(real, real, REPORTS).item() == 0
+
+    loss.backward()
+    assert drawn.grad is not None
+    assert [bool(of.abs().sum() > 0) for of in drawn.grad] == (over > 0).tolist()
+    again = alignment(drawn - 1e-3 * drawn.grad / drawn.grad.abs().max(), real, REPORTS)
+    assert again < loss
+
+
+def test_the_gan_s_generator_learns_from_it_and_its_discriminator_does_not(dual: tuple[Path, Any]) -> None:
+    path, _ = dual
+    gan = ConditionalGAN(
+        ReportEncoder(pretrained=str(path), frozen=True, max_length=16),
+        image_size=16,
+        latent_dim=4,
+        width=8,
+        alignment=ReportAlignment(str(path)),
+    )
+    draw = torch.Generator().manual_seed(0)
+    batch = {"image": torch.rand(4, 1, 16, 16, generator=draw), "report": REPORTS}
+    pooled = gan.report_encoder(REPORTS)[1]
+    losses = gan._generator_losses(batch, REPORTS, pooled, gan._draw(pooled))
+    assert set(losses) == {"generator", "alignment"} and losses["alignment"] > 0
+    losses["alignment"].backward()
+    moved = {name.partition(".")[0] for name, value in gan.named_parameters() if value.grad is not None}
+    assert moved == {"decoder"}
+
+
+def test_an_encoder_that_compares_nothing_is_refused(tmp_path: Path, dual: tuple[Path, Any]) -> None:
+    with pytest.raises(ValueError, match=r"encoder='gone\.ckpt' is no file; train a dual encoder"):
+        ReportAlignment("gone.ckpt")
+    with pytest.raises(ValueError, match="weight=0: give more than 0"):
+        ReportAlignment(str(dual[0]), weight=0)

@@ -1,0 +1,85 @@
+"""Whether what a generator draws shows what the report says, by a dual encoder that does not learn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from datamodules.batch import IMAGE
+from lightning_modules.checkpoints import load_model
+from lightning_modules.generators.images import resized
+from lightning_modules.two_towers import TwoTowers
+from synthesis.limits import above
+
+
+class ReportAlignment:
+    """A loss that asks a frozen dual encoder which report of the batch a drawn image belongs to.
+
+    InfoNCE from image to report, as far as the drawn image does worse than the training image of the same
+    report. Frozen encoders guide GANs so (Zhang et al. 2021, XMC-GAN, arXiv 2101.04702, contrast reports;
+    Sauer et al. 2023, StyleGAN-T, arXiv 2301.09515, a frozen CLIP). The training image is the bar, because a
+    generator that goes on once it is reached learns patterns that please this encoder and nobody else.
+
+    Judge what was trained with it by another encoder. Its weights are no part of the generator's checkpoint.
+
+    Args:
+        encoder: Checkpoint (``.ckpt``) of a dual encoder.
+        weight: Of this loss beside the generator's own.
+
+    Raises:
+        ValueError: If there is no such file, or it holds another kind of model.
+    """
+
+    def __init__(self, encoder: str, weight: float = 0.3) -> None:
+        above(self, 0, weight=weight)
+        if not Path(encoder).is_file():
+            raise ValueError(
+                f"ReportAlignment: encoder={encoder!r} is no file; train a dual encoder (`make fit`) and "
+                "give its checkpoint, or set alignment to null"
+            )
+        model: Any = load_model(encoder)
+        if not isinstance(model, TwoTowers):
+            raise ValueError(
+                f"ReportAlignment: encoder={encoder!r} holds a {type(model).__name__}, which compares no "
+                "image with a report; give the checkpoint of a dual encoder"
+            )
+        self.encoder, self.weight = encoder, weight
+        self._model = model.requires_grad_(False).eval()
+        self._texts: dict[str, Tensor] = {}
+
+    def __call__(self, drawn: Tensor, real: Tensor, prompts: Sequence[str]) -> Tensor:
+        """Return the weighted loss, a scalar.
+
+        Args:
+            drawn: What was drawn for each prompt, ``(batch, 1, height, width)`` in [0, 1].
+            real: Training images with the same prompts, of the same shape.
+            prompts: What the images are to show. Equal ones do not compete.
+        """
+        self._model.to(drawn.device)
+        texts = self._encoded(prompts)
+        competes = torch.tensor(
+            [[i == j or a != b for j, b in enumerate(prompts)] for i, a in enumerate(prompts)],
+            device=drawn.device,
+        )
+        with torch.no_grad():
+            bar = self._surprise(real, texts, competes)
+        return self.weight * (self._surprise(drawn, texts, competes) - bar).clamp_min(0).mean()
+
+    def _surprise(self, images: Tensor, texts: Tensor, competes: Tensor) -> Tensor:
+        """Return −log p(own report | image) of each image, nats."""
+        tower = self._model.image_encoder
+        features = tower({IMAGE: resized(images, tower.image_size)}).projected.float()
+        logits = (features @ texts.T / self._model.temperature).masked_fill(~competes, -torch.inf)
+        return F.cross_entropy(logits, torch.arange(len(images), device=images.device), reduction="none")
+
+    def _encoded(self, prompts: Sequence[str]) -> Tensor:
+        """Return the features of prompts ``(batch, projection)``; each is encoded once in a run."""
+        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in self._texts]
+        with torch.autocast(self._model.device.type, enabled=False):
+            self._texts |= dict(zip(new, self._model.encode_text(new).cpu(), strict=True))
+        return torch.stack([self._texts[prompt] for prompt in prompts]).to(self._model.device)
