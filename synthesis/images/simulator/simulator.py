@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +22,9 @@ from synthesis.images.simulator.anatomy_builder import AnatomyBuilder
 from synthesis.images.simulator.atlas_mixture import AtlasFiles, AtlasMixture
 from synthesis.images.simulator.attenuation import AttenuationFactors
 from synthesis.images.simulator.crisp_anatomy import CrispAnatomy
-from synthesis.images.simulator.detector import ATTENUATION, blurred, expose
+from synthesis.images.simulator.detector import ATTENUATION, expose
 from synthesis.images.simulator.drawing import Drawing
-from synthesis.images.simulator.exposure import Exposure, draw_exposure
-from synthesis.images.simulator.fields import above
+from synthesis.images.simulator.exposure import draw_exposure
 from synthesis.images.simulator.findings import PAINTERS, Consequence, Painted, acting_once, paint
 from synthesis.images.simulator.findings.devices import wire
 from synthesis.images.simulator.framing import Framing
@@ -38,8 +36,9 @@ from synthesis.images.simulator.organs import organ_masks
 from synthesis.images.simulator.overlay import Overlay, draw_overlay
 from synthesis.images.simulator.patient import draw_patient
 from synthesis.images.simulator.population import Population
-from synthesis.images.simulator.positioning import repositioned
 from synthesis.images.simulator.tone import Tone
+from synthesis.images.simulator.variations import Variations
+from synthesis.images.simulator.visibility import Visibility
 from synthesis.limits import at_least
 from synthesis.reports.report import Report
 from synthesis.seeding import generator
@@ -74,14 +73,7 @@ class Simulator:
         chunk: Pictures per pass, fewer where they are larger than 128 px: a picture does not depend on its
             neighbours to the last bit. Use more on a GPU.
         device: Where to render.
-        tone: Tone curves that bring grey values to those of real radiographs; None for none.
-        grain: Noise with the spectrum of averaged-down noise; None for white noise.
-        attenuation: Random factors of the attenuation of each structure; None for none.
-        inspiration: Shallow and deep breaths, whatever the findings; None for those of `draw_patient`.
-        crisp: Steeper surfaces, sharper bones, vessels and postures of each patient's own; None for none.
-        population: Half of the anatomy, detector and textures of a place of its own; None for everybody.
-        habitus: Builds and body outlines as varied as in patients; None for those of `draw_patient`.
-        framing: Centring, arms, borders and beam as varied as on films; None for those of `draw_patient`.
+        tone, grain, attenuation, inspiration, crisp, population, habitus, framing: See `Variations`.
 
     Raises:
         ValueError: The pictures would be smaller than 64 px, or a concept of the catalogue is sampled
@@ -115,17 +107,16 @@ class Simulator:
         at_least(self, 0, visible_contrast=visible_contrast, visible_change=visible_change)
         at_least(self, 0, visible_area=visible_area, clutter_rate=clutter_rate)
         at_least(self, 1, strengthen=strengthen, chunk=chunk)
+        self.visibility = Visibility(visible_contrast, visible_change, visible_area, strengthen)
+        self.variations = Variations(
+            tone, grain, attenuation, inspiration, crisp, population, habitus, framing
+        )
         if not 64 <= image_size <= 2048:
             raise ValueError(
                 f"image_size={image_size}: give 64 to 2048 px: findings vanish below, memory above"
             )
         self.image_size, self.chunk, self.device = image_size, chunk, named_device(self, device)
-        self.visible_contrast, self.visible_change = visible_contrast, visible_change
-        self.visible_area, self.strengthen, self.clutter_rate = visible_area, strengthen, clutter_rate
-        self.consequences = acting_once(consequences)
-        self.tone, self.grain, self.attenuation = tone, grain, attenuation
-        self.inspiration, self.crisp, self.population = inspiration, crisp, population
-        self.habitus, self.framing = habitus, framing
+        self.clutter_rate, self.consequences = clutter_rate, acting_once(consequences)
         self.catalog = ConceptCatalog(catalog)
         self.atlases = AtlasMixture(atlas)
         unpainted = [
@@ -145,9 +136,10 @@ class Simulator:
         if self._builder is None:
             require_device(self, self.device)
             atlas = self.atlases.load(target_spacing=0.85 * TYPICAL_FIELD / self.image_size)
-            self._builder = AnatomyBuilder(atlas, self.image_size, self.device, self.crisp, self.habitus)
-            if self.population is not None:
-                self._builder.texture_seed = self.population.texture_seed
+            varied = self.variations
+            self._builder = AnatomyBuilder(atlas, self.image_size, self.device, varied.crisp, varied.habitus)
+            if varied.population is not None:
+                self._builder.texture_seed = varied.population.texture_seed
         return self._builder
 
     def describe(self) -> dict[str, Any]:
@@ -156,19 +148,10 @@ class Simulator:
             "atlas_sha256": self.atlases.hashes(self.builder.atlas),
             "catalog_sha256": self.catalog.sha256,
             "image_size": self.image_size,
-            "visible": [self.visible_contrast, self.visible_change, self.visible_area, self.strengthen],
+            "visible": list(astuple(self.visibility)),
             "clutter_rate": self.clutter_rate,
             **({"consequences": [identity(c) for c in self.consequences]} if self.consequences else {}),
-        } | self._switched_on()
-
-    def _switched_on(self) -> dict[str, Any]:
-        """Return the settings of what is off by default and on here, JSON-able."""
-        names = ("tone", "grain", "attenuation", "inspiration", "crisp", "population", "habitus", "framing")
-        given = {name: getattr(self, name) for name in names}
-        on: dict[str, Any] = json.loads(
-            json.dumps({name: asdict(part) for name, part in given.items() if part})
-        )
-        return on
+        } | self.variations.switched_on()
 
     def make(
         self, cases: Sequence[Case], reports: Sequence[Report] | None, seeds: Sequence[int]
@@ -300,58 +283,39 @@ class Simulator:
             poses = builder.atlas.of_view(case.view, self.atlases.choose(seed))
             portable = case.view == "AP"
             patient = draw_patient(generator(seed, "patient"), poses, GIRDLES, portable)
-            if self.habitus is not None:
-                patient = self.habitus.change(patient, generator(seed, "habitus"), portable)
-            if self.inspiration is not None:
-                patient = self.inspiration.change(patient, generator(seed, "inspiration"))
-            if placed_anew:
-                alike = builder.atlas.like(patient.pose)
-                patient = repositioned(patient, generator(visit, "positioning"), alike, portable)
-            if self.framing is not None:
-                framed = visit if placed_anew else seed
-                patient = self.framing.change(patient, generator(framed, "framing"), portable)
-            if self.crisp is not None:
-                patient = self.crisp.change(patient, generator(seed, "crisp"), portable)
-            if self.population is not None:
-                patient = self.population.change(patient, builder.atlas.like(patient.pose))
-            if self.attenuation is not None:
-                patient = self.attenuation.change(patient, generator(visit, "attenuation"))
-            patients.append(patient)
+            alike = builder.atlas.like(patient.pose)
+            patients.append(self.variations.patient(patient, alike, seed, visit, portable, placed_anew))
         anatomies = builder.build(patients)
         healthy = torch.stack(
             [self._cluttered(a, c, s) for a, c, s in zip(anatomies, cases, visits, strict=True)]
         )
-        exposures = [self._exposure(case, visit) for case, visit in zip(cases, visits, strict=True)]
+        exposures = [
+            self.variations.exposure(draw_exposure(generator(visit, "exposure"), portable), visit, portable)
+            for portable, visit in zip([case.view == "AP" for case in cases], visits, strict=True)
+        ]
         detector = expose(healthy, exposures)
         drawings = []
         for i, (case, seed, visit) in enumerate(zip(cases, seeds, visits, strict=True)):
-            portable, plain = case.view == "AP", self.framing is None
-            overlay = draw_overlay(generator(visit, "overlay"), self.image_size, portable, borders=plain)
-            if self.framing is not None:
-                overlay = self.framing.bordered(overlay, generator(visit, "borders"), portable)
-            overlay = Overlay(overlay.value.to(self.device), overlay.alpha.to(self.device))
-            changes, without = self._paint(case, anatomies[i], seed)
-            strengths = [1.0] * len(changes)
+            again = functools.partial(self._paint, seed=seed)
+            changes, without = again(case, anatomies[i])
+            overlay, strengths = self._overlay(case, visit), [1.0] * len(changes)
             drawing = Drawing(
                 case, anatomies[i], healthy[i], detector.one(i), overlay, changes, strengths, without
             )
-            drawings.append(self._make_visible(drawing, seed))
+            drawings.append(self.visibility.ensure(drawing, again))
         return drawings
 
     def _paint(self, case: Case, anatomy: Anatomy, seed: int) -> Painted:
         stream = functools.partial(generator, seed)
         return paint(case, anatomy, self.catalog, PAINTERS, self.consequences, stream)
 
-    def _exposure(self, case: Case, visit: int) -> Exposure:
-        portable = case.view == "AP"
-        exposure = draw_exposure(generator(visit, "exposure"), portable)
-        if self.population is not None:
-            exposure = self.population.expose(exposure, generator(visit, "detector"))
-        if self.tone is not None:
-            exposure = self.tone.change(exposure, generator(visit, "tone"), portable)
-        if self.grain is not None:
-            exposure = self.grain.change(exposure, generator(visit, "grain"), portable)
-        return exposure
+    def _overlay(self, case: Case, visit: int) -> Overlay:
+        portable, framing = case.view == "AP", self.variations.framing
+        rng = generator(visit, "overlay")
+        overlay = draw_overlay(rng, self.image_size, portable, borders=framing is None)
+        if framing is not None:
+            overlay = framing.bordered(overlay, generator(visit, "borders"), portable)
+        return Overlay(overlay.value.to(self.device), overlay.alpha.to(self.device))
 
     def _cluttered(self, anatomy: Anatomy, case: Case, seed: int) -> Tensor:
         """Return the line integral of a healthy chest with the wires that lie on it."""
@@ -359,53 +323,10 @@ class Simulator:
         rate = self.clutter_rate if case.view == "AP" else self.clutter_rate / 3
         wires = [wire(anatomy, rng) for _ in range(min(4, int(rng.poisson(rate))))]
         base = anatomy.base + functools.reduce(torch.maximum, wires) if wires else anatomy.base
-        if self.framing is not None:
-            beam = self.framing.uneven(self.image_size, generator(seed, "beam"), case.view == "AP")
+        if (framing := self.variations.framing) is not None:
+            beam = framing.uneven(self.image_size, generator(seed, "beam"), case.view == "AP")
             base = base + beam.to(self.device) / ATTENUATION
         return base
-
-    def _make_visible(self, drawing: Drawing, seed: int) -> Drawing:
-        """Strengthen findings that are too faint, and drop those that stay so."""
-        if not drawing.changes:
-            return drawing
-        contrast = self._relative_contrast(drawing)
-        faint = [k for k, c in enumerate(contrast) if c < 1.0]
-        for k in faint:
-            drawing.strengths[k] = float(min(self.strengthen, 1.25 / max(contrast[k], 0.05)))
-        if faint:
-            contrast = self._relative_contrast(drawing)
-        kept = [k for k, c in enumerate(contrast) if c >= 1.0]
-        if len(kept) < len(contrast):
-            case = replace(drawing.case, findings=tuple(drawing.case.findings[k] for k in kept))
-            changes, without = [drawing.changes[k] for k in kept], drawing.without
-            if without:  # what is left may be drawn otherwise without what was dropped
-                changes, without = self._paint(case, drawing.anatomy, seed)
-            drawing = replace(
-                drawing,
-                case=case,
-                changes=changes,
-                without=without,
-                strengths=[drawing.strengths[k] for k in kept],
-                developed=None,
-            )
-        drawing.contrast = [contrast[k] for k in kept]
-        return drawing
-
-    def _relative_contrast(self, drawing: Drawing) -> list[float]:
-        """Return each finding's contrast over its floor (below 1: not visible enough)."""
-        drawing.developed = drawing.pictures([None, *range(len(drawing.changes))])
-        change = (drawing.developed[:1] - drawing.developed[1:]).abs_()
-        healthy = drawing.detector.toned
-        texture = (healthy - blurred(healthy, 4 * self.image_size / 128)).square_()
-        floors = change.amax(dim=(1, 2), keepdim=True).mul_(0.25).clamp_(min=0.5 / 255)
-        mask = above(change, floors)
-        count = mask.sum(dim=(1, 2))
-        pixels = count.clamp(min=1)
-        mean = (change * mask).sum(dim=(1, 2)) / pixels
-        noise = (mask.mul_(texture).sum(dim=(1, 2)) / pixels).sqrt_() + 0.004
-        area = count / (self.visible_area * (self.image_size / 128) ** 2)
-        ratios = torch.stack([mean / noise / self.visible_contrast, mean / self.visible_change, area])
-        return ratios.amin(dim=0).tolist()
 
 
 @contextlib.contextmanager

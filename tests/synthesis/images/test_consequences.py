@@ -13,6 +13,7 @@ from torch import Tensor
 from synthesis.cases import BalancedCaseSampler, Case, Finding
 from synthesis.images.simulator import Simulator
 from synthesis.images.simulator.findings import AirspaceHaze, Consequence, PleuralFluid, VolumeLoss
+from synthesis.images.simulator.visibility import Visibility
 from synthesis.seeding import pair_seed
 
 SIZE = 64
@@ -149,13 +150,13 @@ def test_a_finding_that_is_dropped_takes_its_effect_on_others_with_it(
     fluid, on = effusion("left", "large").findings[0], simulator(*BOTH)
     seeds = [pair_seed(6, "dropped", k) for k in range(3)]
     alone = on.make([Case((fluid,))] * 3, None, seeds)
-    contrast = on._relative_contrast
+    contrast = Visibility.relative_contrast
     monkeypatch.setattr(
-        on,
-        "_relative_contrast",
-        lambda drawing: [
+        Visibility,
+        "relative_contrast",
+        lambda self, drawing: [
             c * (f.concept != "pneumothorax")
-            for c, f in zip(contrast(drawing), drawing.case.findings, strict=True)
+            for c, f in zip(contrast(self, drawing), drawing.case.findings, strict=True)
         ],
     )
     made = on.make([Case((fluid, AIR))] * 3, None, seeds)

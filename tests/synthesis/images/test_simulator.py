@@ -16,6 +16,7 @@ from synthesis.images.image_maker import MadeImages
 from synthesis.images.simulator import Simulator
 from synthesis.images.simulator.atlas import ATLAS_PATH, load_atlas
 from synthesis.images.simulator.findings import PAINTERS
+from synthesis.images.simulator.visibility import Visibility
 from synthesis.seeding import pair_seed
 
 SIZE = 64
@@ -182,8 +183,7 @@ def test_what_cannot_be_seen_is_dropped_from_the_case(monkeypatch: pytest.Monkey
     case = one("nodule")
     healthy = SIMULATOR.make([replace(case, findings=())], None, [1])
     assert SIMULATOR.make([case], None, [1]).cases == (case,)
-    monkeypatch.setattr(SIMULATOR, "visible_contrast", 1e6)
-    monkeypatch.setattr(SIMULATOR, "strengthen", 1.0)
+    monkeypatch.setattr(SIMULATOR, "visibility", Visibility(contrast=1e6, strengthen=1.0))
     made = SIMULATOR.make([case], None, [1])
     assert made.cases[0].findings == () and made.masks[0].shape == (0, SIZE, SIZE)
     assert torch.equal(made.images, healthy.images)
