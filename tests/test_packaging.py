@@ -55,6 +55,7 @@ def test_what_the_code_reads_beside_itself_is_package_data_and_small_enough_to_s
         "synthesis.filters": "appearance*",
         "scripts.demo": "*.css",
         "callbacks.run": "*.j2",
+        "scripts.comparison.outcomes": "*.j2",
     }
     assert packages.keys() == shipped.keys()
     for package, name in shipped.items():

@@ -8,22 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from scripts.comparison.outcomes.kept_picture import KeptPicture
+from scripts.comparison.outcomes.scaling_curve import ScalingCurve
+from scripts.comparison.placeholders import EARLIER, texts_of
+
 Overrides = Mapping[str, Any]
 """Key with dots → value, as on the command line. Texts may hold placeholders: see `Comparison`."""
-
-NOTE_FACTS = (
-    "command", "seeds", "steps", "minutes", "samples", "threads", "precision", "splits", "training",
-    "commits", "groups",
-)  # fmt: skip
-"""What the note of a comparison may mention in braces, beside its variables."""
-
-RUN_FACTS = ("runs", "cache", "seed", "arm", "run")
-"""What layers, overrides and settings may mention in braces, beside variables and ``{run:NAME}``."""
-
-PLACEHOLDER = re.compile(r"(?<!\$)\{([a-z_]+(?::[^{}]+)?)\}")
-
-EARLIER = re.compile(r"\{run:([^{}]+)\}")
-"""A placeholder for the directory of another arm's run of the same seed."""
 
 
 @dataclass(frozen=True)
@@ -188,10 +178,13 @@ class Comparison:
         measures: How each arm is measured.
         contrasts: Differences that were chosen before.
         variables: Further placeholders and their values, which `--var` changes.
-        note: What stands under the table; facts in braces: see `scripts.comparison.report`.
+        note: What stands under the table; facts in braces: see `scripts.comparison.outcomes.note`.
         question: What the comparison is to answer.
         out: Directory of results; ``results/<name>`` where it is empty.
         groups: Names for several arms at once, for `--arms`.
+        claims: File of published claims that the arms are held against; empty for none.
+        scaling: Curves of error over the number of pairs.
+        pictures: What runs drew that goes to the results.
     """
 
     name: str
@@ -212,6 +205,9 @@ class Comparison:
     question: str = ""
     out: str = ""
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    claims: str = ""
+    scaling: tuple[ScalingCurve, ...] = ()
+    pictures: tuple[KeptPicture, ...] = ()
 
     @property
     def usual_scale(self) -> str:
@@ -259,39 +255,3 @@ class Comparison:
         if unknown := [name for name in names if name not in self.arms]:
             raise ValueError(f"{self.name}: no such arms: {unknown}. There are {list(self.arms)}")
         return replace(self, arms={name: self.arms[name] for name in self.arms if name in names})
-
-
-def texts_of(value: Any) -> Iterator[str]:
-    """Yield all texts among texts, numbers, lists and mappings."""
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        for inner in value:
-            yield from texts_of(inner)
-    elif isinstance(value, str):
-        yield value
-
-
-def fill(value: Any, facts: Mapping[str, str]) -> Any:
-    """Put facts into the placeholders of all texts of a value.
-
-    Args:
-        value: Texts, numbers, lists and mappings of them.
-        facts: Placeholder, without braces → text. ``${…}`` is left to the parser.
-
-    Raises:
-        ValueError: If a text holds an unknown placeholder of the form ``{word}``.
-    """
-    if isinstance(value, Mapping):
-        return {key: fill(inner, facts) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [fill(inner, facts) for inner in value]
-    if not isinstance(value, str):
-        return value
-
-    def fact(match: re.Match[str]) -> str:
-        if match[1] not in facts:
-            raise ValueError(f"{value!r}: no placeholder {match[0]}; there are {sorted(facts)}")
-        return facts[match[1]]
-
-    return PLACEHOLDER.sub(fact, value)

@@ -85,6 +85,11 @@ class Plan:
         return self.seeds or self.settings.seeds or self.comparison.seeds
 
     @property
+    def all_variables(self) -> dict[str, str]:
+        """The comparison's variables with what the scale and the command line change in them."""
+        return {**self.comparison.variables, **self.settings.variables, **self.variables}
+
+    @property
     def record(self) -> Record:
         """The file of all figures."""
         return Record(self.out / "runs.csv")
@@ -116,9 +121,7 @@ class Plan:
             "seed": str(seed),
             "arm": arm.name,
             "run": str(directory),
-            **self.comparison.variables,
-            **self.settings.variables,
-            **self.variables,
+            **self.all_variables,
             **others,
         }
         precision = {} if self.precision is None else {"trainer.precision": self.precision}

@@ -12,9 +12,10 @@ from typing import Any
 
 from main import main
 from scripts.comparison.configuration import sha256, words
-from scripts.comparison.definition import Layers, MeasureSettings, fill
+from scripts.comparison.definition import Layers, MeasureSettings
 from scripts.comparison.draws import Draws
 from scripts.comparison.files import write_json
+from scripts.comparison.placeholders import fill
 from scripts.comparison.run import Run
 from scripts.resolved_config import resolved_config
 

@@ -7,11 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from scripts.comparison.checks import check_whole
 from scripts.comparison.definition import (
-    EARLIER,
-    NOTE_FACTS,
-    PLACEHOLDER,
-    RUN_FACTS,
     Arm,
     Comparison,
     Contrast,
@@ -19,9 +16,10 @@ from scripts.comparison.definition import (
     MeasureSettings,
     Metric,
     ScaleSettings,
-    texts_of,
 )
 from scripts.comparison.measure import MAIN_TEST
+from scripts.comparison.outcomes.kept_picture import KeptPicture
+from scripts.comparison.outcomes.scaling_curve import ScalingCurve
 from synthesis.strict_yaml import Entry
 
 FOLDER = Path("configs/comparisons")
@@ -68,12 +66,15 @@ def read_comparison(name: str) -> Comparison:
         note=entry.text("note"),
         out=_text(entry, "out"),
         groups=_groups(entry, [arm.name for arm in lines]),
+        claims=_claims(entry),
+        scaling=_scaling(entry, [arm.name for arm in lines], metrics),
+        pictures=tuple(
+            KeptPicture.read(str(key), inner, [arm.name for arm in lines])
+            for key, inner in entry.named("pictures", "picture", default={})
+        ),
     )
     entry.close()
-    _check_earlier(entry, found)
-    _check_lengths(entry, found)
-    _check_variables(entry, found)
-    _check_placeholders(entry, found)
+    check_whole(entry, found)
     return found
 
 
@@ -212,6 +213,27 @@ def _groups(entry: Entry, arms: list[str]) -> dict[str, tuple[str, ...]]:
     return groups
 
 
+def _claims(entry: Entry) -> str:
+    """Return the file of published claims; its content is read with the results."""
+    path = _text(entry, "claims")
+    if path and not Path(path).is_file():
+        raise entry.error("claims", path, "is no file; correct the path (from the root of the repository).")
+    return path
+
+
+def _scaling(entry: Entry, arms: list[str], metrics: tuple[Metric, ...]) -> tuple[ScalingCurve, ...]:
+    contents = entry.take("scaling", [])
+    if not isinstance(contents, list):
+        raise entry.error(
+            "scaling", contents, "is no list; write `- {metrics: […], sizes: {arm: size}}` lines."
+        )
+    found: list[ScalingCurve] = []
+    for number, content in enumerate(contents, start=1):
+        inner = Entry(f"{entry.where}, scaling {number}", content)
+        found += ScalingCurve.read(inner, arms, [metric.column for metric in metrics])
+    return tuple(found)
+
+
 def _variables(entry: Entry) -> dict[str, str]:
     found = entry.take("variables", {})
     texts = isinstance(found, Mapping) and all(isinstance(value, str) for value in found.values())
@@ -284,83 +306,3 @@ def _contrasts(entry: Entry, arms: list[str], metrics: tuple[Metric, ...]) -> li
         contrasts.append(Contrast(arm, minus, inner.text("metric", columns), claim))
         inner.close()
     return contrasts
-
-
-def _check_earlier(entry: Entry, comparison: Comparison) -> None:
-    """Refuse references to runs that are no arm or stage, and circles of them."""
-    needs = {
-        arm.name: {name for scale in comparison.scales for name in comparison.earlier(arm, scale)}
-        for arm in comparison.arms.values()
-    }
-    for name, earlier in needs.items():
-        for other in earlier - comparison.arms.keys():
-            raise entry.error("arms", f"{{run:{other}}}", f"in {name} is no arm or stage; name one.")
-    for name in needs:
-        waiting, seen = list(needs[name]), set()
-        while waiting:
-            other = waiting.pop()
-            if other == name:
-                raise entry.error(
-                    "arms", name, f"needs its own run ({EARLIER.pattern} in a circle); break it."
-                )
-            if other not in seen:
-                seen.add(other)
-                waiting += needs[other]
-
-
-def _check_variables(entry: Entry, comparison: Comparison) -> None:
-    """Refuse variables of a scale that the comparison does not have."""
-    for scale, settings in comparison.scales.items():
-        for name in settings.variables.keys() - comparison.variables.keys():
-            raise entry.error(
-                "scales", name, f"of {scale} is no variable of the comparison; give it a value in variables."
-            )
-
-
-def _check_lengths(entry: Entry, comparison: Comparison) -> None:
-    """Refuse arms that train for a part of an epoch, and contrasts of arms of unequal length."""
-    for arm in comparison.arms.values():
-        for name in arm.counts:
-            if name not in comparison.arms:
-                raise entry.error("arms", name, f"is counted by {arm.name} and is no arm or stage; name one.")
-        for scale, settings in comparison.scales.items():
-            epochs = (settings.epochs or 1) * arm.times
-            if settings.epochs is not None and (epochs < 1 or abs(epochs - round(epochs)) > 1e-6):
-                raise entry.error(
-                    "times", arm.times, f"of {arm.name} gives {epochs:g} epochs at {scale}; give whole ones."
-                )
-    for number, contrast in enumerate(comparison.contrasts if comparison.budget == "steps" else (), start=1):
-        lengths = [comparison.length(name) for name in (contrast.arm, contrast.minus)]
-        if abs(lengths[0] - lengths[1]) > 1e-6:
-            raise entry.error(
-                f"contrasts, number {number}",
-                f"{contrast.arm} - {contrast.minus}",
-                f"compares {lengths[0]:g} times the scale's epochs with {lengths[1]:g}; "
-                "contrast arms of equal length.",
-            )
-
-
-def _check_placeholders(entry: Entry, found: Comparison) -> None:
-    """Refuse braces that nothing will fill: most are filled when hours of training are over."""
-    arms = [[_plain(a.layers, *a.scales.values()), a.settings] for a in found.arms.values()]
-    scales = [[_plain(s.layers, s.test), s.settings] for s in found.scales.values()]
-    others = [f"run:{name}" for name in found.arms]
-    for key, content, facts in (
-        ("note", found.note, NOTE_FACTS),
-        ("measures", [measure.init_args for measure in found.measures], (*RUN_FACTS, *others)),
-        ("arms", arms, (*RUN_FACTS, *others)),
-        ("needs", [arm.needs for arm in found.arms.values()], ()),
-        ("scales", scales, (*RUN_FACTS, *others)),
-        ("base or train", _plain(found.base, found.over), (*RUN_FACTS, *others)),
-    ):
-        known = (*facts, *found.variables)
-        for text in texts_of(content):
-            for name in PLACEHOLDER.findall(text):
-                if name not in known:
-                    raise entry.error(
-                        key, f"{{{name}}}", f"is no placeholder; use one of {', '.join(known)}."
-                    )
-
-
-def _plain(*layers: Layers) -> list[Any]:
-    return [[one.files, one.overrides] for one in layers]

@@ -75,6 +75,7 @@ class Difference:
         p: Two-sided, from the same draws; None where they are not paired.
         low_seeds: Lower bound of a 95 % interval over the test patients and the seeds; None of a single seed.
         high_seeds: Upper bound.
+        of_patients: Standard error over the test patients.
     """
 
     mean: float
@@ -85,6 +86,7 @@ class Difference:
     p: float | None = None
     low_seeds: float | None = None
     high_seeds: float | None = None
+    of_patients: float | None = None
 
 
 def difference(runs: Sequence[RunRecord], others: Sequence[RunRecord], key: str) -> Difference | None:
@@ -131,9 +133,9 @@ def _paired(by_seed: Mapping[int, float], draws: np.ndarray) -> Difference:
     # Counting the difference itself as one more draw keeps p above 0 (Davison and Hinkley 1997, section 4.2).
     least = min((draws <= 0).sum(), (draws >= 0).sum())
     p = min(1.0, 2 * float(least + 1) / (len(draws) + 1))
-    return Difference(
-        mean, by_seed, low, high, True, p, *_with_seeds(mean, by_seed, float(draws.var(ddof=1)))
-    )
+    of_patients = float(draws.var(ddof=1))
+    bounds = _with_seeds(mean, by_seed, of_patients)
+    return Difference(mean, by_seed, low, high, True, p, *bounds, math.sqrt(of_patients))
 
 
 def _with_seeds(
@@ -166,8 +168,9 @@ def _unpaired(
         return Difference(a - b, by_seed, None, None, False)
     low = a - b - math.hypot(a - low_a, high_b - b)
     high = a - b + math.hypot(high_a - a, b - low_b)
-    of_patients = ((high - low) / (2 * statistics.NormalDist().inv_cdf((1 + LEVEL) / 2))) ** 2
-    return Difference(a - b, by_seed, low, high, False, None, *_with_seeds(a - b, by_seed, of_patients))
+    of_patients = (high - low) / (2 * statistics.NormalDist().inv_cdf((1 + LEVEL) / 2))
+    bounds = _with_seeds(a - b, by_seed, of_patients**2)
+    return Difference(a - b, by_seed, low, high, False, None, *bounds, of_patients)
 
 
 def _mean_figure(

@@ -66,7 +66,8 @@ def test_objectives_are_compared_at_smoke_scale(tmp_path: Path, monkeypatch: pyt
         assert {row["paired"] for row in csv.DictReader(file)} == {"yes"}
     names = {path.name for path in out.iterdir() if not path.name.startswith(".")}
     tables = {f"{stem}.{suffix}" for stem in ("table", "differences") for suffix in ("md", "csv", "tex")}
-    assert names == tables | {"runs", "runs.csv", "draws", "summary.csv", "forest.png", "forest.pdf"}
+    others = {"runs", "runs.csv", "draws", "summary.csv", "forest.png", "forest.pdf", "report.html"}
+    assert names == tables | others
     one, other = Record(out / "runs.csv").read()
     assert one.facts.keys() >= {"steps", "samples", "minutes", "threads", "date", "split_sha256"}
     assert (one.facts["steps"], one.facts["precision"]) == ("2", "32-true")

@@ -12,8 +12,9 @@ import yaml
 
 from scripts.comparison.engine import Plan
 from scripts.comparison.measure import MainTest, build
+from scripts.comparison.outcomes.note import note_facts
+from scripts.comparison.outcomes.results import read_results
 from scripts.comparison.reader import FOLDER, read_comparison
-from scripts.comparison.report import note_facts, read_results
 from synthesis.strict_yaml import YamlError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -174,6 +175,27 @@ def test_arms_lie_over_the_base_and_under_the_scale(tmp_path: Path) -> None:
             },
             r"key contrasts, number 1: 'a - b' compares 1 times the scale's epochs with 2",
         ),
+        ({"scaling": {"a": 1}}, r"key scaling: \{'a': 1\} is no list; write"),
+        (
+            {"scaling": [{"metrics": ["R@10"], "sizes": {"a": "1"}}]},
+            r"scaling 1, key metrics: 'R@10' is unknown here; use one of: probe",
+        ),
+        (
+            {"scaling": [{"metrics": ["probe"], "sizes": {"c": "1"}}]},
+            r"scaling 1, key sizes: 'c' is no arm; name some of a, b",
+        ),
+        (
+            {"scaling": [{"metrics": ["probe"], "sizes": {"a": "1"}, "reach": {"a": "1", "b": "2"}}]},
+            r"scaling 1, key reach: \['a', 'b'\] are several arms",
+        ),
+        (
+            {"scaling": [{"metrics": ["probe"], "sizes": {"a": "{m}", "b": "1"}}]},
+            r"key scaling: '\{m\}' is no placeholder",
+        ),
+        ({"claims": "no.yaml"}, r"key claims: 'no\.yaml' is no file"),
+        ({"pictures": {"a/b": {"file": "x.png"}}}, r"picture a/b, key pictures: 'a/b' names a file; use"),
+        ({"pictures": {"x": {"file": "x.jpg"}}}, r"picture x, key file: 'x\.jpg' is no PNG"),
+        ({"pictures": {"x": {"file": "x.png", "arms": ["c"]}}}, r"picture x, key arms: 'c' is unknown here"),
         ({"note": "{minute} minutes"}, r"key note: '\{minute\}' is no placeholder; use one of command, "),
         (
             {"arms": {"a": {"layers": ["{cash}/x.yaml"]}, "b": {}}},

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from scripts.comparison.engine import Plan
+from scripts.comparison.outcomes.note import note_facts
+from scripts.comparison.outcomes.results import read_results
 from scripts.comparison.reader import read_comparison
 from scripts.comparison.record import RunRecord
-from scripts.comparison.report import note_facts, read_results
 from scripts.resolved_config import resolved_config
 from synthesis.concepts import NO_FINDING, ConceptCatalog
 from synthesis.strict_yaml import read_mapping
@@ -144,7 +145,7 @@ def test_what_did_not_run_is_named_with_what_it_needs(tmp_path: Path) -> None:
     assert "images by GAN (needs a GAN, trained on the hospital's pairs for 00:00:50:00)" in missing
     assert "hospital, N, seeds 1 and 2: not run" in missing
     facts = note_facts(here, results)
-    assert facts["groups"].startswith("core: hospital, N, hospital, N, cleaned")
+    assert facts["groups"].startswith("core: hospital, N | hospital, N, cleaned by filters | ")
 
 
 @pytest.mark.parametrize(
