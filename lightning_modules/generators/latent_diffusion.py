@@ -17,8 +17,10 @@ from lightning_modules.generators.generator import Generator
 from lightning_modules.generators.images import images_of
 from lightning_modules.generators.latent_cache import LatentCache
 from lightning_modules.generators.latent_decoder import SETTINGS
+from lightning_modules.generators.report_alignment import ReportAlignment
 from lightning_modules.generators.report_encoder import ReportEncoder
 from lightning_modules.generators.stable_diffusion import (
+    Prediction,
     add_lora,
     diffusion_parts,
     drawn_size,
@@ -42,10 +44,14 @@ class LatentDiffusion(Generator):
     which few steps of a solver follow. The report enters by cross-attention; ``addition_embed_type: text`` in
     `unet` adds all of it, pooled, to the embedding of the time, which every block reads.
 
+    With ``prediction: sample`` it predicts the clean latents: the noise of a large patch has as many numbers
+    as the patch, all of which a small network would have to pass on, the image few (Li & He 2025, arXiv
+    2511.13720).
+
     Steps of a diffusion are weighted by min-SNR (Hang et al. 2023, arXiv 2303.09556): min(SNR, γ) / SNR for
     noise. For velocities SNR + 1 takes the place of SNR, so that the weight does not vanish where the signal
-    does: sampling begins there. A share of the prompts is emptied for classifier-free guidance (Ho & Salimans
-    2022, arXiv 2207.12598).
+    does: sampling begins there. For clean latents this is min(SNR + 1, γ). A share of the prompts is emptied
+    for classifier-free guidance (Ho & Salimans 2022, arXiv 2207.12598).
 
     Logs ``train/loss`` and ``val/loss`` (the same noise and steps in every epoch).
 
@@ -59,7 +65,10 @@ class LatentDiffusion(Generator):
             autoencoder (fine-tuning: the UNet) was made for. From scratch no other is possible; a code needs
             it.
         code: An exact code of images that takes the place of `autoencoder`: no training, no blur.
-        flow: Whether a UNet from scratch learns rectified flow, or velocities under a noise schedule.
+        flow: Whether a UNet from scratch learns rectified flow, or under a noise schedule.
+        prediction: What it predicts under a noise schedule.
+        alignment: What is asked of the clean images that it predicts, where it has read a prompt; wants a
+            code and ``prediction: sample``. None asks nothing.
         lora_rank: Train only low-rank updates of the attention of this rank (Hu et al. 2021, arXiv
             2106.09685); None trains all of the UNet. Needs the package `peft`.
         prompt_dropout: Share of empty prompts.
@@ -83,6 +92,8 @@ class LatentDiffusion(Generator):
         image_size: int | None = None,
         code: PatchCode | None = None,
         flow: bool = False,
+        prediction: Prediction = "velocity",
+        alignment: ReportAlignment | None = None,
         lora_rank: int | None = None,
         prompt_dropout: float = 0.1,
         min_snr: float | None = 5.0,
@@ -101,7 +112,15 @@ class LatentDiffusion(Generator):
                 f"LatentDiffusion: lora_rank is {lora_rank}, but there is no pretrained UNet "
                 "to update: give `pretrained`, or set lora_rank to null"
             )
-        parts = diffusion_parts(report_encoder.width, autoencoder, unet, pretrained, image_size, code, flow)
+        if alignment is not None and (code is None or prediction != "sample"):
+            raise ValueError(
+                f"LatentDiffusion: alignment looks at the clean images of a code, but prediction is "
+                f"{prediction!r} and code {code}: give a code and prediction: sample, or no alignment"
+            )
+        self.alignment = alignment
+        parts = diffusion_parts(
+            report_encoder.width, autoencoder, unet, pretrained, image_size, code, flow, prediction
+        )
         first, self.unet, self.scheduler = parts
         self.code: PatchCode | None = first if isinstance(first, PatchCode) else None
         self.autoencoder: Any = None if self.code else first.requires_grad_(False)
@@ -143,16 +162,30 @@ class LatentDiffusion(Generator):
             kept = (torch.rand(len(prompts)) >= self.prompt_dropout).tolist()
             prompts = [prompt if keep else "" for prompt, keep in zip(prompts, kept, strict=True)]
             steps = self._drawn_steps(len(prompts))
-            loss = self._loss(self._latents(moments), prompts, steps)
+            loss, predicted = self._loss(self._latents(moments), prompts, steps)
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(prompts))
+        if self.alignment is not None and any(kept):
+            asked = self._asked(self.alignment, batch, prompts, predicted)
+            self.log("train/alignment", asked.detach(), batch_size=len(prompts))
+            loss = loss + asked
         return loss
+
+    def _asked(
+        self, alignment: ReportAlignment, batch: Batch, prompts: list[str], predicted: Tensor
+    ) -> Tensor:
+        """Return what is asked of the clean images of those that have read a prompt."""
+        assert self.code is not None
+        rows = [row for row, prompt in enumerate(prompts) if prompt]
+        drawn = self.code.decode(predicted[rows]).clamp(0, 1)
+        real = images_of(batch, self.image_size)[rows]
+        return alignment(drawn, real, [prompts[row] for row in rows])
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Log the loss of steps that are spread evenly over the schedule."""
         with seeded(self.device, self.seed, self.global_rank, batch_idx):
             prompts = self.prompts(batch)
             steps = torch.linspace(0, self._steps - 1, len(prompts), device=self.device).long()
-            loss = self._loss(self._latents(self._moments(batch)), prompts, steps)
+            loss, _ = self._loss(self._latents(self._moments(batch)), prompts, steps)
         self.log("val/loss", loss, prog_bar=True, batch_size=len(prompts), sync_dist=True)
 
     test_step = validation_step
@@ -188,32 +221,38 @@ class LatentDiffusion(Generator):
         sampled = mean + torch.randn_like(mean) * (0.5 * log_variance.clamp(-30, 20)).exp()
         return sampled * self.autoencoder.config.scaling_factor
 
-    def _loss(self, latents: Tensor, prompts: list[str], steps: Tensor) -> Tensor:
+    def _loss(self, latents: Tensor, prompts: list[str], steps: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss, and what was predicted."""
         noise = torch.randn_like(latents)
         tokens, _ = self.report_encoder(prompts)
         if self.flow:
             times = self.scheduler.timesteps.to(steps.device)[steps]
             noisy = self.scheduler.scale_noise(latents, times, noise)
-            return F.mse_loss(self._predicted(noisy, times, tokens), noise - latents)
+            predicted = self._predicted(noisy, times, tokens)
+            return F.mse_loss(predicted, noise - latents), predicted
         noisy = self.scheduler.add_noise(latents, noise, steps)
         predicted = self._predicted(noisy, steps, tokens)
-        target, velocity = noise, self.scheduler.config.prediction_type == "v_prediction"
-        if velocity:
+        target, kind = noise, self.scheduler.config.prediction_type
+        if kind == "v_prediction":
             target = self.scheduler.get_velocity(latents, noise, steps)
+        elif kind == "sample":
+            target = latents
         errors = F.mse_loss(predicted, target, reduction="none").mean((1, 2, 3))
-        return (errors * self._weights(steps, velocity)).mean()
+        return (errors * self._weights(steps, kind)).mean(), predicted
 
     def _predicted(self, noisy: Tensor, times: Tensor, tokens: Tensor) -> Tensor:
         predicted: Tensor = self.unet(noisy, times, encoder_hidden_states=tokens).sample
         return predicted.float()
 
-    def _weights(self, steps: Tensor, velocity: bool) -> Tensor:
+    def _weights(self, steps: Tensor, kind: str) -> Tensor:
         from diffusers.training_utils import compute_snr
 
         if self.min_snr is None:
             return torch.ones_like(steps, dtype=torch.float32)
-        snr = compute_snr(self.scheduler, steps) + (1 if velocity else 0)
-        return (self.min_snr / snr).clamp(max=1)
+        snr = compute_snr(self.scheduler, steps)
+        if kind == "sample":
+            return (snr + 1).clamp(max=self.min_snr)
+        return (self.min_snr / (snr + 1 if kind == "v_prediction" else snr)).clamp(max=1)
 
     def export(self, directory: Path) -> None:
         """Write the directory that ``diffusers.StableDiffusionPipeline.from_pretrained`` opens.

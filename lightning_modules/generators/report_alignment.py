@@ -73,7 +73,7 @@ class ReportAlignment:
     def _surprise(self, images: Tensor, texts: Tensor, competes: Tensor) -> Tensor:
         """Return −log p(own report | image) of each image, nats."""
         tower = self._model.image_encoder
-        features = tower({IMAGE: resized(images, tower.image_size)}).projected.float()
+        features = tower({IMAGE: resized(images.float(), tower.image_size)}).projected.float()
         logits = (features @ texts.T / self._model.temperature).masked_fill(~competes, -torch.inf)
         return F.cross_entropy(logits, torch.arange(len(images), device=images.device), reduction="none")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -14,6 +14,9 @@ from synthesis.patch_code import PatchCode
 
 Parts = tuple[Any, Any, Any]
 """Autoencoder or `PatchCode`, UNet and training schedule."""
+
+Prediction = Literal["velocity", "sample"]
+"""What a UNet under a noise schedule says: the velocity, or the clean latents."""
 
 TRAIN_STEPS = 1000
 _PLAIN = "StableDiffusionPipeline gives a UNet the prompt's tokens and no other condition"
@@ -28,6 +31,7 @@ def diffusion_parts(
     image_size: int | None = None,
     code: PatchCode | None = None,
     flow: bool = False,
+    prediction: Prediction = "velocity",
 ) -> Parts:
     """Return what `LatentDiffusion` asks for: see its arguments.
 
@@ -39,6 +43,7 @@ def diffusion_parts(
         image_size: Side of the images, px; None takes that of the parts.
         code: Takes the place of an autoencoder.
         flow: Whether a new UNet learns rectified flow.
+        prediction: What a new UNet predicts otherwise.
 
     Raises:
         ValueError: If the arguments do not go together.
@@ -52,12 +57,12 @@ def diffusion_parts(
                 "autoencoder"
             )
         given = _coded(code, image_size) if code is not None else _encoded(str(autoencoder), image_size)
-        return given[0], untrained_unet(unet, width, *given[1:]), untrained_schedule(flow)
+        return given[0], untrained_unet(unet, width, *given[1:]), untrained_schedule(flow, prediction)
     assert pretrained is not None
-    if code is not None or flow:
+    if code is not None or flow or prediction != "velocity":
         raise ValueError(
-            "LatentDiffusion: code and flow are for a UNet from scratch; what is fine-tuned keeps its "
-            "latents and its schedule: leave them out"
+            "LatentDiffusion: code, flow and prediction are for a UNet from scratch; what is fine-tuned "
+            "keeps its latents and its schedule: leave them out"
         )
     parts = trained_parts(pretrained, autoencoder)
     asked = parts[1].config.cross_attention_dim
@@ -139,17 +144,26 @@ def untrained_unet(unet: dict[str, Any], width: int, side: int, channels: int) -
     )
 
 
-def untrained_schedule(flow: bool) -> Any:
-    """Return the schedule of rectified flow, or that of velocities which ends in pure noise."""
+def untrained_schedule(flow: bool, prediction: Prediction) -> Any:
+    """Return the schedule of rectified flow, or one of noise that ends in pure noise.
+
+    Raises:
+        ValueError: If both `flow` and another prediction than its own are asked for.
+    """
     from diffusers import DDPMScheduler, FlowMatchEulerDiscreteScheduler
 
+    if flow and prediction != "velocity":
+        raise ValueError(
+            f"LatentDiffusion: flow has a prediction of its own, but prediction is {prediction!r}: leave one "
+            "out"
+        )
     if flow:
         return FlowMatchEulerDiscreteScheduler(num_train_timesteps=TRAIN_STEPS)
     return DDPMScheduler(
         beta_schedule="scaled_linear",
         beta_start=0.00085,
         beta_end=0.012,
-        prediction_type="v_prediction",
+        prediction_type="v_prediction" if prediction == "velocity" else "sample",
         rescale_betas_zero_snr=True,
         timestep_spacing="trailing",
         clip_sample=False,

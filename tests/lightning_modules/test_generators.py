@@ -360,11 +360,14 @@ def test_steps_are_weighed_by_min_snr(autoencoder: str) -> None:
     alpha = model.scheduler.alphas_cumprod
     steps = torch.tensor([0, 300, 700, 999])
     snr = alpha[steps] / (1 - alpha[steps])
-    torch.testing.assert_close(model._weights(steps, velocity=False), torch.where(snr > 5, 5 / snr, 1.0))
-    weights = model._weights(steps, velocity=True)
+    torch.testing.assert_close(model._weights(steps, "epsilon"), torch.where(snr > 5, 5 / snr, 1.0))
+    weights = model._weights(steps, "v_prediction")
     torch.testing.assert_close(weights, (snr + 1).clamp(max=5) / (snr + 1))
     assert float(alpha[-1]) == pytest.approx(0, abs=1e-6) and float(weights[-1]) == pytest.approx(1)
-    assert torch.equal(build("diffusion", autoencoder, min_snr=None)._weights(steps, True), torch.ones(4))
+    plain = build("diffusion", autoencoder, min_snr=None)
+    assert torch.equal(plain._weights(steps, "v_prediction"), torch.ones(4))
+    # The same loss: the velocity's error is that of the clean latents times SNR + 1.
+    torch.testing.assert_close(model._weights(steps, "sample"), weights * (snr + 1))
 
 
 def test_prompts_are_emptied_as_often_as_asked(autoencoder: str, trainer: Callable[..., Any]) -> None:
@@ -390,20 +393,40 @@ def test_a_flow_is_learned_from_noise_to_image(monkeypatch: pytest.MonkeyPatch) 
         return (noisy - latents) / (times / 1000)[:, None, None, None]
 
     monkeypatch.setattr(model, "_predicted", perfect)
-    assert float(model._loss(latents, ["a"] * 4, steps)) == pytest.approx(0, abs=1e-4)
+    assert float(model._loss(latents, ["a"] * 4, steps)[0]) == pytest.approx(0, abs=1e-4)
     torch.testing.assert_close(seen[0], torch.tensor([1000.0, 700, 300, 1]))
     drawn = model._drawn_steps(4000).double()
     assert 0 <= drawn.min() and drawn.max() <= 999
     assert drawn.median() == pytest.approx(500, abs=25) and ((drawn - 500).abs() < 250).double().mean() > 0.7
 
 
-@pytest.mark.parametrize("flow", [True, False], ids=["flow", "velocity"])
+def test_clean_latents_are_learned_and_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    from lightning_modules.generators.stable_diffusion import sampling_schedule
+
+    model = build("diffusion", None, code=CODE, image_size=16, prediction="sample")
+    latents, steps = CODE.encode(next(iter(batches()))["image"]), torch.tensor([0, 300, 700, 999])
+    monkeypatch.setattr(model, "_predicted", lambda *_: latents + 0.1)
+    expected = (0.01 * model._weights(steps, "sample")).mean()
+    assert float(model._loss(latents, ["a"] * 4, steps)[0]) == pytest.approx(float(expected), rel=1e-4)
+    schedule = sampling_schedule(model.scheduler)
+    schedule.set_timesteps(4)
+    drawn = torch.randn(latents.shape)
+    for time in schedule.timesteps:
+        drawn = schedule.step(latents, time, drawn).prev_sample
+    torch.testing.assert_close(drawn, latents, rtol=0, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [{"flow": True}, {}, {"prediction": "sample"}],
+    ids=["flow", "velocity", "sample"],
+)
 def test_a_pipeline_without_autoencoder_opens_draws_and_is_trained_on(
-    flow: bool, tmp_path: Path, trainer: Callable[..., Any]
+    kind: dict[str, Any], tmp_path: Path, trainer: Callable[..., Any]
 ) -> None:
     from diffusers import StableDiffusionPipeline
 
-    parts = {"code": CODE, "image_size": 16, "flow": flow, "unet": POOLED}
+    parts = {"code": CODE, "image_size": 16, "unet": POOLED, **kind}
     model = build("diffusion", None, prompt_dropout=0.2, **parts)
     before = model.unet.add_embedding.proj.weight.clone()
     trainer(max_steps=2, limit_val_batches=0).fit(model, batches())
@@ -426,7 +449,7 @@ def test_a_pipeline_without_autoencoder_opens_draws_and_is_trained_on(
 
     encoder = ReportEncoder(pretrained=str(tmp_path / "export"), frozen=True)
     again = LatentDiffusion(encoder, pretrained=str(tmp_path / "export"), image_size=16)
-    assert (again.code, again.flow) == (CODE, flow)
+    assert (again.code, again.flow) == (CODE, "flow" in kind)
     assert_holds(model.state_dict(), "unet.", again.unet)
     batch = next(iter(batches()))
     torch.testing.assert_close(again._latents(again._moments(batch)), CODE.encode(batch["image"]))
@@ -434,14 +457,14 @@ def test_a_pipeline_without_autoencoder_opens_draws_and_is_trained_on(
     losses = []
     for one in (model, again.eval()):
         torch.manual_seed(0)
-        losses.append(float(one._loss(CODE.encode(batch["image"]), ["normal"] * 4, steps)))
+        losses.append(float(one._loss(CODE.encode(batch["image"]), ["normal"] * 4, steps)[0]))
     assert losses[0] == pytest.approx(losses[1], rel=1e-4), "schedule and prediction are those of the first"
 
 
 def test_a_flow_is_drawn_along(tmp_path: Path) -> None:
     from lightning_modules.generators.stable_diffusion import sampling_schedule, untrained_schedule
 
-    schedule, image = sampling_schedule(untrained_schedule(flow=True)), torch.randn(2, 3, 4, 4)
+    schedule, image = sampling_schedule(untrained_schedule(True, "velocity")), torch.randn(2, 3, 4, 4)
     schedule.set_timesteps(8)
     latents = torch.randn(2, 3, 4, 4) * schedule.init_noise_sigma
     for time in schedule.timesteps:
@@ -464,8 +487,10 @@ def test_conditions_that_the_pipeline_does_not_give_are_refused() -> None:
         build("diffusion", "directory", code=CODE, image_size=16)
     with pytest.raises(ValueError, match="give image_size"):
         build("diffusion", None, code=CODE)
-    with pytest.raises(ValueError, match="code and flow are for a UNet from scratch"):
+    with pytest.raises(ValueError, match="code, flow and prediction are for a UNet from scratch"):
         LatentDiffusion(reports(), pretrained="directory", flow=True)
+    with pytest.raises(ValueError, match="flow has a prediction of its own, but prediction is 'sample'"):
+        build("diffusion", None, flow=True, prediction="sample", **parts)
 
 
 def test_a_cached_latent_is_the_one_computed() -> None:

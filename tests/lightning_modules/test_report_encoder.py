@@ -15,6 +15,7 @@ from lightning_modules import ConditionalGAN, LatentDiffusion, ReportAlignment, 
 from main import main
 from synthesis.cases import BalancedCaseSampler, Case
 from synthesis.images.variational import VariationalImageMaker
+from synthesis.patch_code import PatchCode
 from synthesis.reports.grammar import GrammarWriter
 from synthesis.reports.report import Report
 
@@ -190,6 +191,30 @@ def test_the_gan_s_generator_learns_from_it_and_its_discriminator_does_not(dual:
     losses["alignment"].backward()
     moved = {name.partition(".")[0] for name, value in gan.named_parameters() if value.grad is not None}
     assert moved == {"decoder"}
+
+
+def test_a_diffusion_is_asked_for_the_clean_images_of_prompts_that_it_has_read(
+    dual: tuple[Path, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, _ = dual
+    code, looked = PatchCode(4), []
+    encoder = ReportEncoder(pretrained=str(path), frozen=True, max_length=16)
+    alignment = ReportAlignment(str(path))
+    parts = {"unet": tiny.UNET, "code": code, "image_size": 16, "alignment": alignment}
+    with pytest.raises(ValueError, match="looks at the clean images of a code, but prediction is 'velocity'"):
+        LatentDiffusion(encoder, **parts)
+    model = LatentDiffusion(encoder, **parts, prediction="sample")
+    images = torch.rand(4, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    monkeypatch.setattr(
+        model, "alignment", lambda drawn, real, prompts: looked.append((drawn, real, prompts)) or drawn.sum()
+    )
+    asked = model._asked(
+        model.alignment, {"image": images}, [REPORTS[0], "", REPORTS[2], ""], code.encode(1.5 * images)
+    )
+    drawn, real, prompts = looked[0]
+    torch.testing.assert_close(drawn, (1.5 * images[[0, 2]]).clamp(max=1))
+    assert torch.equal(real, images[[0, 2]]) and prompts == [REPORTS[0], REPORTS[2]]
+    assert torch.equal(asked, drawn.sum())
 
 
 def test_an_encoder_that_compares_nothing_is_refused(tmp_path: Path, dual: tuple[Path, Any]) -> None:
