@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,17 @@ from lightning_modules.generators.images import resized
 from lightning_modules.two_towers import TwoTowers
 from synthesis.limits import above
 
+_OTHER_SIDE = {"left": "right", "right": "left"}
+
 
 class ReportAlignment:
     """A loss that asks a frozen dual encoder which report of the batch a drawn image belongs to.
 
-    InfoNCE from image to report, as far as the drawn image does worse than the training image of the same
-    report. Frozen encoders guide GANs so (Zhang et al. 2021, XMC-GAN, arXiv 2101.04702, contrast reports;
-    Sauer et al. 2023, StyleGAN-T, arXiv 2301.09515, a frozen CLIP). The training image is the bar, because a
-    generator that goes on once it is reached learns patterns that please this encoder and nobody else.
+    InfoNCE from image to report, where each image's own report with the sides exchanged competes too: reports
+    of a batch seldom differ in a side alone. It is asked as far as the drawn image does worse than the
+    training image of the same report: a generator that goes on once that is reached learns patterns that
+    please this encoder and nobody else. Frozen encoders guide GANs so (Zhang et al. 2021, XMC-GAN, arXiv
+    2101.04702, contrast reports; Sauer et al. 2023, StyleGAN-T, arXiv 2301.09515, a frozen CLIP).
 
     Judge what was trained with it by another encoder. Its weights are no part of the generator's checkpoint.
 
@@ -61,9 +65,13 @@ class ReportAlignment:
             prompts: What the images are to show. Equal ones do not compete.
         """
         self._model.to(drawn.device)
-        texts = self._encoded(prompts)
+        rivals = [*prompts, *(with_sides_exchanged(prompt) for prompt in prompts)]
+        texts, count = self._encoded(rivals), len(prompts)
         competes = torch.tensor(
-            [[i == j or a != b for j, b in enumerate(prompts)] for i, a in enumerate(prompts)],
+            [
+                [j == i or (rival != own and (j < count or j == count + i)) for j, rival in enumerate(rivals)]
+                for i, own in enumerate(prompts)
+            ],
             device=drawn.device,
         )
         with torch.no_grad():
@@ -83,3 +91,13 @@ class ReportAlignment:
         with torch.autocast(self._model.device.type, enabled=False):
             self._texts |= dict(zip(new, self._model.encode_text(new).cpu(), strict=True))
         return torch.stack([self._texts[prompt] for prompt in prompts]).to(self._model.device)
+
+
+def with_sides_exchanged(text: str) -> str:
+    """Return a text with left and right exchanged, each in the case of the word it stands for."""
+
+    def exchanged(word: re.Match[str]) -> str:
+        other = _OTHER_SIDE[word[0].lower()]
+        return other.upper() if word[0].isupper() else other.title() if word[0][0].isupper() else other
+
+    return re.sub(r"\b(?:left|right)\b", exchanged, text, flags=re.IGNORECASE)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lightning_modules import ConditionalGAN, LatentDiffusion, ReportAlignment, ReportEncoder
+from lightning_modules.generators.report_alignment import with_sides_exchanged
 from main import main
 from synthesis.cases import BalancedCaseSampler, Case
 from synthesis.images.variational import VariationalImageMaker
@@ -156,9 +157,11 @@ def test_drawn_images_are_asked_for_their_report_as_far_as_training_images_show_
         seen = model.encode_image(
             torch.nn.functional.interpolate(images, size, mode="bilinear", antialias=True)
         )
-        likely = (seen @ model.encode_text(REPORTS).T / model.temperature).double().exp()
-        rivals = likely.sum(1)
+        turned = ["Large right pleural effusion.", "Left apical pneumothorax."]
+        likely = (seen @ model.encode_text(REPORTS + turned).T / model.temperature).double().exp()
+        rivals = likely[:, :4].sum(1)
         rivals[[1, 3]] -= likely[[1, 3], [3, 1]]  # the same words are no rival
+        rivals[[0, 2]] += likely[[0, 2], [4, 5]]  # the other side is, of its own image
         return -(likely.diagonal() / rivals).log()
 
     bar = surprise(real)
@@ -215,6 +218,12 @@ def test_a_diffusion_is_asked_for_the_clean_images_of_prompts_that_it_has_read(
     torch.testing.assert_close(drawn, (1.5 * images[[0, 2]]).clamp(max=1))
     assert torch.equal(real, images[[0, 2]]) and prompts == [REPORTS[0], REPORTS[2]]
     assert torch.equal(asked, drawn.sum())
+
+
+def test_sides_are_exchanged_word_by_word() -> None:
+    text = "Left effusion, RIGHT lung; bright, leftover, right-sided."
+    turned = "Right effusion, LEFT lung; bright, leftover, left-sided."
+    assert (with_sides_exchanged(text), with_sides_exchanged(turned)) == (turned, text)
 
 
 def test_an_encoder_that_compares_nothing_is_refused(tmp_path: Path, dual: tuple[Path, Any]) -> None:
