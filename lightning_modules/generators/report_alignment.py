@@ -29,6 +29,9 @@ class ReportAlignment:
     please this encoder and nobody else. Frozen encoders guide GANs so (Zhang et al. 2021, XMC-GAN, arXiv
     2101.04702, contrast reports; Sauer et al. 2023, StyleGAN-T, arXiv 2301.09515, a frozen CLIP).
 
+    Both images are shifted, blurred and covered with noise alike before they are looked at, or faint patterns
+    that only an encoder sees would do (Zhao et al. 2020, arXiv 2006.10738, for discriminators).
+
     Judge what was trained with it by another encoder. Its weights are no part of the generator's checkpoint.
 
     Args:
@@ -74,9 +77,10 @@ class ReportAlignment:
             ],
             device=drawn.device,
         )
+        seen = _disturbed(torch.cat([drawn, real.to(drawn)]))
         with torch.no_grad():
-            bar = self._surprise(real, texts, competes)
-        return self.weight * (self._surprise(drawn, texts, competes) - bar).clamp_min(0).mean()
+            bar = self._surprise(seen[count:], texts, competes)
+        return self.weight * (self._surprise(seen[:count], texts, competes) - bar).clamp_min(0).mean()
 
     def _surprise(self, images: Tensor, texts: Tensor, competes: Tensor) -> Tensor:
         """Return −log p(own report | image) of each image, nats."""
@@ -101,3 +105,14 @@ def with_sides_exchanged(text: str) -> str:
         return other.upper() if word[0].isupper() else other.title() if word[0][0].isupper() else other
 
     return re.sub(r"\b(?:left|right)\b", exchanged, text, flags=re.IGNORECASE)
+
+
+def _disturbed(images: Tensor) -> Tensor:
+    """Return square images, all shifted (by up to an eighth), blurred and covered with noise alike."""
+    side = images.shape[-1]
+    most = side // 8
+    down, right = torch.randint(0, 2 * most + 1, (2,)).tolist()
+    padded = F.pad(images.float(), (most,) * 4, mode="replicate")
+    shifted = padded[..., down : down + side, right : right + side]
+    coarse = resized(shifted, int(torch.randint(side // 2, side + 1, ())))
+    return coarse + 0.1 * torch.rand(()).item() * torch.randn_like(coarse[:1])

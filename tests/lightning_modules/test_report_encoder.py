@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from lightning_modules import ConditionalGAN, LatentDiffusion, ReportAlignment, ReportEncoder
+from lightning_modules.generators import report_alignment
 from lightning_modules.generators.report_alignment import with_sides_exchanged
 from main import main
 from synthesis.cases import BalancedCaseSampler, Case
@@ -143,9 +145,10 @@ REPORTS = ["Large left pleural effusion.", "Cardiomegaly.", "Right apical pneumo
 
 
 def test_drawn_images_are_asked_for_their_report_as_far_as_training_images_show_it(
-    dual: tuple[Path, Any],
+    dual: tuple[Path, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, model = dual
+    monkeypatch.setattr(report_alignment, "_disturbed", lambda images: images)
     draw = torch.Generator().manual_seed(0)
     drawn, real = torch.rand(2, 4, 1, 64, 64, generator=draw)
     drawn.requires_grad_()
@@ -218,6 +221,17 @@ def test_a_diffusion_is_asked_for_the_clean_images_of_prompts_that_it_has_read(
     torch.testing.assert_close(drawn, (1.5 * images[[0, 2]]).clamp(max=1))
     assert torch.equal(real, images[[0, 2]]) and prompts == [REPORTS[0], REPORTS[2]]
     assert torch.equal(asked, drawn.sum())
+
+
+def test_drawn_and_training_images_are_disturbed_alike(dual: tuple[Path, Any]) -> None:
+    image = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    torch.manual_seed(3)
+    seen = [report_alignment._disturbed(torch.cat([image, image])) for _ in range(4)]
+    for once, again in pairwise(seen):
+        assert torch.equal(once[0], once[1]) and 32 <= once.shape[-1] <= 64
+        assert once.shape != again.shape or not torch.equal(once, again)
+    alignment = ReportAlignment(str(dual[0]))
+    assert alignment(image.repeat(4, 1, 1, 1), image.repeat(4, 1, 1, 1), REPORTS).item() == 0
 
 
 def test_sides_are_exchanged_word_by_word() -> None:
