@@ -31,13 +31,19 @@ def write_pictures(plan: Plan, results: Results) -> None:
 
     for picture in plan.comparison.pictures:
         sheets: dict[str, Image.Image] = {}
+        lacking = []
         for name in picture.arms:
             arm = plan.comparison.lines[name]
             if found := results.runs.get(name):
-                path = plan.run(arm, found[0].seed).directory / picture.file
+                directory = plan.run(arm, found[0].seed).directory
+                path = directory / picture.file
                 if path.is_file():
                     with Image.open(path) as opened:
                         sheets[arm.title] = opened.convert("RGB")
+                elif directory.is_dir():
+                    lacking.append(name)
+        if lacking:
+            print(f"picture {picture.name}: no {picture.file} in the runs of {', '.join(lacking)}; left out")
         if sheets:
             _write(stacked(sheets), plan.out / f"{picture.name}.png")
             _write_pages(sheets, plan.out / f"{picture.name}.pdf")
