@@ -32,7 +32,7 @@ help: ## Show this list
 # The stamp is newer than both files only while the environment is what they ask for.
 .venv/.installed: pyproject.toml constraints.txt
 	@test -x .venv/bin/pip || "$$(command -v python3.11 || command -v python3)" -m venv --clear .venv
-	$(PYTHON) -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev,docs,corpora,atlas,demo,llm,lora,detection,onnx,tensorboard]'
+	$(PYTHON) -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev,docs,corpora,atlas,demo,llm,lora,detection,onnx,sweeps,tensorboard]'
 	@touch $@
 
 .PHONY: install
@@ -83,8 +83,8 @@ sweep: install ## Register a sweep file (SWEEP=temperature) with Weights & Biase
 	test -n "$$id" && PATH="$(CURDIR)/.venv/bin:$$PATH" $(PYTHON) -m wandb agent "$$id" # it calls `python`
 
 .PHONY: sweep-local
-sweep-local: install ## The same sweep file without a network, table and plot in results/<sweep>: SCALE=full|smoke
-	$(PYTHON) -m scripts.comparison.sweep configs/sweeps/$(SWEEP).yaml $(if $(SCALE),--scale=$(SCALE)) $(ARGS)
+sweep-local: install ## The same sweep file without a network, table and plots in results/<sweep>: SCALE=full|smoke; run it twice: two agents
+	$(PYTHON) -m scripts.sweeps configs/sweeps/$(SWEEP).yaml $(if $(SCALE),--scale=$(SCALE)) $(ARGS)
 
 # --------------------------------------------------------------------------------------------- for other programs
 .PHONY: export

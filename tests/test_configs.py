@@ -10,10 +10,11 @@ import pytest
 import yaml
 
 from scripts.comparison.configuration import value_at, words
+from scripts.comparison.definition import Layers
 from scripts.comparison.engine import Plan
 from scripts.comparison.reader import read_comparison
-from scripts.comparison.sweep import comparison_of, read_sweep, rows
 from scripts.resolved_config import resolved_config
+from scripts.sweeps.sweep_file import SweepFile
 
 ROOT = Path(__file__).resolve().parents[1]
 BASE = "configs/pretrain.yaml"
@@ -89,15 +90,32 @@ def test_a_layer_says_how_to_use_it(layer: str) -> None:
     assert (ROOT / layer).read_text().startswith("# ")
 
 
-@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
-def test_every_row_of_a_sweep_parses(path: Path) -> None:
-    sweep = read_sweep(path)
-    lines = rows(sweep, path)
-    assert len(lines) > 1
-    for values, arm in zip(lines, comparison_of(path).arms.values(), strict=True):
-        config = resolved_config("fit", *words(arm.layers))
+def test_every_row_of_every_sweep_parses() -> None:
+    """All rows stand behind each other on a command line, those of sweeps that share a command on the same.
+
+    The parser checks each value as it comes. A row is given from where it differs from the one before. What a
+    row alone gives is looked at for the last.
+    """
+    by_command: dict[tuple[str, ...], list[SweepFile]] = {}
+    for sweep in map(SweepFile.read, SWEEPS):
+        by_command.setdefault(words(sweep.arm({}).layers), []).append(sweep)
+    assert len(SWEEPS) >= 10 and len(by_command) < len(SWEEPS)
+    for command, sweeps in by_command.items():
+        parsed: list[str] = []
+        for sweep in sweeps:
+            parsed += command
+            before: list[str] = []
+            assert len(sweep.rows()) == sweep.size > 1
+            for values in sweep.rows()[: None if sweep.method == "grid" else 2]:
+                layers = sweep.layers(values)
+                row = [f"--config={file}" for file in layers.files]
+                row += words(Layers((), layers.overrides))
+                parsed += row[len(os.path.commonprefix([row, before])) :]
+                before = row
+        config = resolved_config("fit", *parsed)
+        layer = values.pop("config", None)
+        assert layer is None or (ROOT / layer).is_file()
         assert {name: value_at(config, name) for name in values} == values
-    assert sweep["metric"]["name"].count("/") == 2  # <stage>/<callback>/<name>
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
@@ -106,6 +124,14 @@ def test_a_sweep_holds_only_what_wandb_knows(path: Path) -> None:
     known = {"program", "command", "method", "metric", "parameters", "run_cap", "name", "early_terminate"}
     assert sweep.keys() <= known
     assert sweep["metric"]["goal"] in ("maximize", "minimize")
+    assert sweep["metric"]["name"].count("/") == 2  # <stage>/<callback>/<name>
+    assert f"make sweep-local SWEEP={path.stem}" in path.read_text()
+
+
+def test_sweeps_search_in_every_way() -> None:
+    files = [SweepFile.read(path) for path in SWEEPS]
+    assert {sweep.method for sweep in files} == {"grid", "random", "bayes"}
+    assert {sweep.method for sweep in files if sweep.termination} == {"random", "bayes"}
 
 
 def test_findings_with_their_consequences_combine() -> None:

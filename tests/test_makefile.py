@@ -84,7 +84,7 @@ def test_an_agent_of_wandb_runs_in_the_environment(checkout: Path) -> None:
 
 def test_a_sweep_has_a_scale(checkout: Path) -> None:
     printed = make(checkout, "sweep-local", "SWEEP=temperature", "SCALE=smoke")
-    assert "-m scripts.comparison.sweep configs/sweeps/temperature.yaml --scale=smoke" in printed
+    assert "-m scripts.sweeps configs/sweeps/temperature.yaml --scale=smoke" in printed
 
 
 def test_every_program_that_make_calls_exists(checkout: Path) -> None:

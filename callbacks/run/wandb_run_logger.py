@@ -7,6 +7,7 @@ import re
 import shutil
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -18,6 +19,7 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
 from callbacks.drawing.charts import Chart, LineChart
+from callbacks.run.summary import git_commit
 
 _STAGES = ("validate", "test", "predict")
 _TAG = 64  # letters that W&B takes in a tag
@@ -32,8 +34,10 @@ class WandbRunLogger(WandbLogger):
     and W&B's agent are obeyed.
 
     The run at W&B has the name of the run's directory, the group of the training run that it belongs to
-    (``runs/fit`` for ``runs/fit/test``), its stage as job type, and the whole configuration
-    (``config.yaml``). A run that goes on in the same directory goes on at W&B, too.
+    (``runs/fit`` for ``runs/fit/test``), its stage as job type, tags that say layers and version of the code,
+    and the whole configuration (``config.yaml``). ``WANDB_NAME`` and ``WANDB_RUN_GROUP`` are obeyed, and
+    ``WANDB_TAGS`` are added: comparisons and sweeps say in them which arm this is. A run that goes on in the
+    same directory goes on at W&B, too.
 
     Args:
         save_dir: The run's directory.
@@ -52,15 +56,17 @@ class WandbRunLogger(WandbLogger):
         directory = Path(save_dir)
         stage = re.sub(r"-\d+$", "", directory.name)
         trained, job = (directory.parent, stage) if stage in _STAGES else (directory, "fit")
+        given = os.environ.get("WANDB_NAME")
+        further = [tag.strip() for tag in os.environ.get("WANDB_TAGS", "").split(",")]
         super().__init__(
             save_dir=save_dir,
             project=project,
             id=earlier_id(directory),
-            name=_shown(directory),
+            name=_shown(directory) if not given else given if job == "fit" else f"{given}, {job}",
             entity=entity,
-            group=_shown(trained),
+            group=os.environ.get("WANDB_RUN_GROUP") or _shown(trained),
             job_type=job,
-            tags=[tag[:_TAG] for tag in tags],
+            tags=[tag[:_TAG] for tag in dict.fromkeys([*tags, *further, _code()]) if tag],
         )
 
     @property
@@ -179,6 +185,16 @@ def earlier_id(directory: Path) -> str | None:
     name = re.compile(r"(?:offline-)?run-(\d{8}_\d{6})-(.+)")
     found = [match for path in directory.glob("wandb/*") if (match := name.fullmatch(path.name))]
     return max(((match[1], match[2]) for match in found), default=("", None))[1]
+
+
+def _code() -> str:
+    """The version of this code as a tag: W&B itself looks for a commit in the working directory alone."""
+    if (commit := git_commit()) is not None:
+        return f"code {commit[:7]}{'-dirty' if commit.endswith('-dirty') else ''}"
+    try:
+        return f"code {version('synvlp')}"
+    except PackageNotFoundError:
+        return ""
 
 
 def _shown(directory: Path) -> str:

@@ -32,7 +32,7 @@ WORDS = {
     "compare": Word("scripts.comparison.__main__", "train and judge arms side by side, over seeds"),
     "demo": Word("scripts.demo.serve", "serve a page to this computer: make pairs, ask an encoder"),
     "replay": Word("scripts.replay", "repeat the step at which a training stopped at NaN"),
-    "sweep": Word("scripts.comparison.sweep", "carry out a sweep file without a network"),
+    "sweep": Word("scripts.sweeps.__main__", "carry out a sweep file without a network"),
 }
 """By what is typed. A new program is one line here; its `main` takes the arguments after the word."""
 

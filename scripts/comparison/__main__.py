@@ -47,23 +47,13 @@ def parse(args: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("comparison", help="a file in configs/comparisons, or the path of another one")
     add_options(parser)
-    return parser.parse_args(args)
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add what every comparison can be asked."""
-    parser.add_argument("--scale", help="one of the comparison's scales (default: its first)")
+    parser.add_argument("--cache", type=Path, default=Path("cache"), help="where pairs are kept")
     parser.add_argument("--seeds", type=whole(0), nargs="+", default=[], help="in place of the comparison's")
     parser.add_argument(
         "--arms",
         nargs="*",
         metavar="ARM",
         help="those that run here, or groups (none: draw what is recorded)",
-    )
-    parser.add_argument("--cache", type=Path, default=Path("cache"), help="where pairs are kept")
-    parser.add_argument("--precision", help="of the arithmetic, as in Lightning (default: as the YAML says)")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="over all arms; needs --out"
     )
     parser.add_argument(
         "--var",
@@ -73,19 +63,34 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="in place of the comparison's variables",
     )
+    return parser.parse_args(args)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what comparisons and sweeps alike can be asked."""
+    parser.add_argument("--scale", help="one of its scales (default: its first)")
+    parser.add_argument("--precision", help="of the arithmetic, as in Lightning (default: as the YAML says)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="over all runs; needs --out"
+    )
     parser.add_argument(
         "--minutes",
         type=number(0),
         default=RESUME_MINUTES,
-        help="time between two checkpoints that an interrupted arm goes on from (default: %(default)s)",
+        help="time between two checkpoints that an interrupted run goes on from (default: %(default)s)",
     )
     parser.add_argument(
         "--out", type=Path, help="where results go (default: as the YAML says, with -<scale>)"
     )
 
 
-def plan_of(comparison: Comparison, options: argparse.Namespace) -> Plan:
+def plan_of(comparison: Comparison, options: argparse.Namespace, **chosen: Any) -> Plan:
     """Return what a command line asks for.
+
+    Args:
+        comparison: What it asks it of.
+        options: Those of `add_options`.
+        **chosen: Further fields of the plan.
 
     Raises:
         SystemExit: If `--set` has no `--out`, or is not ``KEY=VALUE``.
@@ -98,29 +103,34 @@ def plan_of(comparison: Comparison, options: argparse.Namespace) -> Plan:
         if not equals:
             raise SystemExit(f"--set {given}: write KEY=VALUE, as in --set trainer.max_epochs=1")
         overrides[key] = yaml.safe_load(value)
-    if wrong := [given for given in options.var if "=" not in given]:
-        raise SystemExit(f"--var {' '.join(wrong)}: write NAME=VALUE")
-    variables = {name: value for name, _, value in (given.partition("=") for given in options.var)}
     name = options.scale or comparison.usual_scale
     scale = "" if name == comparison.usual_scale else f"-{name}"
     return Plan(
         comparison,
         name,
         options.out or Path(f"{comparison.out or 'results/' + comparison.name}{scale}"),
-        tuple(options.seeds),
-        None if options.arms is None else comparison.named(options.arms),
-        options.cache,
-        variables,
-        overrides,
-        options.precision,
-        options.minutes,
+        overrides=overrides,
+        precision=options.precision,
+        resume_minutes=options.minutes,
+        **chosen,
     )
 
 
 def main(args: list[str] | None = None) -> None:
     """Compare, as a command line says."""
     options = parse(args)
-    print(compare(plan_of(read_comparison(options.comparison), options)))
+    comparison = read_comparison(options.comparison)
+    if wrong := [given for given in options.var if "=" not in given]:
+        raise SystemExit(f"--var {' '.join(wrong)}: write NAME=VALUE")
+    plan = plan_of(
+        comparison,
+        options,
+        cache=options.cache,
+        seeds=tuple(options.seeds),
+        arms=None if options.arms is None else comparison.named(options.arms),
+        variables={name: value for name, _, value in (given.partition("=") for given in options.var)},
+    )
+    print(compare(plan))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from scripts.comparison.definition import (
     ScaleSettings,
 )
 from scripts.comparison.draws import Draws
+from scripts.comparison.labels import labelled
 from scripts.comparison.measure import fill_layers, measured
 from scripts.comparison.record import Figure, Record, RunRecord, figures_of
 from scripts.comparison.run import RESUME_MINUTES, Run
@@ -181,13 +182,13 @@ def carry_out(plan: Plan) -> dict[str, str]:
         for place, run in enumerate(waiting):
             new, others, began = _untrained([run]), _untrained(waiting[place + 1 :]), time.monotonic()
             try:
-                with followed_by(others):
+                with followed_by(others), labelled(plan, run):
                     done = _with_stages(plan, run)
                 if not done:
                     left.append(run)
                 elif new:
                     seconds.append(time.monotonic() - began)
-                    _tell(seconds, others)
+                    tell_rest(seconds, others)
             except Exception as error:  # named in the table; the other arms are none the worse
                 sys.stderr.write(traceback.format_exc() if debugging() else answered(error))
                 failed[run.name] = " ".join(f"{type(error).__name__}: {error}".split())[:300]
@@ -202,8 +203,8 @@ def _untrained(runs: list[Run]) -> int:
     return sum(run.arm.trained and not (run.directory / "fitted.json").exists() for run in runs)
 
 
-def _tell(seconds: list[float], others: int) -> None:
-    """Say how long the others will take, by what these took."""
+def tell_rest(seconds: Sequence[float], others: int) -> None:
+    """Say how long other runs will take, by what these took."""
     if others:
         rest = duration(others * sum(seconds) / len(seconds))
         write_line(f"{len(seconds)} done, {others} to go: about {rest} on this machine")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -80,13 +80,16 @@ class Run:
         found = read_sealed(self.directory / "fitted.json")
         return found if found.get("fingerprint") == self.fingerprint() else None
 
-    def train(self, minutes: float = RESUME_MINUTES) -> dict[str, Any]:
+    def train(
+        self, minutes: float = RESUME_MINUTES, callbacks: Sequence[Mapping[str, Any]] = ()
+    ) -> dict[str, Any]:
         """Train, or go on from the last checkpoint, unless this very training has finished here.
 
         What was trained here with another configuration is moved aside, and the values that differ are named.
 
         Args:
             minutes: Time between two checkpoints to go on from.
+            callbacks: Further ones, as in YAML, that change nothing of what is trained.
 
         Returns:
             ``global_step``, ``samples``, ``minutes``, ``threads``, ``commit``, ``date``, ``parameters``.
@@ -103,7 +106,8 @@ class Run:
             "class_path": "scripts.comparison.resume_checkpoint.ResumeCheckpoint",
             "init_args": {"directory": str(self.directory / "checkpoints"), "minutes": minutes},
         }
-        own = [f"--run_dir={self.directory}", f"--trainer.callbacks+={json.dumps(resume)}"]
+        added = [f"--trainer.callbacks+={json.dumps(callback)}" for callback in (resume, *callbacks)]
+        own = [f"--run_dir={self.directory}", *added]
         print(
             f"{self.name}: {f'going on from {checkpoint}' if going_on else f'training in {self.directory}'}"
         )

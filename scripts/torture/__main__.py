@@ -28,7 +28,7 @@ from scripts.torture.schedule import Schedule
 PRELOADED = (
     "main", "scripts.command_line.command_line", "lightning.pytorch.strategies", "monai.transforms",
     "pandas", "pydicom",
-    "scripts.comparison.__main__", "scripts.comparison.sweep", "scripts.corpora.make_corpus",
+    "scripts.comparison.__main__", "scripts.sweeps.__main__", "scripts.corpora.make_corpus",
     "matplotlib.pyplot", "safetensors.torch", "transformers.models.bert.modeling_bert",
     "transformers.models.vit.modeling_vit", "diffusers", "pyarrow.parquet", "datasets", "webdataset",
 )  # fmt: skip

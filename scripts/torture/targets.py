@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from scripts.sweeps.journal import open_journal
 from scripts.torture.paths import small_store
 from scripts.torture.samples import (
     LAYERS,
@@ -202,6 +203,17 @@ def compared(directory: Path) -> dict[str, Any]:
     return {"record": record, "table": (directory / "out" / "table.csv").read_text()}
 
 
+def swept(directory: Path) -> dict[str, Any]:
+    """Return the runs of the study without times, and the table."""
+    import optuna
+
+    storage = open_journal(directory / "out" / "study.journal")
+    (name,) = optuna.get_all_study_names(storage)
+    trials = optuna.load_study(study_name=name, storage=storage).get_trials()
+    runs = [[t.number, t.state.name, t.params, t.value, t.intermediate_values] for t in trials]
+    return {"runs": runs, "table": (directory / "out" / "table.csv").read_text()}
+
+
 def sweep(directory: Path) -> list[str]:
     """Return a sweep of two rows."""
     values = {k: v for k, v in small_values(directory, **TRAINING).items() if k != "run_dir"}
@@ -217,8 +229,8 @@ def sweep(directory: Path) -> list[str]:
     }
     path = directory / "killed.yaml"
     path.write_text(yaml.safe_dump(content, sort_keys=False))
-    own = [f"--out={directory / 'out'}", f"--cache={directory / 'cache'}", "--minutes=0"]
-    return ["scripts.comparison.sweep", str(path), *own]
+    own = [f"--out={directory / 'out'}", "--minutes=0"]
+    return ["scripts.sweeps.__main__", str(path), *own]
 
 
 TARGETS = (
@@ -234,5 +246,5 @@ TARGETS = (
     Target("corpus", corpus, corpus, lambda d: tree_sha256(d / "corpus"), {"kill": 8, "full disk": 3}),
     Target("generator", generator, go_on_with_generator, generated, {"kill": 6, "other file system": 2}),
     Target("comparison", comparison, comparison, compared, {"kill": 4, "full disk": 2}),
-    Target("sweep", sweep, sweep, compared, {"kill": 3}),
+    Target("sweep", sweep, sweep, swept, {"kill": 3}),
 )

@@ -249,7 +249,8 @@ SWEEP = {
     "parameters": {"seed_everything": {"values": [1]}},
 }  # fmt: skip
 SWEEPS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
-    "bayes": ({"method": "bayes"}, ("bad.yaml", "bayes")),
+    "method unknown": ({"method": "tpe"}, ("bad.yaml", "tpe")),
+    "termination unknown": ({"early_terminate": {"type": "median"}}, ("bad.yaml", "median")),
     "no parameters": ({"parameters": None}, ("bad.yaml", "parameters")),
     "no values": ({"parameters": {"seed_everything": {}}}, ("bad.yaml", "seed_everything")),
     "unknown parameter": ({"parameters": {"model.nothing": {"values": [1]}}}, ("nothing",)),
@@ -274,7 +275,7 @@ PROGRAMS: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "comparison scale": ([COMPARE, "objectives", "--scale=huge"], ("huge",)),
     "comparison arm": ([COMPARE, "objectives", "--arms", "nothing", "--out={own}/o"], ("nothing",)),
     "comparison variable": ([COMPARE, "generators", "--var", "nothing=1", "--out={own}/o"], ("nothing",)),
-    "sweep of no file": (["scripts.comparison.sweep", "configs/sweeps/nothing.yaml"], ("nothing.yaml",)),
+    "sweep of no file": (["scripts.sweeps.__main__", "configs/sweeps/nothing.yaml"], ("nothing.yaml",)),
     "export of no run": ([EXPORT, "--run={own}/nothing"], ("nothing",)),
     "export of no checkpoint": ([EXPORT, "--run={shared}/run", "--checkpoint=first"], ("first",)),
     "cards of no run": (["scripts.exports.cards", "--run={own}/nothing"], ("nothing",)),
@@ -303,7 +304,7 @@ def inputs() -> Iterator[BadInput]:
             f"comparison/{what}", _yaml_of("scripts.comparison.__main__", COMPARISON | changed), names
         )
     for what, (changed, names) in SWEEPS.items():
-        yield BadInput(f"sweep/{what}", _yaml_of("scripts.comparison.sweep", SWEEP | changed), names)
+        yield BadInput(f"sweep/{what}", _yaml_of("scripts.sweeps.__main__", SWEEP | changed), names)
     for what, (program, names) in PROGRAMS.items():
         yield BadInput(f"program/{what}", _program(program), names)
 

@@ -16,6 +16,7 @@ from lightning.pytorch.loggers import CSVLogger
 
 from callbacks import FeatureCollector, GradientNorm, PairGallery, RunSummary, WandbRunLogger
 from callbacks.run import wandb_run_logger
+from callbacks.run.summary import git_commit
 from callbacks.run.wandb_run_logger import connection, earlier_id
 from tests.wandb_file import WandbFile
 
@@ -45,6 +46,10 @@ def record(tiny, directory: Path, call: str = "fit", **settings: object) -> None
         wandb.finish()
 
 
+def is_dirty() -> bool:
+    return (git_commit() or "").endswith("-dirty")
+
+
 @pytest.fixture(scope="module")
 def fitted(tiny, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     directory = tmp_path_factory.mktemp("runs") / "fit"
@@ -62,8 +67,20 @@ def test_a_run_is_named_after_its_directory_and_holds_the_whole_configuration(fi
     assert (run.display_name, run.run_group, run.job_type) == (f"{fitted.directory.parent.name}/fit",) * 2 + (
         "fit",
     )
-    assert list(run.tags) == ["recipes/a"] and run.git.commit
+    assert run.git.commit
+    assert list(run.tags) == ["recipes/a", f"code {run.git.commit[:7]}{'-dirty' * is_dirty()}"]
     assert all(fitted.fit.config[key] == value for key, value in CONFIG.items())
+
+
+def test_the_names_that_wandb_is_told_are_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_NAME", "clip, seed 0")
+    monkeypatch.setenv("WANDB_RUN_GROUP", "objectives")
+    monkeypatch.setenv("WANDB_TAGS", "clip, seed 0,recipes/a," + "x" * 70)
+    asked = [WandbRunLogger(f"runs/clip-0{stage}", tags=["recipes/a"])._wandb_init for stage in ("", "/test")]
+    assert [one["name"] for one in asked] == ["clip, seed 0", "clip, seed 0, test"]
+    assert {one["group"] for one in asked} == {"objectives"} and asked[1]["job_type"] == "test"
+    *tags, code = asked[0]["tags"]
+    assert tags == ["recipes/a", "clip", "seed 0", "x" * 64] and code.startswith("code ")
 
 
 def test_a_test_belongs_to_its_training(fitted) -> None:

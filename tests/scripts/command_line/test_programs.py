@@ -18,7 +18,7 @@ PROGRAMS = sorted(
 )
 # What is asked of a program, and what its answer names.
 WRONG = {
-    "scripts.comparison.sweep": (["configs/sweeps/temprature.yaml"], "temprature.yaml: no such file"),
+    "scripts.sweeps.__main__": (["configs/sweeps/temprature.yaml"], "temprature.yaml: no such file"),
     "scripts.comparison.__main__": (["objectives", "--scale=tiny"], "no scale 'tiny'; there are "),
     "scripts.exports.cards": (["--run=nowhere"], "nowhere"),
     "scripts.tables.init_data": ([".", "nowhere.csv"], "nowhere.csv"),
