@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,10 @@ def test_every_row_of_every_sweep_parses() -> None:
                 layers = sweep.layers(values)
                 row = [f"--config={file}" for file in layers.files]
                 row += words(Layers((), layers.overrides))
-                parsed += row[len(os.path.commonprefix([row, before])) :]
+                same = sum(
+                    1 for _ in takewhile(lambda both: both[0] == both[1], zip(row, before, strict=False))
+                )
+                parsed += row[same:]
                 before = row
         config = resolved_config("fit", *parsed)
         layer = values.pop("config", None)

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from callbacks.drawing.pictures import COLOURS, GREY, INK, blank_figure, tidy
+from scripts.comparison.outcomes.drawing import Drawing
 from scripts.sweeps.ranking import figure as figure_of
-from synthesis.files import replaced
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
     from optuna.distributions import BaseDistribution
     from optuna.study import Study
     from optuna.trial import FrozenTrial
@@ -97,7 +96,7 @@ def draw_parallel(trials: Sequence[FrozenTrial], metric: str, heading: str, out:
     axes.set_xlim(-0.1, len(columns) - 0.6)
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
-    _save(figure, out / "parallel")
+    Drawing("parallel", figure).write(out)
 
 
 def draw_slices(trials: Sequence[FrozenTrial], metric: str, heading: str, out: Path) -> None:
@@ -122,7 +121,7 @@ def draw_slices(trials: Sequence[FrozenTrial], metric: str, heading: str, out: P
         panel.axis("off")
     for row in grid:
         row[0].set_ylabel(_label(metric), fontsize=8)
-    _save(figure, out / "slices")
+    Drawing("slices", figure).write(out)
 
 
 def draw_importance(study: Study, heading: str, out: Path) -> None:
@@ -141,7 +140,7 @@ def draw_importance(study: Study, heading: str, out: Path) -> None:
     else:
         axes.text(0.5, 0.5, f"too few complete runs to tell ({len(complete)})", ha="center", color=GREY)
         axes.axis("off")
-    _save(figure, out / "importance")
+    Drawing("importance", figure).write(out)
 
 
 def _bars(axes: Axes, found: dict[str, float]) -> None:
@@ -179,10 +178,3 @@ def _label(name: str) -> str:
 def _short(choice: str) -> str:
     text = choice.removesuffix(".yaml").rpartition("/")[2] if choice.endswith(".yaml") else choice
     return text if len(text) <= 24 else f"{text[:23]}…"
-
-
-def _save(figure: Figure, stem: Path) -> None:
-    for suffix in ("png", "pdf"):
-        dated = {"CreationDate": None} if suffix == "pdf" else None  # the same picture is the same file
-        with replaced(stem.with_suffix(f".{suffix}")) as partial:
-            figure.savefig(partial, format=suffix, dpi=120, metadata=dated)

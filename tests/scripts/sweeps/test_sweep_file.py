@@ -213,8 +213,8 @@ def test_recipes_are_scales_in_any_directory(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "configs/recipes").mkdir(parents=True)
     (tmp_path / "configs/recipes/mine.yaml").touch()
     assert scales().keys() > {"full", "smoke", "mine"}
-    with pytest.raises(ValueError, match="no scale 'tiny'; there are "):
-        Plan(SweepFile.read(Path("configs/sweeps/temperature.yaml")).comparison(), "tiny", tmp_path)
+    with pytest.raises(ValueError, match="no scale 'nothing'; there are "):
+        Plan(SweepFile.read(Path("configs/sweeps/temperature.yaml")).comparison(), "nothing", tmp_path)
 
 
 def test_a_small_scale_lies_under_the_parameters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
