@@ -46,6 +46,7 @@ LEFT_OUT: Final = "left_out"
 MASKS: Final = "masks"
 MASK_CONCEPTS: Final = "mask_concepts"
 ORGANS: Final = "organs"
+PHRASES: Final = "phrases"
 BOXES: Final = "boxes"
 BOX_CONCEPTS: Final = "box_concepts"
 QUESTION: Final = "question"
@@ -146,6 +147,7 @@ class Batch(TypedDict, total=False):
         masks: A bool tensor ``(finding, height, width)`` for each sample.
         mask_concepts: An int64 tensor ``(finding,)`` for each sample: the concept, in catalogue order, of
             each mask.
+        phrases: Of a table's regions, what a report says of each mask; "" for nothing.
         organs: Where asked for, bool ``(batch, organ, height, width)``, the masks of
             `synthesis.organ_names.ORGANS`.
         boxes: A float32 tensor ``(box, 4)`` for each sample, one box a region: centre x, centre y, width,
@@ -179,6 +181,7 @@ class Batch(TypedDict, total=False):
     twin_prompts: TwinPrompts
     masks: list[Tensor]
     mask_concepts: list[Tensor]
+    phrases: list[list[str]]
     organs: Tensor
     boxes: list[Tensor]
     box_concepts: list[Tensor]
@@ -238,6 +241,11 @@ class DataFacts(Protocol):
     @property
     def questions_sha256(self) -> str | None:
         """SHA-256 of the templates of the questions that batches hold; None where they hold none."""
+        ...
+
+    @property
+    def phrases(self) -> Sequence[tuple[str, str]]:
+        """Concept and phrase of all regions that have one, each once; none where the data know no phrases."""
         ...
 
     def claims(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
@@ -311,6 +319,7 @@ class PlainLoaders:
     made = False
     augmented = False
     questions_sha256: str | None = None
+    phrases: Sequence[tuple[str, str]] = ()
 
     def claims(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Refuse: there is no catalogue to read texts by.

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from datamodules.batch import IMAGE, INDEX, TWINS, Batch, DataFacts, data_facts
-from lightning_modules.checkpoints import require_same_architecture, restore_tokenizer, tokenizer_to_text
+from lightning_modules.carried_tokenizer import keep_tokenizer, take_tokenizer
+from lightning_modules.checkpoints import require_same_architecture
 from lightning_modules.chunks import Encode, in_chunks
 from lightning_modules.contexts import seeded
 from lightning_modules.encoders import ImageEncoder, TextEncoder
@@ -305,14 +306,10 @@ class DualEncoder(TwoTowers):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the tokenizer."""
-        if self.tokenizer is not None:
-            checkpoint["tokenizer"] = tokenizer_to_text(self.tokenizer)
+        keep_tokenizer(self, checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse another architecture; take the tokenizer.
-
-        Outside training the data take it too: a model reads the reports of any data with its own words. So
-        they do in training that began from other weights, whose tokenizer it had.
 
         Raises:
             ValueError: If the checkpoint does not fit this model, or in training the data's tokenizer.
@@ -320,10 +317,4 @@ class DualEncoder(TwoTowers):
         self._unread = None
         if "state_dict" in checkpoint:
             require_same_architecture(self.state_dict(), checkpoint["state_dict"])
-        stored = checkpoint.get("tokenizer")
-        trainer: Any = self._trainer
-        judged = stored is not None and trainer is not None
-        judged = judged and (trainer.state.fn != "fit" or self.weights is not None)
-        self.tokenizer = restore_tokenizer(stored, None if judged else self.tokenizer)
-        if judged and (facts := data_facts(trainer)).tokenizer is not None:
-            facts.tokenizer = self.tokenizer
+        take_tokenizer(self, checkpoint)

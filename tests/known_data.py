@@ -17,6 +17,7 @@ class KnownData(L.LightningDataModule):
     made = False
     augmented = False
     questions_sha256: str | None = None
+    phrases: Sequence[tuple[str, str]] = ()
 
     def claims(self, texts: Sequence[str]) -> Any:
         raise NotImplementedError

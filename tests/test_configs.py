@@ -70,11 +70,12 @@ PRESETS = sorted(
     path.stem for path in (ROOT / "configs/data").glob("*.yaml") if "\n    image_root:" in path.read_text()
 )
 WITH_REPORTS = ("chexpert_plus", "mimic_cxr", "open_i")
+WITH_QUESTIONS = ("rad_restruct", "vqa_rad")
 
 
 @pytest.mark.parametrize(
     ("task", "preset"),
-    [("fine_tune", preset) for preset in PRESETS]
+    [("vqa" if preset in WITH_QUESTIONS else "fine_tune", preset) for preset in PRESETS]
     + [(task, preset) for task in ("report_generation", "retrieval") for preset in WITH_REPORTS],
 )
 def test_tasks_take_the_presets_of_real_data(task: str, preset: str) -> None:

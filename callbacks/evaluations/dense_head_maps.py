@@ -21,6 +21,8 @@ class DenseHeadMaps(PhraseMaps):
     concept that it was not trained on has a map of zeros, which points at a corner.
     """
 
+    reads_phrases = False
+
     def __init__(self) -> None:
         self._names: tuple[str, ...] = ()
 

@@ -12,16 +12,17 @@ import torch
 from torch import Tensor
 
 from callbacks.base.batch_evaluation import BatchEvaluation
-from callbacks.base.evaluation import findings_of, require_non_negative
+from callbacks.base.evaluation import require_non_negative
 from callbacks.base.features import Features
 from callbacks.base.result import Occasion, Result
 from callbacks.drawing.pictures import PicturedPair, blank_figure, show_pair
 from callbacks.evaluations.patch_maps import PatchMaps
 from callbacks.evaluations.phrase_maps import PhraseMaps
-from callbacks.evaluations.zero_shot_prompts import Prompts, catalogue_prompts, prompts_sha256
+from callbacks.evaluations.phrase_queries import PhraseQueries
+from callbacks.evaluations.zero_shot_prompts import prompts_sha256
 from callbacks.statistics.grounding import agreement, enlarged, location_prior
 from callbacks.statistics.logistic import folds_of
-from datamodules.batch import IMAGE, INDEX, LABELS, MASK_CONCEPTS, MASKS, Batch, data_facts
+from datamodules.batch import IMAGE, INDEX, MASKS, Batch, data_facts
 from lightning_modules.evaluation_output import EvaluationOutput
 
 if TYPE_CHECKING:
@@ -69,19 +70,20 @@ class GroundedFinding:
 
 
 class PhraseGrounding(BatchEvaluation[EvaluationOutput]):
-    """Similarity maps of the catalogue's phrases against exact masks, without any further training.
+    """Similarity maps of phrases against exact masks, without any further training.
 
-    The map of a finding's phrase is what `maps` makes of it, interpolated to the image's size. Several masks
-    of one concept in an image count as one.
+    The phrases are the catalogue's, or those of the data where its regions have some; `maps` that know no
+    words take the phrase's concept. A phrase's map is interpolated to the image's size. Several masks of one
+    phrase in an image count as one.
 
     - ``pointing``: share of findings whose most similar pixel is in the mask (pointing game, Zhang et al.
       2018, doi:10.1007/s11263-017-1059-x). Three baselines stand beside it, each with the gain over it from
       the same findings: ``pointing_prior``, one fixed point for each concept, where masks of *other* patients
       of the evaluation set overlap most (five folds by a hash of the patient, so that no training masks are
       needed): what knowing anatomy without a look at the image is worth (``gain_over_prior``);
-      ``pointing_shuffled``, the phrases of findings that the image does not show, on average: what any phrase
-      points at (``gain_over_shuffled``); ``pointing_chance``, the mean share of an image that masks cover,
-      which is what a random pixel would reach (``pointing_gain``).
+      ``pointing_shuffled``, the phrases of findings that the image does not show, on average (see
+      `PhraseQueries.others`): what any phrase points at (``gain_over_shuffled``); ``pointing_chance``, the
+      mean share of an image that masks cover, which is what a random pixel would reach (``pointing_gain``).
     - ``iou``: intersection over union of mask and map, the map scaled to [0, 1] and cut at thresholds that
       are fixed beforehand, averaged over these (as in BioViL, Boecking et al. 2022, arXiv:2204.09817).
     - ``cnr``: ``(mean inside - mean outside) / sqrt(variance inside + variance outside)``, as there, but with
@@ -118,17 +120,14 @@ class PhraseGrounding(BatchEvaluation[EvaluationOutput]):
         require_non_negative(min_count=min_count, examples=examples)
         self.thresholds, self.min_count, self.examples = tuple(thresholds), min_count, examples
         self.maps = maps or PatchMaps()
-        self._prompts: Prompts = {}
-        self._findings = torch.empty(0, dtype=torch.bool)
+        self._queries: PhraseQueries | None = None
 
     def on_validation_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Encode the phrases."""
         super().on_validation_start(trainer, pl_module)
         facts = data_facts(trainer)
-        self._prompts = catalogue_prompts(facts)
-        findings = findings_of(facts, facts.concept_names) or ()
-        self._findings = torch.tensor([name in findings for name in facts.concept_names])
-        self.maps.prepare(pl_module, facts, self._prompts)
+        self._queries = PhraseQueries(facts, self.maps.reads_phrases)
+        self.maps.prepare(pl_module, facts, self._queries.prompts)
 
     on_test_start = on_validation_start
 
@@ -142,31 +141,26 @@ class PhraseGrounding(BatchEvaluation[EvaluationOutput]):
         return [self._ground(batch, row, maps[row]) for row in range(len(maps))]
 
     def _ground(self, batch: Batch, row: int, coarse: Tensor) -> list[GroundedFinding]:
-        masks, concepts = batch[MASKS][row], batch[MASK_CONCEPTS][row]
+        assert self._queries is not None
+        masks, wanted = batch[MASKS][row], self._queries.of_masks(batch, row)
         keep = int(batch[INDEX][row]) < self.examples
         size = (int(masks.shape[1]), int(masks.shape[2]))
-        maps = enlarged(coarse, size)
-        others = maps[self._lacking(batch, row)].flatten(1).argmax(1)
+        others = self._queries.others(batch, row)
+        beside = torch.empty(0, dtype=torch.int64)
+        if others:
+            beside = enlarged(coarse[others], size).flatten(1).argmax(1)
         found = []
-        for concept in concepts.unique().tolist():
-            mask = masks[concepts == concept].any(0)
+        for concept, phrase in sorted(set(wanted)):
+            mask = masks[torch.tensor([own == (concept, phrase) for own in wanted])].any(0)
             if not 0 < int(mask.sum()) < mask.numel():
                 continue  # nothing to point at, or nothing beside it
-            map_ = maps[concept]
-            shuffled = float(mask.flatten()[others].float().mean())  # NaN for none
+            map_ = enlarged(coarse[[self._queries.column(concept, phrase)]], size)[0]
+            shuffled = float(mask.flatten()[beside].float().mean())  # NaN for none
             pointing, chance, iou, cnr = agreement(map_, mask, self.thresholds)
             shown = torch.stack([batch[IMAGE][row, 0], mask, map_]).float().cpu().numpy() if keep else None
             packed = np.packbits(mask.cpu().numpy())
             found.append(GroundedFinding(concept, pointing, chance, shuffled, iou, cnr, packed, size, shown))
         return found
-
-    def _lacking(self, batch: Batch, row: int) -> list[int]:
-        """Return the findings that an image is known not to show."""
-        lacking = self._findings.clone()
-        lacking[batch[MASK_CONCEPTS][row].cpu()] = False
-        if LABELS in batch:
-            lacking &= batch[LABELS][row].cpu() == 0
-        return lacking.nonzero()[:, 0].tolist()
 
     def evaluate(self, features: Features, occasion: Occasion) -> Result:
         """Average over findings."""
@@ -201,8 +195,8 @@ class PhraseGrounding(BatchEvaluation[EvaluationOutput]):
                 np.isnan(values["pointing_prior"]).sum()
             ),  # no other patient has such a mask
             "thresholds": list(self.thresholds),
-            "prompts_sha256": prompts_sha256(self._prompts),
-        }
+            "prompts_sha256": prompts_sha256(self._queries.prompts if self._queries else {}),
+        } | ({"phrases": self._queries.number} if self._queries and self._queries.number else {})
         return Result(metrics, details, self.mean_draws(values, group, occasion))
 
     def pictures(self, features: Features, occasion: Occasion, result: Result) -> dict[str, Figure]:

@@ -12,7 +12,13 @@ from datamodules.batch import DataFacts
 
 
 class PhraseMaps(ABC):
-    """Makes a coarse map a concept of each image; higher is more alike."""
+    """Makes a coarse map a query of each image; higher is more alike.
+
+    Attributes:
+        reads_phrases: Whether queries may be phrases, and not only concepts.
+    """
+
+    reads_phrases = True
 
     @abstractmethod
     def prepare(self, model: L.LightningModule, facts: DataFacts, prompts: Prompts) -> None:
@@ -21,7 +27,7 @@ class PhraseMaps(ABC):
         Args:
             model: A trained model, in evaluation.
             facts: Of the data.
-            prompts: Of the data's concepts, in label order.
+            prompts: Of the queries: the data's concepts in label order, then phrases.
 
         Raises:
             TypeError: If the model cannot make such maps; says what to take instead.
@@ -29,7 +35,7 @@ class PhraseMaps(ABC):
 
     @abstractmethod
     def maps(self, model: L.LightningModule, images: Tensor) -> Tensor:
-        """Return the maps ``(batch, concept, rows, columns)`` float32, concepts in label order.
+        """Return the maps ``(batch, query, rows, columns)`` float32, in the order of the prompts.
 
         Args:
             model: The model.

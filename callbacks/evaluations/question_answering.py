@@ -152,10 +152,10 @@ def language_prior(rows: Sequence[AnsweredQuestion], fold: np.ndarray) -> np.nda
         votes: dict[str, list[float]] = defaultdict(list)
         for row, other in zip(rows, fold != k, strict=True):
             if other:
-                votes[row.text].append(row.answer)
+                votes[row.text.lower()].append(row.answer)
                 votes[f"kind: {row.kind}"].append(row.answer)
         for i in np.flatnonzero(fold == k).tolist():
-            seen = votes.get(rows[i].text) or votes.get(f"kind: {rows[i].kind}") or [0.5]
+            seen = votes.get(rows[i].text.lower()) or votes.get(f"kind: {rows[i].kind}") or [0.5]
             guesses[i] = 0.5 * (1 + np.sign(np.mean(seen) - 0.5))
     return guesses
 

@@ -236,6 +236,11 @@ class BatchDataModule(LightningDataModule):
         return self.views.augmentation is not None
 
     @property
+    def phrases(self) -> Sequence[tuple[str, str]]:
+        """Concept and phrase of all regions that have one: see `DataFacts`."""
+        return ()
+
+    @property
     def concept_names(self) -> tuple[str, ...]:
         """Names of the concepts, in label order."""
         return self.catalog.names

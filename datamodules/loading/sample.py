@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from datamodules.texts.question_writer import Question
 from synthesis.cases import Case
 from synthesis.reports.report import Report
 
@@ -28,6 +29,8 @@ class Sample:
         mask_concepts: int64 ``(finding,)``, the concept of each mask, or None.
         boxes: float32 ``(box, 4)``, boxes that were drawn as such: see `Batch`; or None.
         box_concepts: int64 ``(box,)``, the concept of each box, or None.
+        phrases: What a report says of each mask, "" for nothing; None where no mask has a phrase.
+        question: What a table asks about the image, or None.
         case: What a made image shows, or None.
         source: Position of the source among those that are mixed; 0 where there is one.
         companions: Batch key → another sample that belongs to this one, such as its counterfactual twin.
@@ -42,6 +45,8 @@ class Sample:
     mask_concepts: Tensor | None = None
     boxes: Tensor | None = None
     box_concepts: Tensor | None = None
+    phrases: Sequence[str] | None = None
+    question: Question | None = None
     case: Case | None = None
     source: int = 0
     companions: Mapping[str, Sample] = field(default_factory=dict)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from datamodules.batch import ANSWER, MASKS, QUESTION, QUESTION_KIND
+from datamodules.batch import MASKS, QUESTION
 from datamodules.loading.batch_data_module import BatchDataModule
 from datamodules.loading.enrichers import Enricher, Images, Masks, Questions
 from datamodules.loading.enrichers.masks import MASK_KEYS
+from datamodules.loading.enrichers.questions import QUESTION_KEYS
 from datamodules.loading.loader_options import LoaderOptions
 from datamodules.loading.sample import SampleSource
 from datamodules.loading.views import Views
 from datamodules.texts.question_writer import QuestionWriter
 from synthesis.concepts import ConceptCatalog
-
-QUESTION_KEYS = frozenset({QUESTION, QUESTION_KIND, ANSWER})
 
 
 class MadePairs(BatchDataModule):

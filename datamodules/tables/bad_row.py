@@ -64,13 +64,19 @@ class BadRow:
         return f"row {self.row} ({self.image}), column {self.column!r}, value {self.value!r}: {self.reason}"
 
 
-def bad_cells(frame: pd.DataFrame, columns: Columns) -> list[BadRow]:
-    """Find the rows without image or patient, and the images named twice."""
+def bad_cells(frame: pd.DataFrame, columns: Columns, repeated: bool = False) -> list[BadRow]:
+    """Find the rows without image or patient, and the images named twice.
+
+    Args:
+        frame: The table.
+        columns: Which column means what.
+        repeated: Whether an image may stand in several rows.
+    """
     image = frame[columns.image]
     nameless = "names no image; fill in the file name."
     bad = _where(frame, columns.image, columns.image, image == "", "no image", nameless)
     first = {name: row for row, name in reversed(list(image.items()))}
-    for row in frame.index[image.duplicated() & (image != "")]:
+    for row in () if repeated else frame.index[image.duplicated() & (image != "")]:
         reason = f"stands in row {first[image[row]]} already; keep one of the two rows."
         bad.append(BadRow(int(row), image[row], columns.image, image[row], "image named twice", reason))
     if columns.patient:

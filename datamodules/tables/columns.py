@@ -11,7 +11,7 @@ class Columns:
 
     Attributes:
         image: File of the image, relative to one of the image folders. It is the id of a row: none stands
-            twice.
+            twice, but where each row is a question.
         patient: Patient, for splits and intervals; without it every image counts as a patient of its own.
         view: Projection: "PA", "AP" and words with these ("AP supine"), or anything else for unknown.
         findings: Text of the FINDINGS section.

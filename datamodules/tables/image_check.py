@@ -31,7 +31,7 @@ class SeenImage:
 def look_at_images(
     images: pd.Series[str], paths: Sequence[Path | None], known: Container[int], colour: Colour, workers: int
 ) -> tuple[list[BadRow], dict[int, SeenImage]]:
-    """Read the image of every row that is not known to be bad.
+    """Read the image of every row that is not known to be bad, once where several rows have it.
 
     Args:
         images: Names of the images, by row; its name is that of the column.
@@ -44,7 +44,9 @@ def look_at_images(
         The rows whose images cannot be read; and row → what the others have shown.
     """
     rows = [(i, int(row)) for i, row in enumerate(images.index) if row not in known]
-    seen = _looked_at([paths[i] for i, _ in rows], colour, workers)
+    files = list(dict.fromkeys(paths[i] for i, _ in rows))
+    looked = dict(zip(files, _looked_at(files, colour, workers), strict=True))
+    seen = [looked[paths[i]] for i, _ in rows]
     column = str(images.name)
     bad = [
         BadRow(row, images[row], column, images[row], found.kind, str(found))
@@ -90,7 +92,7 @@ def same_pictures(
     found = []
     for row, image in seen.items():
         other = first.setdefault(image.sha256, row)
-        if other == row:
+        if images[other] == images[row]:
             continue
         strangers = patients is None or patients[other] != patients[row]
         kind = "picture of two patients" if strangers else "picture of a patient twice"

@@ -1,9 +1,10 @@
 """Where findings are on real images: boxes and run-length codes of a table, as masks and as boxes.
 
-A cell holds JSON: a list of ``{"label": …, "box": [x, y, width, height]}`` (pixels of the file, from the
-top left corner) or ``{"label": …, "runs": "…", "size": [height, width]}``. Runs are those of the SIIM
-challenge: pairs of numbers, how many pixels to skip since the last run and how many to set, down the columns
-from left to right.
+A cell holds JSON: a list of ``{"label": …, "box": [x, y, width, height]}`` (pixels, from the top left corner)
+or ``{"label": …, "runs": "…", "size": [height, width]}``. Runs are those of the SIIM challenge: pairs of
+numbers, how many pixels to skip since the last run and how many to set, down the columns from left to right.
+A box with a ``size`` is of an image of that size, and is scaled to the file. A region with a ``phrase`` is
+where a report says that.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _Mask = npt.NDArray[np.bool_]
 _EDGE = 1  # pixels by which boxes are beyond the edge where they were rounded
+_SAME = 0.02  # by which the proportions of an image change where it is scaled to whole pixels
 
 
 def bad_regions(
@@ -80,6 +82,16 @@ def _misplaced(region: Mapping[str, Any], height: int, width: int) -> tuple[str,
         fits = list(region["size"]) == [height, width]
         return "" if fits else f"has runs for a size (height, width) of {region['size']}; {size}.", False
     x, y, w, h = region["box"]
+    if "size" in region:
+        drawn = region["size"]
+        if abs(drawn[0] * width / (drawn[1] * height) - 1) > _SAME:
+            return (
+                f"has a box drawn on {drawn[1]} × {drawn[0]} pixels, which is no scaled form of the image: "
+                f"{size}. Give the image that boxes were drawn on, uncropped.",
+                False,
+            )
+        height, width = drawn
+        size = f"it was drawn on {width} × {height} pixels (width × height)"
     if min(x + w, width) <= max(x, 0) or min(y + h, height) <= max(y, 0):
         return f"has the box {region['box']} outside its image; {size}: correct it.", False
     beyond = x < -_EDGE or y < -_EDGE or x + w > width + _EDGE or y + h > height + _EDGE
@@ -89,7 +101,7 @@ def _misplaced(region: Mapping[str, Any], height: int, width: int) -> tuple[str,
 def region_masks(
     cell: str, concepts: Mapping[str, int], shape: tuple[int, int], image_size: int, fit: Fit
 ) -> tuple[Tensor, Tensor]:
-    """Draw the regions of an image, those of a concept together, and frame them as the image is framed.
+    """Draw the regions of an image, those of a concept and phrase together, framed as the image is framed.
 
     Args:
         cell: The regions, as JSON.
@@ -105,14 +117,27 @@ def region_masks(
     Raises:
         ValueError: If runs do not fit their size, or their size does not fit the file.
     """
-    drawn: dict[int, _Mask] = {}
+    drawn: dict[tuple[int, str], _Mask] = {
+        key: np.zeros(shape, bool) for key in named_phrases(cell, concepts)
+    }
     for region in json.loads(cell or "[]"):
         if region["label"] in concepts:
-            mask = drawn.setdefault(concepts[region["label"]], np.zeros(shape, bool))
-            mask |= _box(region["box"], shape) if "box" in region else _runs(region, shape)
+            mask = drawn[concepts[region["label"]], region.get("phrase", "")]
+            mask |= _box(_placed(region, shape), shape) if "box" in region else _runs(region, shape)
     framed = [square(mask.astype(np.float32), image_size, fit)[0] >= 128 for mask in drawn.values()]
     masks = torch.stack(framed) if framed else torch.zeros(0, image_size, image_size, dtype=torch.bool)
-    return masks, torch.tensor(list(drawn), dtype=torch.int64)
+    return masks, torch.tensor([concept for concept, _ in drawn], dtype=torch.int64)
+
+
+def named_phrases(cell: str, concepts: Mapping[str, int]) -> list[tuple[int, str]]:
+    """Return concept and phrase ("" for none) of each mask of `region_masks`, in the same order.
+
+    Args:
+        cell: The regions, as JSON.
+        concepts: Label → position of its concept.
+    """
+    regions = [region for region in json.loads(cell or "[]") if region["label"] in concepts]
+    return list(dict.fromkeys((concepts[r["label"]], r.get("phrase", "")) for r in regions))
 
 
 def region_boxes(
@@ -143,7 +168,7 @@ def region_boxes(
     boxes, found = [], []
     for region in json.loads(cell or "[]"):
         if region["label"] in concepts:
-            x, y, width, height = region["box"] if "box" in region else _extent(_runs(region, shape))
+            x, y, width, height = _placed(region, shape) if "box" in region else _extent(_runs(region, shape))
             corners = np.clip([(x, y), (x + width, y + height)], 0, shape[::-1])
             low, high = np.clip(corners * scale + offset, 0, image_size) / image_size
             if (high > low).all():
@@ -159,6 +184,14 @@ def _extent(mask: _Mask) -> tuple[int, int, int, int]:
         return 0, 0, 0, 0
     x, y = int(columns.min()), int(rows.min())
     return x, y, int(columns.max()) + 1 - x, int(rows.max()) + 1 - y
+
+
+def _placed(region: Mapping[str, Any], shape: tuple[int, int]) -> tuple[float, float, float, float]:
+    """Return the box of a region in pixels of the file."""
+    x, y, width, height = region["box"]
+    rows, columns = region.get("size", shape)
+    across, down = shape[1] / columns, shape[0] / rows
+    return x * across, y * down, width * across, height * down
 
 
 def _box(box: Sequence[float], shape: tuple[int, int]) -> _Mask:
@@ -194,12 +227,16 @@ def _fault(cell: str, known: Callable[[str], bool] | None) -> str:
         for region in regions:
             if known is not None and not known(region["label"]):
                 return f"has a region {region['label']!r}, which the vocabulary does not know; add it."
+            if not isinstance(region.get("phrase", ""), str):
+                return f"has the phrase {region['phrase']!r}, which is no text; correct it."
             if "box" in region:
                 box = region["box"]
                 if len(box) != 4 or any(type(n) not in (int, float) or not math.isfinite(n) for n in box):
                     return f"has a box that is no four finite numbers, {box}; correct it."
                 if not (box[2] > 0 and box[3] > 0):
                     return f"has a box without extent, {box} (x, y, width, height: no corners); correct it."
+                if min(map(int, region.get("size", (1, 1)))) < 1 or len(region.get("size", (1, 1))) != 2:
+                    return f"has a box drawn on {region['size']} (height, width) pixels; correct it."
             else:
                 height, width = map(int, region["size"])
                 if not (0 < height * width <= MOST_PIXELS and _runs(region, (height, width)).any()):

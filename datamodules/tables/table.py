@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from datamodules.tables.delimited import read_delimited
+from datamodules.tables.json_file import read_objects
 from datamodules.tables.parquet_batches import DecompressionBombError, parquet_batches
 from datamodules.tables.table_error import MissingFileError, TableError
 
@@ -20,17 +21,18 @@ if TYPE_CHECKING:
 
 
 def read_frame(path: Path, separator: str | None = None, names: Sequence[str] | None = None) -> pd.DataFrame:
-    """Read a CSV or Parquet file as text.
+    """Read a CSV, Parquet or JSON file as text.
 
     Args:
-        path: The file: Parquet if it ends or begins so, else CSV, packed or not (see `read_delimited`); with
-            or without ``.gz``, either form is found by the name of the other.
+        path: The file: Parquet if it ends or begins so, a JSON list of objects (a row each) if it ends in
+            ``.json``, else CSV, packed or not (see `read_delimited`); with or without ``.gz``, either form is
+            found by the name of the other.
         separator: See `read_delimited`.
         names: See `read_delimited`.
 
     Returns:
         A frame of stripped strings, empty where the table has nothing; the index holds the row numbers, from
-        1. Lists and other nested cells of a Parquet file stay what they are, see `select`.
+        1. Lists and other nested cells of a Parquet or JSON file stay what they are, see `select`.
 
     Raises:
         MissingFileError: If the file is missing.
@@ -43,7 +45,10 @@ def read_frame(path: Path, separator: str | None = None, names: Sequence[str] | 
     if not place.is_file():
         link = f" It is a link to {os.readlink(place)}, which is not there." if place.is_symlink() else ""
         raise MissingFileError(f"{path}: no such table.{link} Correct the path.")
-    frame = _from_parquet(place) if _is_parquet(place) else read_delimited(place, separator, names)
+    if place.suffix.lower() == ".json":
+        frame = pd.DataFrame(read_objects(place)).apply(_as_text)
+    else:
+        frame = _from_parquet(place) if _is_parquet(place) else read_delimited(place, separator, names)
     if frame.empty:
         raise TableError(f"{place}: has no rows below the header; give a table that lists images.")
     frame.index = pd.RangeIndex(1, len(frame) + 1)
@@ -84,7 +89,9 @@ def select(
     return chosen
 
 
-def choose_rows(frame: pd.DataFrame, path: Path, where: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+def choose_rows(
+    frame: pd.DataFrame, path: Path, where: Mapping[str, Sequence[str]]
+) -> tuple[pd.DataFrame, str]:
     """Return the rows of a table that have one of the values asked for in each column.
 
     Args:
@@ -92,14 +99,24 @@ def choose_rows(frame: pd.DataFrame, path: Path, where: Mapping[str, Sequence[st
         path: Its file, for messages.
         where: Column → the values whose rows are kept.
 
+    Returns:
+        The rows, and for people how many others there were; "" for none.
+
     Raises:
         TableError: If it keeps no row.
     """
+    before, left_out = len(frame), []
     for column, values in where.items():
-        frame = frame[frame[column].isin(list(values))]
-        if frame.empty:
+        chosen = frame[column].isin(list(values))
+        if not chosen.any():
             raise TableError(f"{path}, column {column!r}: no row has one of {list(values)}; correct `where`.")
-    return frame
+        if not chosen.all():
+            counts = frame[column][~chosen].value_counts()
+            named = ", ".join(f"{value!r} ({count:,})" for value, count in counts.head(8).items())
+            left_out.append(f"column {column!r}: {named}{' …' if len(counts) > 8 else ''}")
+        frame = frame[chosen]
+    said = f"`where` keeps {len(frame):,} of {before:,} rows; left out are {'; '.join(left_out)}"
+    return frame, said if left_out else ""
 
 
 def frame_sha256(frame: pd.DataFrame) -> str:

@@ -46,8 +46,8 @@ class TableImages(BatchDataModule):
     Patients, never images, are dealt out to the splits, by the hash of their name.
 
     Args:
-        table: CSV or Parquet file, one row an image; or what joins the lists
-            of a data set, in ``image_root``, into such a table.
+        table: CSV, Parquet or JSON file, one row an image; or what joins the lists of a data set, in
+            ``image_root``, into such a table.
         image_root: Folder of the data set: of its images, and of the lists that a manifest joins.
         columns: Which column means what.
         image_size: Height and width of the images, in pixels.
@@ -154,6 +154,8 @@ class TableImages(BatchDataModule):
             bad = self.reader.bad_rows(self.loader.num_workers)
             self.artifacts_dir.mkdir(parents=True, exist_ok=True)
             write_bad_rows(listed, bad)
+        if self.reader.left_out:
+            log.warning("%s: %s.", self.table, self.reader.left_out)
         found = read_bad_rows(listed)
         bad, kept = [row for row in found if not row.kept], [row for row in found if row.kept]
         if kept:
@@ -200,6 +202,11 @@ class TableImages(BatchDataModule):
             *super().enrichers(split, source),
             Masks(MASKS in self.needs(split), self.views.augmentation if split == "train" else None),
         ]
+
+    @property
+    def phrases(self) -> Sequence[tuple[str, str]]:
+        """See `BatchDataModule.phrases`."""
+        return self._rows.phrases(self.concept_names)
 
     @property
     def filled_splits(self) -> tuple[str, ...]:

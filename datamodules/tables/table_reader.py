@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from itertools import compress
 from pathlib import Path
@@ -24,6 +24,7 @@ from datamodules.tables.labels import LabelColumns, read_labels
 from datamodules.tables.manifests import Manifest
 from datamodules.tables.origin import Origin
 from datamodules.tables.packed import PackedStrings
+from datamodules.tables.questions import PackedQuestions, QuestionColumns, bad_questions
 from datamodules.tables.regions import bad_regions, misplaced_regions
 from datamodules.tables.table import choose_rows, frame_sha256, select
 from datamodules.tables.table_error import MissingFileError
@@ -44,6 +45,8 @@ class TableReader:
 
     Attributes:
         reports: Whether an empty report makes a row bad.
+        questions: Where closed questions stand, a row each; None for none.
+        left_out: What is left out of the table, for people; known with `frame`.
     """
 
     manifest: Manifest
@@ -58,6 +61,8 @@ class TableReader:
     masks: bool
     reports: bool
     origin: Origin | None
+    questions: QuestionColumns | None = None
+    left_out: str = field(default="", init=False)
 
     @property
     def table(self) -> Path:
@@ -72,11 +77,14 @@ class TableReader:
             TableError: If the table cannot be used.
         """
         names = [*self.columns.names, *(self.labels.names if self.labels else ())]
+        names += self.questions.names if self.questions else ()
         with self._origin_named():
             listing = self.labels.columns if self.labels and isinstance(self.labels.columns, str) else None
             frame = self.manifest.frame(self.image_root)
             frame = select(frame, self.table, [*names, *self.where], listing)
-        return choose_rows(frame, self.table, self.where)
+        frame, said = choose_rows(frame, self.table, self.where)
+        self.left_out = "; ".join(filter(None, [self.manifest.left_out, said]))
+        return frame
 
     @cached_property
     def fingerprint(self) -> str:
@@ -94,7 +102,7 @@ class TableReader:
             "reports": self.reports,
             "masks": self.masks,
         }
-        return json_sha256(content)
+        return json_sha256(content | ({"questions": asdict(self.questions)} if self.questions else {}))
 
     def bad_rows(self, workers: int) -> list[BadRow]:
         """Check every row and read every image.
@@ -107,7 +115,9 @@ class TableReader:
         """
         frame, columns = self.frame, self.columns
         images = frame[columns.image]
-        found = bad_cells(frame, columns) + same_files(images, self._paths) + self._label_matrix[1]
+        found = bad_cells(frame, columns, self.questions is not None) + same_files(images, self._paths)
+        found += self._label_matrix[1]
+        found += bad_questions(frame, columns.image, self.questions) if self.questions else []
         if self.reports and self._reports is not None:
             silent = [
                 not (findings or impression) for findings, impression in zip(*self._reports, strict=True)
@@ -158,6 +168,7 @@ class TableReader:
             reports=self._packed_reports(keep),
             regions=None if regions is None else PackedStrings(regions),
             region_concepts={} if regions is None else self._region_concepts(regions),
+            questions=PackedQuestions(frame, self.questions) if self.questions else None,
         )
         for unpacked in ("frame", "_label_matrix", "_paths", "_reports"):
             self.__dict__.pop(unpacked, None)

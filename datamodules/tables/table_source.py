@@ -15,7 +15,8 @@ from datamodules.loading.sample import Sample
 from datamodules.tables.columns import Columns
 from datamodules.tables.image_file import Colour, Fit, ImageFileError, read_grey, square
 from datamodules.tables.packed import PackedStrings
-from datamodules.tables.regions import region_boxes, region_masks
+from datamodules.tables.questions import PackedQuestions
+from datamodules.tables.regions import named_phrases, region_boxes, region_masks
 from datamodules.tables.table_error import TableError
 from synthesis.reports.blank import said
 from synthesis.reports.report import Report
@@ -41,6 +42,7 @@ class TableRows:
         reports: FINDINGS and IMPRESSION of each row, or None.
         regions: Where the findings are, see `datamodules.tables.regions`; None where masks are not asked for.
         region_concepts: Label of a region → position of its concept.
+        questions: What is asked in each row, or None.
     """
 
     table: Path
@@ -54,10 +56,21 @@ class TableRows:
     reports: tuple[PackedStrings, PackedStrings] | None
     regions: PackedStrings | None
     region_concepts: Mapping[str, int]
+    questions: PackedQuestions | None = None
 
     def __len__(self) -> int:
         """Number of rows."""
         return len(self.rows)
+
+    def phrases(self, names: Sequence[str]) -> list[tuple[str, str]]:
+        """Return concept and phrase of the regions that have one, each once, sorted.
+
+        Args:
+            names: Of the concepts, in label order.
+        """
+        cells = self.regions if self.regions is not None else ()
+        found = {pair for cell in cells for pair in named_phrases(cell, self.region_concepts)}
+        return sorted((names[concept], phrase) for concept, phrase in found if phrase)
 
     def report(self, row: int) -> Report | None:
         """Return the report of a row, by its position here."""
@@ -91,6 +104,7 @@ class TableSource:
         self.fit = fit
         self.colour = colour
         self.masks = masks
+        self._last: tuple[str, npt.NDArray[Any]] | None = None  # several questions may follow about one image
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -114,25 +128,33 @@ class TableSource:
 
     def _sample(self, row: int) -> Sample:
         rows = self.rows
-        try:
-            grey = read_grey(Path(rows.paths[row]), self.colour)
-        except ImageFileError as error:
-            raise ImageFileError(f"{rows.table}, row {rows.rows[row]}: {error}") from error
+        grey = self._read(row)
         sample = Sample(
             image=square(grey, self.image_size, self.fit),
             labels=torch.from_numpy(rows.labels[row].copy()),
             group=int(rows.group[row]),
             view=int(rows.view[row]),
             report=rows.report(row),
+            question=rows.questions[row] if rows.questions else None,
         )
         if self.masks and rows.regions is not None:
             framed = (rows.regions[row], rows.region_concepts, grey.shape, self.image_size, self.fit)
             try:
                 sample.masks, sample.mask_concepts = region_masks(*framed)
                 sample.boxes, sample.box_concepts = region_boxes(*framed)
+                sample.phrases = [phrase for _, phrase in named_phrases(*framed[:2])]
             except ValueError as error:
                 raise TableError(f"{rows.table}, row {rows.rows[row]}: {error}") from error
         return sample
+
+    def _read(self, row: int) -> npt.NDArray[Any]:
+        path = self.rows.paths[row]
+        if self._last is None or self._last[0] != path:
+            try:
+                self._last = path, read_grey(Path(path), self.colour)
+            except ImageFileError as error:
+                raise ImageFileError(f"{self.rows.table}, row {self.rows.rows[row]}: {error}") from error
+        return self._last[1]
 
 
 def reports_of(frame: pd.DataFrame, columns: Columns) -> tuple[list[str], list[str]] | None:

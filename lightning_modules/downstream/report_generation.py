@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from datamodules.batch import ATTENTION_MASK, INPUT_IDS, LABELS, Batch, data_facts
 from lightning_modules.bert_encoder import BertEncoder
-from lightning_modules.checkpoints import restore_tokenizer, tokenizer_to_text
 from lightning_modules.downstream.fine_tune import masked_cross_entropy
-from lightning_modules.downstream.image_task import ImageTask, load_tower_weights
+from lightning_modules.downstream.image_task import load_tower_weights
+from lightning_modules.downstream.text_task import TextTask
 from lightning_modules.encoders import EncoderOutput
 from lightning_modules.evaluation_output import EvaluationOutput
 from lightning_modules.vit_encoder import ViTEncoder
@@ -38,7 +38,7 @@ class ReportOutput(EvaluationOutput):
     reference: list[str]
 
 
-class ReportGeneration(ImageTask):
+class ReportGeneration(TextTask):
     """`transformers.VisionEncoderDecoderModel` of the pre-trained image tower and the pre-trained text tower.
 
     The decoder has the sizes of the text tower and begins with its weights (Rothe et al. 2020, arXiv
@@ -112,7 +112,6 @@ class ReportGeneration(ImageTask):
         for name, parameter in decoder.named_parameters():
             if ".crossattention." in name and parameter.ndim == 2:
                 nn.init.xavier_uniform_(parameter)
-        self.tokenizer: Any = None
         self.threshold = threshold
         self.register_buffer("told_from", torch.tensor(_AT_FIRST if threshold is None else threshold))
         self._counts: list[Tensor] = []
@@ -133,7 +132,7 @@ class ReportGeneration(ImageTask):
         return frozenset({INPUT_IDS})
 
     def setup(self, stage: str) -> None:
-        """See `ImageTask.setup`; also starts the decoder, and takes the tokenizer from the data.
+        """See `TextTask.setup`; also starts the decoder.
 
         Raises:
             ValueError: If the data has no reports, or words that the decoder cannot read.
@@ -143,9 +142,6 @@ class ReportGeneration(ImageTask):
         if stage == "fit" and self.weights is not None:
             load_tower_weights(text_encoder, self.weights, "text_encoder")
             self._begin_as(text_encoder)
-        self.tokenizer = data_facts(self.trainer).tokenizer
-        if self.tokenizer is None:
-            raise ValueError("ReportGeneration: the data has no reports, hence no tokenizer: train on pairs")
         text_encoder.check_tokenizer(self.tokenizer)
         if self.findings is None:
             self.add_concepts(len(data_facts(self.trainer).concept_names))
@@ -234,19 +230,11 @@ class ReportGeneration(ImageTask):
         loss: Tensor = self.captioner(encoder_outputs=(self._read(images, present),), labels=words).loss
         return loss + masked_cross_entropy(logits, labels)
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the tokenizer."""
-        if self.tokenizer is not None:
-            checkpoint["tokenizer"] = tokenizer_to_text(self.tokenizer)
-
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse another architecture or tokenizer.
-
-        Raises:
-            ValueError: If the checkpoint does not fit this model or the data's tokenizer.
-        """
+        """See `TextTask.on_load_checkpoint`."""
         super().on_load_checkpoint(checkpoint)
-        self.tokenizer = restore_tokenizer(checkpoint.get("tokenizer"), self.tokenizer)
+        if self.tokenizer is not None:
+            self.configure_tokens()
 
 
 def told_counts(chances: Tensor, labels: Tensor) -> Tensor:

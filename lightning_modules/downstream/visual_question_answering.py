@@ -8,14 +8,14 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from datamodules.batch import ANSWER, QUESTION, Batch, data_facts
-from lightning_modules.downstream.image_task import ImageTask
+from datamodules.batch import ANSWER, QUESTION, Batch
+from lightning_modules.downstream.text_task import TextTask
 from lightning_modules.encoders import ImageEncoder, TextEncoder
 from lightning_modules.evaluation_output import EvaluationOutput
 from synthesis.limits import at_least, below
 
 
-class VisualQuestionAnswering(ImageTask):
+class VisualQuestionAnswering(TextTask):
     """Closed questions: the question's tokens attend to the image's patches, and their mean is classified.
 
     Both towers come from pre-training and are tuned (or frozen); the fusion is a transformer decoder of
@@ -59,13 +59,13 @@ class VisualQuestionAnswering(ImageTask):
         self.head = nn.Linear(width, 1)
 
     def setup(self, stage: str) -> None:
-        """See `ImageTask.setup`; also makes sure that the data asks questions the text encoder can read.
+        """See `TextTask.setup`; also makes sure that the data asks questions the text encoder can read.
 
         Raises:
             ValueError: If it does not.
         """
         super().setup(stage)
-        self.text_encoder.check_tokenizer(data_facts(self.trainer).tokenizer)
+        self.text_encoder.check_tokenizer(self.tokenizer)
 
     def needs(self, stage: str) -> frozenset[str]:
         """See `ImageTask.needs`: questions with their answers."""

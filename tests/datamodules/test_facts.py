@@ -22,7 +22,7 @@ def test_a_data_module_that_leaves_a_fact_open_is_refused_by_its_name() -> None:
 
         def claims(self, texts: Any) -> Any: ...
 
-    missing = "catalog, evaluation_sources, questions_sha256, split_sha256, tokenizer"
+    missing = "catalog, evaluation_sources, phrases, questions_sha256, split_sha256, tokenizer"
     with pytest.raises(TypeError, match=f"Silent does not say {missing}: "):
         data_facts(attached(Silent()))
 

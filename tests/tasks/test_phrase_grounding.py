@@ -15,6 +15,7 @@ from callbacks import (
     Features,
     LocalHeadMaps,
     Occasion,
+    PatchMaps,
     PhraseGrounding,
 )
 from callbacks.evaluations.phrase_grounding import GroundedFinding
@@ -217,6 +218,40 @@ def test_a_phrase_is_compared_with_those_of_findings_that_the_image_lacks() -> N
     ((finding,),) = grounding.measure(Quadrants(), batch, EvaluationOutput(labels, labels))
     assert finding.pointing_shuffled == 0
     assert np.unpackbits(finding.mask, count=64).reshape(8, 8).tolist() == masks[0].int().tolist()
+
+
+class Concepts(PatchMaps):
+    reads_phrases = False
+
+
+def test_the_phrases_of_the_data_are_looked_for_where_there_are_some() -> None:
+    data = KnownData()
+    data.concept_names, data.phrases = ("a", "b"), (("a", "1"), ("b", "2"), ("b", "3"))
+    words = SimpleNamespace(prompts_present=["0"], prompts_absent=["0"], entity_type="abnormality")
+    data.catalog = dict.fromkeys(data.concept_names, words)
+    right = torch.zeros(1, 8, 8, dtype=torch.bool)
+    right[0, :, 4:] = True  # quadrants 1 and 3; the prompts of both concepts point at quadrant 0
+
+    def found(b: float, index: int, maps: PatchMaps) -> GroundedFinding:
+        grounding = PhraseGrounding(maps=maps)
+        grounding.on_validation_start(
+            SimpleNamespace(callbacks=[FeatureCollector()], datamodule=data), Quadrants()
+        )
+        batch: Any = {"image": torch.rand(1, 1, 8, 8), "index": torch.tensor([index]), "masks": [right]}
+        batch |= {
+            "labels": torch.tensor([[1.0, b]]),
+            "mask_concepts": [torch.tensor([0])],
+            "phrases": [["1"]],
+        }
+        output: Any = EvaluationOutput(batch["labels"], batch["labels"])
+        ((finding,),) = grounding.measure(Quadrants(), batch, output)  # type: ignore[arg-type]
+        return finding
+
+    nan = float("nan")
+    assert found(nan, 0, PatchMaps()).pointing == 1 and found(nan, 0, Concepts()).pointing == 0
+    assert found(nan, 0, PatchMaps()).pointing_shuffled == 0, "'2', at the lower left"
+    assert found(nan, 1, PatchMaps()).pointing_shuffled == 1, "'3', at the lower right"
+    assert np.isnan(found(1.0, 0, PatchMaps()).pointing_shuffled), "the image shows b, too"
 
 
 def test_impossible_settings_are_refused() -> None:

@@ -6,6 +6,7 @@ from datamodules.loading.enrichers.masks import Masks
 from datamodules.loading.enrichers.organs import Organs
 from datamodules.loading.enrichers.priors import PRIOR_KEYS, Priors
 from datamodules.loading.enrichers.questions import Questions
+from datamodules.loading.enrichers.table_questions import TableQuestions
 from datamodules.loading.enrichers.texts import Texts
 from datamodules.loading.enrichers.twin_prompts import TwinPrompts
 from datamodules.loading.enrichers.twins import TWIN_KEYS, TwinPairs
@@ -20,6 +21,7 @@ __all__ = [
     "Organs",
     "Priors",
     "Questions",
+    "TableQuestions",
     "Texts",
     "TwinPairs",
     "TwinPrompts",

@@ -16,7 +16,7 @@ MASK_KEYS = frozenset({MASKS, MASK_CONCEPTS})
 
 @dataclass(frozen=True)
 class Masks:
-    """Adds ``masks`` and ``mask_concepts`` where every sample has them, and boxes likewise.
+    """Adds ``masks`` and ``mask_concepts`` where every sample has them; phrases and boxes likewise.
 
     Masks follow their images where these are moved; of data with boxes that is refused (`boxes_left_behind`).
 
@@ -40,6 +40,8 @@ class Masks:
             rngs = [draws.rng(row, "augmentation") for row in range(len(samples))] if moved else []
             batch["masks"] = moved.follow(masks, rngs) if moved else masks
             batch["mask_concepts"] = [s.mask_concepts for s in samples if s.mask_concepts is not None]
+            if all(sample.phrases is not None for sample in samples):
+                batch["phrases"] = [list(sample.phrases or ()) for sample in samples]
         elif self.required:
             raise ValueError(
                 "masks are needed, but the pairs have none: their image maker knows no masks. Take pairs of "

@@ -7,12 +7,22 @@ from dataclasses import dataclass
 
 import torch
 
-from datamodules.batch import MASK_CONCEPTS, MASKS, QUESTION_TWIN, Batch
+from datamodules.batch import (
+    ANSWER,
+    MASK_CONCEPTS,
+    MASKS,
+    QUESTION,
+    QUESTION_KIND,
+    QUESTION_TWIN,
+    Batch,
+)
 from datamodules.loading.draws import Draws
 from datamodules.loading.enrichers.images import Images
 from datamodules.loading.enrichers.texts import Texts
 from datamodules.loading.sample import Sample
 from datamodules.texts.question_writer import Question, QuestionWriter
+
+QUESTION_KEYS = frozenset({QUESTION, QUESTION_KIND, ANSWER})
 
 
 @dataclass
@@ -49,10 +59,7 @@ class Questions:
             self._ask(sample, one, draws, row)
             for row, (sample, one) in enumerate(zip(samples, shown, strict=True))
         ]
-        batch["question"] = [question.text for question in asked]
-        batch["question_kind"] = [question.kind for question in asked]
-        batch["answer"] = torch.tensor([float(question.answer) for question in asked])
-        batch["input_ids"], batch["attention_mask"] = self.texts.encoded(batch["question"])
+        put_questions(batch, asked, self.texts)
         if any(QUESTION_TWIN in sample.companions for sample in samples):
             batch["image"] = self.images.stacked(shown, draws)
             batch["labels"] = torch.stack([sample.labels for sample in shown])
@@ -73,3 +80,17 @@ class Questions:
             if question is not None:
                 return question
         return self.writer.ask(shown.case, rng)
+
+
+def put_questions(batch: Batch, asked: Sequence[Question], texts: Texts) -> None:
+    """Add questions to a batch.
+
+    Args:
+        batch: The batch.
+        asked: A question a row.
+        texts: Encodes them.
+    """
+    batch["question"] = [question.text for question in asked]
+    batch["question_kind"] = [question.kind for question in asked]
+    batch["answer"] = torch.tensor([float(question.answer) for question in asked])
+    batch["input_ids"], batch["attention_mask"] = texts.encoded(batch["question"])

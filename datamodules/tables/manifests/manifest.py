@@ -15,9 +15,11 @@ class Manifest(ABC):
 
     Attributes:
         path: The file or folder that messages about the table name, relative to the data set's folder.
+        left_out: What the lists hold and `frame` has left out, for people; "" for nothing.
     """
 
     path: str = "."
+    left_out: str = ""
 
     @abstractmethod
     def frame(self, root: Path) -> pd.DataFrame:

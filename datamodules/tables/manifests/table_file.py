@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class TableFile(Manifest):
-    """A CSV or Parquet file with a row for each image.
+    """A CSV, Parquet or JSON file with a row for each image (or for each question about one).
 
     Args:
         path: The file, relative to the folder of the data set.
@@ -28,4 +28,6 @@ class TableFile(Manifest):
         try:
             return read_frame(root / self.path)
         except MissingFileError as error:
-            raise MissingFileError(f"{error} Give the CSV or Parquet file that lists the images.") from None
+            raise MissingFileError(
+                f"{error} Give the CSV, Parquet or JSON file that lists the images."
+            ) from None

@@ -128,6 +128,7 @@ class Data(L.LightningDataModule):
     catalog = None
     made = augmented = False
     questions_sha256 = None
+    phrases = ()
 
     def __init__(self, positives: int, negatives: int, names: tuple[str, ...] = ("a",)) -> None:
         super().__init__()

@@ -285,3 +285,100 @@ def covidx(root: Path) -> None:
             picture(root / split / f"{split}-{i}.png", i)
             lines.append(f"{split}{i} {split}-{i}.png {classes[i % 3]} rsna\n")
         (root / f"{split}_COVIDx9A.txt").write_text("".join(lines))
+
+
+def vqa_rad(root: Path) -> None:
+    """Thirty radiographs with three questions each, two of them closed; another, and one about a head."""
+    entries: list[dict[str, Any]] = []
+
+    def ask(image: int, question: str, answer: Any, kind: str, closed: str, organ: str = "CHEST") -> None:
+        entries.append(
+            {
+                "qid": len(entries), "phrase_type": "freeform", "image_name": f"synpic{image}.jpg",
+                "image_organ": organ, "question": question, "question_type": kind, "answer": answer,
+                "answer_type": closed,
+            }
+        )  # fmt: skip
+
+    for i in range(30):
+        picture(root / "VQA_RAD Image Folder" / f"synpic{i}.jpg", i)
+        ask(i, "Is the heart enlarged?", "Yes" if i % 2 else "No", "SIZE, PRES", "CLOSED ")
+        ask(i, "Is there a  mass?", "no" if i % 3 else "yes", "PRES", "CLOSED")
+        ask(i, "How many masses are there?", 4, "COUNT", "OPEN")
+    ask(7, "Is the mass on the left or the right?", "left", "POS", "CLOSED")
+    ask(98, "Is this an MRI?", "Yes", "MODALITY", "CLOSED", "HEAD")
+    (root / "VQA_RAD Dataset Public.json").write_text(json.dumps(entries))
+
+
+def rad_restruct(root: Path) -> None:
+    """Twelve reports with an image each, the last with two, in the layout of data/radrestruct."""
+    images = {str(i): [f"CXR{i}_IM-0001-1001"] for i in range(1, 12)} | {"12": ["CXR12_a", "CXR12_b"]}
+    (root / "images").mkdir(parents=True)
+    (root / "id_to_img_mapping_frontal_reports.json").write_text(json.dumps(images))
+    closed = {"answer_type": "single_choice", "options": ["yes", "no"]}
+    for report, names in images.items():
+        for i, name in enumerate(names):
+            picture(root / "images" / f"{name}.png", 100 * i + int(report))
+        ill = int(report) % 2
+        found: list[Any] = [
+            ["Are there any signs in the pleura?", ["no"], [], closed | {"path": "pleura_signs"}],
+            [
+                "Are there any signs in the lung?",
+                ["yes" if ill else "no"],
+                [],
+                closed | {"path": "lung_signs"},
+            ],
+        ]
+        if ill:
+            history = [["Are there any signs in the lung?", ["yes"]]]
+            opacity = closed | {"path": "lung_signs_opacity"}
+            where = {"answer_type": "multi_choice", "options": ["apex", "hilum"], "path": "lung_where"}
+            found += [
+                ["Is there an opacity in the lung?", ["yes"], history, opacity],
+                ["In which part of the body?", ["apex"], history, where],
+                ["Is there another opacity in the lung?", ["no"], history, opacity],
+            ]
+        split = "train" if int(report) <= 6 else "val" if int(report) <= 8 else "test"
+        path = root / f"{split}_qa_pairs" / f"{report}.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(found))
+
+
+MS_CXR = "MS_CXR_Local_Alignment_v1.1.0"
+
+
+def ms_cxr(root: Path) -> None:
+    """Twenty radiographs of half the size that boxes were drawn on; the annotations in both forms."""
+    header = [
+        "category_name", "label_text", "path", "x", "y", "w", "h", "image_width", "image_height", "dicom_id",
+        "split",
+    ]  # fmt: skip
+    kinds = ["Pneumothorax", "Pleural Effusion", "Lung Opacity"]
+    categories = [{"id": i, "name": name} for i, name in enumerate(kinds, 1)]
+    rows: list[list[Any]] = []
+    images, annotations = [], []
+    for i in range(20):
+        path = f"files/p10/p{10000000 + i // 2}/s{i}/image-{i}.jpg"
+        picture(root / path, i)
+        images.append({"id": i, "path": path, "width": 48, "height": 40})
+        kind, phrase = kinds[i % 3], f"{kinds[i % 3]} at the {'left' if i % 2 else 'right'} base"
+        for box in ([0, 0, 24, 20], [24, 0, 12, 20])[: 1 + i % 2]:
+            rows.append([kind, phrase, path, *box, 48, 40, f"image-{i}", "test"])
+            drawn = {"image_id": i, "category_id": 1 + i % 3, "bbox": box, "label_text": phrase}
+            annotations.append({"id": len(rows), **drawn, "width": 48, "height": 40})
+    write_csv(root / f"{MS_CXR}.csv", header, rows)
+    coco = {"images": images, "categories": categories, "annotations": annotations}
+    (root / f"{MS_CXR}.json").write_text(json.dumps(coco))
+
+
+def chestx_det10(root: Path) -> None:
+    """Thirty radiographs of 64 pixels; the boxes are in 1024."""
+    for split, numbers in {"train": range(20), "test": range(20, 30)}.items():
+        entries = []
+        for i in numbers:
+            name = f"{i // 2 + 1:08}_{i % 2:03}.png"
+            picture(root / f"{split}_data" / name, i, (64, 64))
+            syms = [[], ["Effusion", "Effusion"], ["Mass", "Calcification"]][i % 3]
+            boxes = [[0, 512, 256, 1024], [512, 512, 768, 1024]][: len(syms)]
+            entries.append({"file_name": name, "syms": syms, "boxes": boxes})
+        (root / f"{split}.json").write_text(json.dumps(entries))

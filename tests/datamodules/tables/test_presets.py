@@ -25,8 +25,10 @@ from tests.datamodules.tables import fake_data_sets
 ROOT = Path(__file__).resolve().parents[3]
 PRESETS = [
     "mimic_cxr", "chexpert", "chexpert_plus", "nih_chestxray14_official", "rsna_pneumonia",
-    "siim_pneumothorax", "padchest", "vindr_cxr", "open_i", "covidx",
+    "siim_pneumothorax", "padchest", "vindr_cxr", "open_i", "covidx", "vqa_rad", "rad_restruct", "ms_cxr",
+    "chestx_det10",
 ]  # fmt: skip
+VQA_RAD, MS_CXR = "VQA_RAD Dataset Public.json", f"{fake_data_sets.MS_CXR}.csv"
 HERE = "THE-FOLDER"
 Open = Callable[..., Any]
 
@@ -70,7 +72,7 @@ def opened(name: str, root: Path, artifacts: Path, **changes: Any) -> Any:
     config = yaml.safe_load(preset(name).replace(HERE, str(root)))
     arguments = config["data"]["init_args"]
     arguments |= {"artifacts_dir": str(artifacts / "artifacts")} | changes
-    if config["data"]["class_path"].endswith("ImageReports"):
+    if config["data"]["class_path"].endswith(("ImageReports", "ImageQuestions")):
         arguments["tokenizer"] = {"vocab_size": 100}
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(LightningDataModule, "data")
@@ -283,6 +285,100 @@ def test_covidx(whole: Open) -> None:
     assert all(sample.labels[others].isnan().all() for sample in samples)
 
 
+def asked(data: Any, split: str) -> list[tuple[str, str, bool, str]]:
+    """Image, question, answer and kind of each sample."""
+    samples = data.source(split).samples(range(len(data.source(split))))
+    rows = zip(names(data, split), (sample.question for sample in samples), strict=True)
+    return [(name, question.text, question.answer, question.kind) for name, question in rows]
+
+
+def test_vqa_rad(whole: Open, caplog: pytest.LogCaptureFixture) -> None:
+    data = whole("vqa_rad", loader={"batch_size": 4, "num_workers": 0})
+    found = {split: asked(data, split) for split in ("train", "val", "test")}
+    expected = [(f"synpic{i}.jpg", "Is the heart enlarged?", i % 2 == 1, "size") for i in range(30)]
+    expected += [(f"synpic{i}.jpg", "Is there a mass?", i % 3 == 0, "presence") for i in range(30)]
+    assert sorted(row for rows in found.values() for row in rows) == sorted(expected)
+    images = [{name for name, *_ in rows} for rows in found.values()]
+    assert sum(map(len, images)) == 30, "no image is asked about in two splits"
+    for said in (
+        "`where` keeps 61 of 92 rows; left out are column 'image_organ': 'HEAD' (1); "
+        "column 'answer_type': 'OPEN' (30)",
+        "row 91 (synpic7.jpg), column 'answer', value 'left': is neither yes nor no",
+    ):
+        assert said in caplog.text
+    (batch, *_) = data.train_dataloader()
+    rows = zip(batch["question"], batch["answer"].tolist(), batch["question_kind"], strict=True)
+    assert {(text, bool(answer), kind) for text, answer, kind in rows} <= {row[1:] for row in found["train"]}
+    assert "report" not in batch and len(batch["input_ids"]) == len(batch["image"])
+    source = data.source("train")
+    first, second, third = source.samples([0, 1, 2])
+    assert names(data, "train")[0] == names(data, "train")[1] != names(data, "train")[2]
+    assert torch.equal(first.image, second.image) and not torch.equal(first.image, third.image)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_questions_of_a_table_need_no_json(broken: Open, suffix: str) -> None:
+    import pandas as pd
+
+    def convert(root: Path) -> None:
+        frame = pd.read_json(root / "VQA_RAD Dataset Public.json").astype(str)
+        if suffix == ".csv":
+            frame.to_csv(root / "vqa.csv", index=False)
+        else:
+            frame.to_parquet(root / "vqa.parquet")
+
+    table = yaml.safe_load(preset("vqa_rad"))["data"]["init_args"]["table"]
+    table["init_args"] = {"path": f"vqa{suffix}"}
+    data = broken("vqa_rad", convert, table=table)
+    assert sum(len(data.source(split)) for split in ("train", "val", "test")) == 60
+
+
+def test_rad_restruct(whole: Open, caplog: pytest.LogCaptureFixture) -> None:
+    data = whole("rad_restruct")
+    pleura, lung = "Are there any signs in the pleura?", "Are there any signs in the lung?"
+    assert asked(data, "val") == [
+        ("CXR7_IM-0001-1001", pleura, False, "level_1"),
+        ("CXR7_IM-0001-1001", lung, True, "level_1"),
+        ("CXR7_IM-0001-1001", "Is there an opacity in the lung?", True, "level_2"),
+        ("CXR8_IM-0001-1001", pleura, False, "level_1"),
+        ("CXR8_IM-0001-1001", lung, False, "level_1"),
+    ]
+    assert [name for name, *_ in asked(data, "test")][-4:] == ["CXR12_a"] * 2 + ["CXR12_b"] * 2
+    assert len(set(data.source("test").groups().tolist())) == 4, "a report is a patient"
+    assert "30 of 42 questions of the reports are used; left out are 6 that choose among" in caplog.text
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".json"])
+def test_ms_cxr(whole: Open, suffix: str) -> None:
+    table = yaml.safe_load(preset("ms_cxr"))["data"]["init_args"]["table"]
+    table["init_args"] = {"path": f"{fake_data_sets.MS_CXR}{suffix}"}
+    data = whole("ms_cxr", table=table, fit="pad", image_size=24)
+    source = data.source("test")
+    assert len(source) == 20 and len(set(source.groups().tolist())) == 10
+    right, left = source.samples([0, 1])
+    assert concepts(data, right) == {"pneumothorax": 1.0}, "nothing is said to be absent"
+    assert right.phrases == ["Pneumothorax at the right base"]
+    assert left.phrases == ["Pleural Effusion at the left base"]
+    # Half of what was drawn on 48 × 40 pixels; two rows of border above the image.
+    expected = torch.zeros(2, 24, 24, dtype=torch.bool)
+    expected[0, 2:12, :12] = expected[1, 2:12, :18] = True
+    assert torch.equal(torch.cat([right.masks, left.masks]), expected) and len(left.boxes) == 2
+    assert ("pneumothorax", "Pneumothorax at the left base") in data.phrases and len(data.phrases) == 6
+
+
+def test_chestx_det10(whole: Open) -> None:
+    data = whole("chestx_det10", splits={"train": 0.6, "val": 0.4})
+    assert len(names(data, "test")) == 10 and len(names(data, "train")) > len(names(data, "val")) > 0
+    samples = dict(zip(names(data, "test"), data.source("test").samples(range(10)), strict=True))
+    clear, effusion, mass = (samples[f"{i // 2 + 1:08}_{i % 2:03}.png"] for i in (21, 22, 23))
+    assert not present(data, clear) and concepts(data, clear)["mass"] == 0 and not len(clear.masks)
+    assert present(data, effusion) == {"pleural_effusion"} and len(effusion.boxes) == 2
+    (mask,) = effusion.masks
+    assert mask[8:, :4].all() and mask[8:, 8:12].all() and int(mask.sum()) == 64
+    assert present(data, mass) == {"mass"} and len(mass.boxes) == 1, "calcifications have no concept"
+    assert not data.phrases
+
+
 def rewrite(name: str, old: str, new: str) -> Callable[[Path], object]:
     def damage(root: Path) -> None:
         path = root / name
@@ -320,6 +416,10 @@ MISSING = {
     "vindr_cxr": ["annotations/image_labels_test.csv", "annotations/annotations_train.csv"],
     "open_i": ["ecgen-radiology", "indiana_projections.csv"],
     "covidx": ["train_COVIDx9A.txt"],
+    "vqa_rad": [VQA_RAD],
+    "rad_restruct": ["id_to_img_mapping_frontal_reports.json", "val_qa_pairs"],
+    "ms_cxr": [MS_CXR],
+    "chestx_det10": ["test.json"],
 }
 
 
@@ -423,6 +523,84 @@ def test_a_missing_list_is_named_with_its_source_and_terms(broken: Open, name: s
             rewrite("test_COVIDx9A.txt", "COVID-19", "positive"),
             r"no concept for 'positive' \(1 rows",
         ),
+        (
+            "vqa_rad",
+            rewrite(VQA_RAD, '"left"', '"maybe"'),
+            r"Public\.json: .*row 91 \(synpic7\.jpg\), column 'answer', value 'maybe': is neither yes nor no",
+        ),
+        (
+            "vqa_rad",
+            rewrite(VQA_RAD, '"question_type": "PRES"', '"question_type": "PRES, FEEL"'),
+            r"row 2 .*column 'question_type', value 'PRES, FEEL': is no known type.*questions\.kinds",
+        ),
+        ("vqa_rad", rewrite(VQA_RAD, '"answer":', '"reply":'), r"no column 'answer'"),
+        (
+            "vqa_rad",
+            rewrite(VQA_RAD, "Is there a  mass?", "Is the heart enlarged?"),
+            r"row 2 .*column 'answer', value 'yes': answers what row 1 asks of the same image otherwise",
+        ),
+        (
+            "vqa_rad",
+            lambda root: (root / "VQA_RAD Image Folder" / "synpic3.jpg").unlink(),
+            r"row 10 \(synpic3\.jpg\), .*no such file in the image folders",
+        ),
+        (
+            "vqa_rad",
+            lambda root: (root / VQA_RAD).write_text('{"qid": 1}'),
+            r"holds no list of objects, but dict",
+        ),
+        (
+            "vqa_rad",
+            lambda root: [rewrite(VQA_RAD, word, '"no"')(root) for word in ('"Yes"', '"yes"', '"left"')],
+            r"all \d+ questions of split 'train' are answered 'no'",
+        ),
+        (
+            "rad_restruct",
+            rewrite("train_qa_pairs/3.json", '["yes"], []', '["perhaps"], []'),
+            r"column 'answer', value 'perhaps': is neither yes nor no",
+        ),
+        (
+            "rad_restruct",
+            rewrite("train_qa_pairs/3.json", ', "path": "pleura_signs"', ""),
+            r"3\.json, row 1, .*is no \[question, answers, history.*KeyError: 'path'",
+        ),
+        (
+            "rad_restruct",
+            rewrite("id_to_img_mapping_frontal_reports.json", '"3"', '"03"'),
+            r"3\.json: .*names no images of report '3'",
+        ),
+        (
+            "ms_cxr",
+            rewrite(MS_CXR, "image-3.jpg,0,0,24", "image-3.jpg,0,0,-24"),
+            r"1\.0\.csv, row 5 \(.*image-3\.jpg\), value .*: is empty, or its corners are swapped",
+        ),
+        (
+            "ms_cxr",
+            rewrite(MS_CXR, "image-0.jpg,0,0,24", "image-0.jpg,48,0,24"),
+            r"row 1 .*lies outside its image of 48 × 40 pixels",
+        ),
+        (
+            "ms_cxr",
+            rewrite(MS_CXR, ",48,40,image-2,", ",40,48,image-2,"),
+            r"row 3 .*has a box drawn on 40 × 48 pixels, which is no scaled form of the image",
+        ),
+        (
+            "ms_cxr",
+            rewrite(MS_CXR, "Lung Opacity,", "Opacity,"),
+            r"row 3 .*has a region 'Opacity', which the vocabulary does not know",
+        ),
+        ("ms_cxr", rewrite(MS_CXR, "label_text", "text"), r"no column 'label_text'"),
+        (
+            "chestx_det10",
+            rewrite("train.json", "[0, 512, 256, 1024]", "[256, 512, 0, 1024]"),
+            r"train\.json, row 2 \(00000001_001\.png\), value .*corners are swapped",
+        ),
+        (
+            "chestx_det10",
+            rewrite("test.json", '"syms": ["Effusion", "Effusion"]', '"syms": ["Effusion"]'),
+            r"test\.json, row 3 .*are no lists of equal length",
+        ),
+        ("chestx_det10", rewrite("test.json", '"Mass"', '"Tumor"'), r"no concept for 'Tumor' \(4 rows"),
         (
             "covidx",
             lambda root: (root / "train" / "train-5.png").unlink(),

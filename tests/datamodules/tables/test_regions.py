@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from datamodules.tables.regions import region_boxes, region_masks
+from datamodules.tables.regions import named_phrases, region_boxes, region_masks
 
 CONCEPTS = {"Nodule/Mass": 3, "Effusion": 1}
 OVERLAPPING = [{"label": "Effusion", "box": [10, 10, 40, 40]}, {"label": "Effusion", "box": [30, 30, 40, 40]}]
@@ -64,3 +64,14 @@ def test_labels_that_are_not_asked_for_have_no_box() -> None:
     )
     assert boxes.shape == (0, 4) and boxes.dtype == torch.float32 and concepts.dtype == torch.int64
     assert region_boxes("", CONCEPTS, (9, 9), 9, "pad")[0].shape == (0, 4)
+
+
+def test_a_box_is_scaled_from_the_size_that_it_was_drawn_on() -> None:
+    drawn = {"label": "Effusion", "box": [40, 120, 120, 240], "size": [400, 200], "phrase": "fluid"}
+    other = drawn | {"box": [0, 0, 20, 40], "phrase": ""}
+    assert pixels([drawn], (200, 100), 50, "crop") == [[10, 5, 40, 50]]
+    framed = (json.dumps([drawn, other, drawn]), CONCEPTS, (200, 100), 100, "pad")
+    masks, concepts = region_masks(*framed)
+    assert named_phrases(*framed[:2]) == [(1, "fluid"), (1, "")] and concepts.tolist() == [1, 1]
+    assert masks[0, 30:90, 35:65].all() and int(masks[0].sum()) == 60 * 30
+    assert masks[1, :10, 25:30].all() and int(masks[1].sum()) == 10 * 5
