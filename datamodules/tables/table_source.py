@@ -148,13 +148,13 @@ class TableSource:
         return sample
 
     def _read(self, row: int) -> npt.NDArray[Any]:
-        path = self.rows.paths[row]
-        if self._last is None or self._last[0] != path:
+        path, last = self.rows.paths[row], self._last
+        if last is None or last[0] != path:
             try:
-                self._last = path, read_grey(Path(path), self.colour)
+                last = self._last = path, read_grey(Path(path), self.colour)
             except ImageFileError as error:
                 raise ImageFileError(f"{self.rows.table}, row {self.rows.rows[row]}: {error}") from error
-        return self._last[1]
+        return last[1]
 
 
 def reports_of(frame: pd.DataFrame, columns: Columns) -> tuple[list[str], list[str]] | None:

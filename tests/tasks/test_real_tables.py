@@ -100,23 +100,23 @@ def test_answering_the_questions_of_a_table(
     train: Callable[..., Any], weights: str, pretrained: Path, tmp_path: Path
 ) -> None:
     few = ["--trainer.max_epochs=1", "--data.init_args.loader.batch_size=16"]
-    judge = callbacks("{class_path: QuestionAnswering, init_args: {resamples: 20}}", BEST)
+    judge = callbacks("{class_path: QuestionAnswering, init_args: {resamples: 20, examples: 1}}", BEST)
     data = layers(tmp_path / "vqa_rad", "vqa_rad")
-    _, directory = train("vqa", weights, *data, *few, judge, simulated=False)
-    summary, _ = judged(directory)
-    details = summary["details"]["test/vqa"]
+    summary, directory = train("vqa", weights, *data, *few, judge, simulated=False)
+    details = summary["details"]["val/vqa"]
     assert set(details["questions"]) == {"size", "presence"} and details["n"] % 2 == 0
     assert len(details["prompts_sha256"]) == 64 and "gain" in details["intervals"]
-    assert {"test/vqa/accuracy/size", "test/vqa/language_prior/presence"} <= summary.keys()
+    assert {"val/vqa/accuracy/size", "val/vqa/language_prior/presence"} <= summary.keys()
+    checkpoint = directory / "checkpoints" / "best.ckpt"
     saved, before = (
-        torch.load(run / "checkpoints" / name, weights_only=True)["tokenizer"]
-        for run, name in ((directory, "best.ckpt"), (pretrained, "last.ckpt"))
+        torch.load(path, weights_only=True)["tokenizer"]
+        for path in (checkpoint, pretrained / "checkpoints" / "last.ckpt")
     )
     assert saved == before, "words are numbered as the text tower knows them"
     # Questions of another data set are read by the words of the run.
     other = layers(tmp_path / "rad_restruct", "rad_restruct")
     words = ["-c", str(directory / "config.yaml"), *other, f"--run_dir={tmp_path / 'other'}"]
-    line = main(["test", *words, f"--ckpt_path={directory / 'checkpoints' / 'best.ckpt'}"])
+    line = main(["test", *words, f"--ckpt_path={checkpoint}"])
     assert tokenizer_to_text(line.datamodule.tokenizer) == saved
     summary = json.loads((tmp_path / "other" / "test" / "summary.json").read_text())
     assert summary["details"]["test/vqa"]["questions"] == {"level_1": 10, "level_2": 2}
@@ -134,7 +134,9 @@ def test_grounding_the_phrases_of_reports(evaluate: Callable[..., Any], tmp_path
 
 def test_detecting_on_real_boxes(train: Callable[..., Any], weights: str, tmp_path: Path) -> None:
     small = ["--model.init_args.channels=8", "--data.init_args.loader.batch_size=4", "--trainer.max_epochs=1"]
-    judge = callbacks("{class_path: DetectionPrecision, init_args: {min_count: 1, resamples: 5}}", BEST)
+    judge = callbacks(
+        "{class_path: DetectionPrecision, init_args: {min_count: 1, resamples: 0, examples: 1}}", BEST
+    )
     data = [*layers(tmp_path / "det", "chestx_det10"), "--model.init_args.concepts=[pleural_effusion, mass]"]
     data += ["--data.init_args.splits={train: 0.6, val: 0.4, test: 0}"]
     summary, _ = train("detection", weights, *data, *small, judge, simulated=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -16,6 +17,7 @@ import yaml
 from jsonargparse import ArgumentParser
 from lightning.pytorch import LightningDataModule
 
+from datamodules.tables.manifests import MsCxr
 from datamodules.tables.mimic_report import findings_and_impression
 from datamodules.tables.splits import official_splits
 from datamodules.tables.table_error import TableError
@@ -316,21 +318,21 @@ def test_vqa_rad(whole: Open, caplog: pytest.LogCaptureFixture) -> None:
     assert torch.equal(first.image, second.image) and not torch.equal(first.image, third.image)
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-def test_questions_of_a_table_need_no_json(broken: Open, suffix: str) -> None:
-    import pandas as pd
-
+def test_questions_of_a_table_need_no_type(broken: Open) -> None:
     def convert(root: Path) -> None:
-        frame = pd.read_json(root / "VQA_RAD Dataset Public.json").astype(str)
-        if suffix == ".csv":
-            frame.to_csv(root / "vqa.csv", index=False)
-        else:
-            frame.to_parquet(root / "vqa.parquet")
+        asked_of = [
+            entry for entry in json.loads((root / VQA_RAD).read_text()) if entry["answer"] in ("yes", "no")
+        ]
+        rows = [(entry["image_name"], entry["question"], entry["answer"].upper()) for entry in asked_of]
+        fake_data_sets.write_csv(root / "own.csv", ["file", "asked", "said"], rows)
 
-    table = yaml.safe_load(preset("vqa_rad"))["data"]["init_args"]["table"]
-    table["init_args"] = {"path": f"vqa{suffix}"}
-    data = broken("vqa_rad", convert, table=table)
-    assert sum(len(data.source(split)) for split in ("train", "val", "test")) == 60
+    table = {"class_path": "datamodules.tables.manifests.TableFile", "init_args": {"path": "own.csv"}}
+    columns, questions = {"image": "file"}, {"question": "asked", "answer": "said"}
+    data = broken("vqa_rad", convert, table=table, columns=columns, questions=questions, where=None)
+    assert {row[1:] for row in asked(data, "train")} == {
+        ("Is there a mass?", True, "closed"),
+        ("Is there a mass?", False, "closed"),
+    }
 
 
 def test_rad_restruct(whole: Open, caplog: pytest.LogCaptureFixture) -> None:
@@ -364,6 +366,21 @@ def test_ms_cxr(whole: Open, suffix: str) -> None:
     expected[0, 2:12, :12] = expected[1, 2:12, :18] = True
     assert torch.equal(torch.cat([right.masks, left.masks]), expected) and len(left.boxes) == 2
     assert ("pneumothorax", "Pneumothorax at the left base") in data.phrases and len(data.phrases) == 6
+
+
+def test_ms_cxr_without_paths_names_images_by_their_ids(tmp_path: Path) -> None:
+    header = "dicom_id,category_name,label_text,x,y,w,h,image_width,image_height"
+    boxes = ["a,Edema,Mild edema,1,2,3,4", "a,Edema,Mild edema,5,2,3,4", "b,Edema,Edema,1,2,9,4"]
+    rows = [f"{box},10,20" for box in boxes]
+    (tmp_path / "own.csv").write_text("\n".join([header, *rows]))
+    frame = MsCxr("own.csv").frame(tmp_path)
+    assert frame["image"].tolist() == frame["patient"].tolist() == ["a.jpg", "b.jpg"]
+    first, second = (json.loads(cell) for cell in frame["regions"])
+    assert [region["box"] for region in first] == [[1, 2, 3, 4], [5, 2, 3, 4]]
+    assert second == [{"label": "Edema", "phrase": "Edema", "box": [1, 2, 9, 4], "size": [20, 10]}]
+    (tmp_path / "own.csv").write_text("\n".join([header, "a,Edema,Mild edema,1,2,wide,4,10,20"]))
+    with pytest.raises(TableError, match=r"own\.csv, row 1 \(a\.jpg\), values \['1', '2', 'wide', '4'\]"):
+        MsCxr("own.csv").frame(tmp_path)
 
 
 def test_chestx_det10(whole: Open) -> None:
