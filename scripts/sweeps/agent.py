@@ -79,10 +79,13 @@ class Agent:
         with locked(self.plan.out, ".study.lock"):
             for frozen in self.study.trials:
                 tried = frozen.user_attrs.get("failed_at", "") >= self._began
-                if frozen.state == TrialState.RUNNING and not tried:
-                    trial = self.study.again(frozen)
-                    if (run := self._held(trial, held)) is not None:
+                if frozen.state != TrialState.RUNNING or tried:
+                    continue
+                trial = self.study.again(frozen)
+                if (run := self._held(trial, held)) is not None:
+                    if self.study.trials[trial.number].state == TrialState.RUNNING:
                         return trial, run
+                    held.close()  # its agent has ended it since
             while not self.study.exhausted:
                 trial = self.study.next()
                 if (run := self._held(trial, held)) is not None:

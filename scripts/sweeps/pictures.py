@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
-_LEAST = 4  # complete runs, for importances
+_LEAST = 6  # complete runs, for importances
 _EXPLAINED = "share by PED-ANOVA (arXiv 2304.10255): how far the best runs' values differ from all"
 
 
@@ -73,7 +73,7 @@ def draw_parallel(trials: Sequence[FrozenTrial], metric: str, heading: str, out:
     columns = [[axes_of[name].number(trial.params[name]) for trial in trials] for name in names]
     columns.append([figure_of(trial) for trial in trials])
     bounds = [_bounds(column) for column in columns]
-    figure = blank_figure(2.1 * len(columns) + 1.5, 4.2, f"{heading}. Dashed: pruned")
+    figure = blank_figure(2.1 * len(columns) + 1.5, 4.2, f"{heading}. Dark: the best; dashed: pruned")
     axes = figure.subplots()
     for place, trial in enumerate(trials):
         heights = [(c[place] - low) / (high - low) for c, (low, high) in zip(columns, bounds, strict=True)]
@@ -113,6 +113,7 @@ def draw_slices(trials: Sequence[FrozenTrial], metric: str, heading: str, out: P
                 fillstyle="none" if trial.state.name == "PRUNED" else "full",
             )  # fmt: skip
         low, high = _bounds([axis.number(trial.params[name]) for trial in trials])
+        panel.set_xlim(low - 0.15 * (high - low), high + 0.15 * (high - low))
         ticks = axis.ticks(low, high)
         panel.set_xticks(list(ticks), list(ticks.values()), rotation=30 if axis.choices else 0, fontsize=7)
         panel.set_xlabel(_label(name).replace("\n", "."), fontsize=8)
@@ -166,7 +167,7 @@ def _bounds(numbers: Sequence[float]) -> tuple[float, float]:
 
 
 def _numbers(low: float, high: float) -> dict[float, str]:
-    return {float(place): f"{place:.3g}" for place in np.linspace(low, high, 5)}
+    return {float(place): f"{place:.3f}" for place in np.linspace(low, high, 5)}
 
 
 def _label(name: str) -> str:

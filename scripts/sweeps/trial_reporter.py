@@ -18,7 +18,8 @@ class TrialReporter(L.Callback):
     """Reports the figure of a sweep after each validation, and ends a run that falls behind.
 
     A checkpoint holds what has been reported, so that a run that goes on, also in another study, goes on
-    counting. At the end of its training a run is not ended: it is complete.
+    counting. At the end of its training a run is not ended: it is complete. Where the trial has ended, or the
+    study is not there, as when the saved configuration of a run is used again, nothing is reported.
 
     Args:
         journal: The file of the study.
@@ -71,13 +72,14 @@ class TrialReporter(L.Callback):
                 f"give one of {there}"
             )
         self._values.append(float(trainer.callback_metrics[self.metric]))
-        stop = trainer.is_global_zero and self._report() and not _at_its_end(trainer)
+        trial = self._report() if trainer.is_global_zero else None
+        stop = trial is not None and not _at_its_end(trainer) and self._judged() and trial.should_prune()
+        if stop:
+            trial.set_user_attr("pruned", len(self._values))
         if trainer.strategy.broadcast(stop):
             rank_zero_info(
                 f"pruned after validation {len(self._values)}: {self.metric}={self._values[-1]:.4g}"
             )
-            if trainer.is_global_zero:
-                self._trial().set_user_attr("pruned", len(self._values))
             trainer.should_stop = True
 
     def state_dict(self) -> dict[str, Any]:
@@ -88,21 +90,26 @@ class TrialReporter(L.Callback):
         """Go on counting."""
         self._values = list(state_dict["values"])
 
-    def _report(self) -> bool:
-        """Report what the study does not know yet; return whether the run should end."""
-        trial = self._trial()
+    def _report(self) -> Any:
+        """Report what the study does not know yet; return the trial, None if there is none that runs."""
+        if (trial := self._trial()) is None:
+            return None
         known = trial.study.get_trials(deepcopy=False)[self.number].intermediate_values
         for step, value in enumerate(self._values, 1):
             if step not in known:
                 trial.report(value, step)
-        asked = self.termination is not None and len(self._values) <= (
-            self.termination.last or len(self._values)
-        )
-        return bool(self._values) and asked and trial.should_prune()
+        return trial
+
+    def _judged(self) -> bool:
+        """Return whether runs may end after so many validations."""
+        last = None if self.termination is None else self.termination.last
+        return self.termination is not None and (last is None or len(self._values) <= last)
 
     def _trial(self) -> Any:
         import optuna
 
+        if not self.journal.exists():
+            return None
         pruner = None if self.termination is None else self.termination.pruner()
         study = optuna.load_study(
             study_name=self.study,
@@ -110,7 +117,8 @@ class TrialReporter(L.Callback):
             sampler=optuna.samplers.RandomSampler(),  # nothing is drawn
             pruner=pruner or optuna.pruners.NopPruner(),
         )
-        return optuna.trial.Trial(study, study.get_trials(deepcopy=False)[self.number]._trial_id)
+        frozen = study.get_trials(deepcopy=False)[self.number]
+        return None if frozen.state.is_finished() else optuna.trial.Trial(study, frozen._trial_id)
 
 
 def _at_its_end(trainer: L.Trainer) -> bool:

@@ -14,10 +14,13 @@ from typing import Any
 
 import optuna
 import pytest
+import yaml
 
 from scripts.comparison.run import Run
+from scripts.resolved_config import resolved_config
 from scripts.sweeps.__main__ import main
 from scripts.sweeps.journal import open_journal
+from scripts.sweeps.sweep_study import SweepStudy
 from scripts.sweeps.trial_reporter import TrialReporter
 from tests.ddp import context
 from tests.scripts.sweeps.test_sweep_file import METRIC, ROOT, sweep_file
@@ -159,6 +162,52 @@ def test_a_grid_is_ranked_gone_on_with_and_extended(
     )
 
 
+def test_a_run_is_called_by_its_values_at_wandb_and_its_callback_is_one_that_the_parser_takes(
+    tmp_path: Path, training: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("WANDB_TAGS", "mine")
+    seen: dict[str, Any] = {}
+
+    def train(self: Run, minutes: float, callbacks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        seen.update({name: os.environ[name] for name in ("WANDB_RUN_GROUP", "WANDB_NAME", "WANDB_TAGS")})
+        seen["callback"] = callbacks[0]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Run, "train", train)
+    parameters = {"model.lr": {"value": 0.1}, "n": {"value": True}}
+    path = sweep_file(tmp_path / "s.yaml", parameters=parameters, early_terminate=TERMINATION)
+    with pytest.raises(KeyboardInterrupt):
+        main([str(path), f"--out={tmp_path / 'out'}"])
+    callback = seen.pop("callback")
+    assert seen == {
+        "WANDB_RUN_GROUP": "out",
+        "WANDB_NAME": "lr=0.1, n=True, seed 0",
+        "WANDB_TAGS": "mine,s,full,lr=0.1,n=True,seed 0",
+    }
+    assert os.environ["WANDB_TAGS"] == "mine" and "WANDB_NAME" not in os.environ
+    given = ["-c", "configs/pretrain.yaml", f"--trainer.callbacks=[{json.dumps(callback)}]"]
+    assert resolved_config("fit", *given)["trainer"]["callbacks"] == [callback]
+
+
+@pytest.mark.slow
+def test_bayes_trains_for_real_in_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    sizes = {"train_pairs": 48, "val_pairs": 48, "cache_dir": str(tmp_path), "loader.epoch_size": 48}
+    given = [word for key, value in sizes.items() for word in ("--set", f"data.init_args.{key}={value}")]
+    given += ["--scale=tiny", f"--out={tmp_path / 'out'}"]
+    changed = yaml.safe_load((ROOT / "configs/sweeps/search.yaml").read_text()) | {"run_cap": 4}
+    (tmp_path / "few.yaml").write_text(yaml.safe_dump(changed, sort_keys=False))
+    main([str(tmp_path / "few.yaml"), *given])
+    trials = trials_of(tmp_path / "out")
+    ends = [(trial.state.name, len(trial.intermediate_values)) for trial in trials]
+    assert len(ends) == 4 and {(state, n == 4) for state, n in ends} <= {
+        ("COMPLETE", True),
+        ("PRUNED", False),
+    }
+    assert all(trial.value == list(trial.intermediate_values.values())[-1] for trial in trials)
+
+
 def test_random_rows_are_those_of_the_file(tmp_path: Path, training: Training) -> None:
     from scripts.sweeps.sweep_file import SweepFile
 
@@ -284,6 +333,30 @@ def test_a_run_without_a_finite_figure_is_failed_and_not_trained_again(
         ):
             main([str(path), f"--out={out}"])
     assert len(training.ran.read_text().splitlines()) == 2
+
+
+def test_a_run_that_another_agent_ends_in_between_is_left_alone(
+    tmp_path: Path, training: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, out = sweep_file(tmp_path / "s.yaml", method="bayes", run_cap=2, parameters=RATE), tmp_path / "out"
+
+    def interrupt(name: str, epoch: int) -> None:
+        raise KeyboardInterrupt
+
+    training.at = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        main([str(path), f"--out={out}"])
+    training.at, again = lambda name, epoch: None, SweepStudy.again
+
+    def ended(self: SweepStudy, frozen: optuna.trial.FrozenTrial) -> optuna.Trial:
+        trial = again(self, frozen)
+        self.study.tell(frozen.number, 5.0)
+        return trial
+
+    monkeypatch.setattr(SweepStudy, "again", ended)
+    main([str(path), f"--out={out}"])
+    assert [trial.state.name for trial in trials_of(out)] == ["COMPLETE"] * 2
+    assert trials_of(out)[0].value == 5 and len(lines(out)) == 2
 
 
 def test_a_choice_that_a_kill_has_cut_off_is_made_again(tmp_path: Path, training: Training) -> None:

@@ -91,6 +91,17 @@ def test_a_run_goes_on_counting_also_in_another_study(tmp_path: Path) -> None:
     assert study_in(tmp_path).trials[1].intermediate_values == pytest.approx({1: 0.5, 2: 0.6, 3: 0.7, 4: 0.8})
 
 
+def test_the_configuration_of_a_run_that_has_ended_can_be_used_again(tmp_path: Path) -> None:
+    fit(tmp_path, 0, [0.5, 0.6], epochs=2)
+    study_in(tmp_path).tell(0, 0.6)
+    assert fit(tmp_path, 0, [0.1] * 4).current_epoch == 4
+    assert study_in(tmp_path).trials[0].intermediate_values == pytest.approx({1: 0.5, 2: 0.6})
+    (tmp_path / "study.journal").rename(tmp_path / "elsewhere")
+    reporter = TrialReporter(str(tmp_path / "study.journal"), "s", 0, "val/score")
+    reporter.load_state_dict({"values": [0.5]})
+    assert reporter._report() is None and not (tmp_path / "study.journal").exists()
+
+
 def test_a_figure_that_is_not_measured_is_named_with_those_that_are(tmp_path: Path) -> None:
     with pytest.raises(MetricMissing, match=r"s\.yaml: metric\.name is val/none.* give one of val/score"):
         fit(tmp_path, 0, [0.5], metric="val/none")
