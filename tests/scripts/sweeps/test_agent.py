@@ -235,6 +235,7 @@ def test_bayes_searches_and_prunes_and_a_kill_changes_nothing(tmp_path: Path, tr
     assert sum(rate > 0.01 for rate in rates[8:]) > sum(rate > 0.01 for rate in rates[:4]), (
         "it finds what is good"
     )
+    assert len(list((tmp_path / "whole" / "runs").glob("*/fitted.json"))) == states.count("COMPLETE")
     ended = [row["end"] for row in lines(tmp_path / "whole")]
     assert ended == sorted(
         ended, key=lambda end: (end != "complete", -int(end.rpartition(" ")[2]) if "after" in end else 0)
