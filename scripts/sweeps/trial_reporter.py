@@ -73,9 +73,10 @@ class TrialReporter(L.Callback):
             )
         self._values.append(float(trainer.callback_metrics[self.metric]))
         trial = self._report() if trainer.is_global_zero else None
-        stop = trial is not None and not _at_its_end(trainer) and self._judged() and trial.should_prune()
-        if stop:
+        stop = False
+        if trial is not None and not _at_its_end(trainer) and self._judged() and trial.should_prune():
             trial.set_user_attr("pruned", len(self._values))
+            stop = True
         if trainer.strategy.broadcast(stop):
             rank_zero_info(
                 f"pruned after validation {len(self._values)}: {self.metric}={self._values[-1]:.4g}"
