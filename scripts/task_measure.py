@@ -9,6 +9,7 @@ from typing import Any
 from main import main
 from scripts.comparison.configuration import words
 from scripts.comparison.definition import Layers
+from scripts.comparison.fit import one_device
 from scripts.comparison.measure import Measure, Measured, fill_layers
 from scripts.comparison.run import Run
 from scripts.resolved_config import resolved_config
@@ -61,7 +62,8 @@ class TaskMeasure(Measure):
     def measure(self, run: Run, directory: Path) -> Measured:
         """Train and test, and read what that leaves."""
         task = directory / "task"
-        main(["fit", *self.arguments(run), f"--run_dir={task}"])
+        alone = one_device(self.identity(run))
+        main(["fit", *self.arguments(run), f"--run_dir={task}", *alone])
         checkpoint = task / "checkpoints" / "best.ckpt"
         main(["test", "-c", str(task / "config.yaml"), f"--ckpt_path={checkpoint}"])
         return Measured.of_test(task / "test")

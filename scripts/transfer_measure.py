@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from scripts.comparison.fit import one_device
 from scripts.comparison.measure import Measure, Measured
 from scripts.comparison.run import Run
 from scripts.transfer import WITHIN, tested
@@ -33,5 +34,6 @@ class TransferMeasure(Measure):
         """Test on the radiographs, and read what that leaves."""
         if not self.real:
             return Measured({})
-        place = tested(run.directory, self.real, directory, self.within, options=self.options)
+        options = (*one_device(run.config()), *self.options) if run.arm.trained else self.options
+        place = tested(run.directory, self.real, directory, self.within, options=options)
         return Measured.of_test(place)

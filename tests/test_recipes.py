@@ -10,6 +10,7 @@ import yaml
 
 from main import main
 from scripts.comparison.engine import Plan
+from scripts.comparison.fit import takes_several
 from scripts.comparison.reader import read_comparison
 
 
@@ -54,7 +55,11 @@ def test_the_scale_of_the_publication_takes_a_step_in_small(tmp_path: Path) -> N
     sizes = ("vocab_size", "max_length", "width", "layers", "heads")
     assert [text[key] for key in sizes] == [28_996, 512, 768, 12, 12], "as Bio_ClinicalBERT's config.json"
     assert data["tokenizer"]["path"] == text["pretrained"]
-    assert layer["trainer"]["devices"] == 8 and "--data.init_args.train_pairs=200000" in run.args
+    assert (
+        layer["trainer"]["devices"] == 8
+        and takes_several(layer)
+        and "--data.init_args.train_pairs=200000" in run.args
+    )
 
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "no", "lung", "heart", *"abcdefghijklmnop.,"]
     tiny = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}

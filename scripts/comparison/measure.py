@@ -15,6 +15,7 @@ from scripts.comparison.configuration import sha256, words
 from scripts.comparison.definition import Layers, MeasureSettings
 from scripts.comparison.draws import Draws
 from scripts.comparison.files import write_json
+from scripts.comparison.fit import one_device
 from scripts.comparison.placeholders import fill
 from scripts.comparison.run import Run
 from scripts.resolved_config import resolved_config
@@ -106,6 +107,7 @@ class MainTest(Measure):
             f"--ckpt_path={run.directory / self.checkpoint}",
             f"--data.init_args.tokenizer.path={run.directory / 'tokenizer'}",
             f"--run_dir={directory}",
+            *one_device(self.identity(run)),
         ]
         main(["test", *self.arguments(run), *given])
         return Measured.of_test(directory / "test")

@@ -11,18 +11,16 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.pytorch.utilities import rank_zero_warn
 
-from callbacks.run.generator_export import EXPORT, GeneratorExport, export
 from callbacks.run.run_checkpoint import PREVIOUS
 from callbacks.run.summary import git_commit
-from lightning_modules.checkpoints import CheckpointError, load_model, read_checkpoint
-from main import main
+from lightning_modules.checkpoints import CheckpointError, read_checkpoint
 from scripts.command_line.resumption import has_ended
 from scripts.comparison.configuration import differences, sha256
 from scripts.comparison.definition import Arm, Layers
 from scripts.comparison.files import read_sealed, write_sealed
+from scripts.comparison.fit import fit, fit_apart, takes_several
 from scripts.resolved_config import resolved_config
 
 RESUME_MINUTES = 2.0
@@ -111,38 +109,14 @@ class Run:
         print(
             f"{self.name}: {f'going on from {checkpoint}' if going_on else f'training in {self.directory}'}"
         )
-        line = main(["fit", *self.args, *own, *going_on])
-        facts = {"fingerprint": self.fingerprint(), **self._facts(line, commit)}
-        self._finish(line)
+        train = fit_apart if takes_several(self.config()) else fit
+        known = train([*self.args, *own, *going_on], self.directory)
+        date = datetime.datetime.now(datetime.UTC).date().isoformat()
+        facts = {"fingerprint": self.fingerprint(), **known, "commit": commit, "date": date}
         write_sealed(self.directory / "fitted.json", facts)
         for name in ("resume.ckpt", _START):
             (self.directory / "checkpoints" / name).unlink(missing_ok=True)
         return facts
-
-    def _facts(self, line: Any, commit: str | None) -> dict[str, Any]:
-        summary = self.directory / "summary.json"
-        details = json.loads(summary.read_text())["details"] if summary.exists() else {}
-        run = details.get("fit/run", {})
-        return {
-            "global_step": line.trainer.global_step,
-            "samples": run.get("samples_seen"),
-            "minutes": None if "seconds" not in run else round(run["seconds"] / 60, 2),
-            "threads": torch.get_num_threads(),
-            "parameters": sum(parameter.numel() for parameter in line.model.parameters()),
-            "commit": commit,
-            "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        }
-
-    def _finish(self, line: Any) -> None:
-        """Leave what later stages and tests open, also where the training was killed after its last step."""
-        if not self.last_checkpoint.exists():
-            line.trainer.save_checkpoint(self.last_checkpoint)
-        exports = any(isinstance(callback, GeneratorExport) for callback in line.trainer.callbacks)
-        if exports and not (self.directory / EXPORT).is_dir():
-            model: Any = load_model(self.last_checkpoint)
-            export(model, self.directory / EXPORT)
-        if (tokenizer := getattr(line.datamodule, "tokenizer", None)) is not None:
-            tokenizer.save_pretrained(self.directory / "tokenizer")
 
     def _set_another_training_aside(self) -> None:
         path = self.directory / "training.json"

@@ -20,10 +20,10 @@ _ENDLESS = 10_000.0  # degrees of freedom from which on Student's t is the norma
 
 POWER_NOTE = (
     "Detectable: the least true difference whose 95 % interval over patients and seeds excludes 0 in 80 % of "
-    "such runs (noncentral t, Welch's and Satterthwaite's degrees of freedom). Sd between seeds: of the "
-    "difference of two arms, over all pairs of arms of the record that share seeds. To detect what was seen: "
-    "the seeds that the difference that was found would take on these patients; where no number of seeds "
-    "would do, how many times the patients."
+    "such runs (noncentral t, Welch's and Satterthwaite's degrees of freedom; not corrected for the number "
+    "of contrasts). Sd between seeds: of the difference of two arms, over all pairs of arms of the record "
+    "that share seeds. To detect what was seen: the seeds that the difference that was found would take on "
+    "these patients; where no number of seeds would do, how many times the patients."
 )
 
 

@@ -22,6 +22,7 @@ from callbacks import PairGallery
 from scripts.comparison import engine
 from scripts.comparison.__main__ import compare, main, parse, plan_of
 from scripts.comparison.engine import Plan, carry_out
+from scripts.comparison.fit import takes_several
 from scripts.comparison.reader import read_comparison
 from scripts.comparison.record import Record, RunRecord
 from scripts.comparison.report import write_report
@@ -314,6 +315,35 @@ def test_steps_are_compared_once_for_arms_that_train_twice_as_long(tmp_path: Pat
     short = RunRecord("both_epochs", 0, {"steps": "1000"}, {})
     with pytest.raises(ValueError, match=r"differ in number of steps.*'both_epochs, seed 0': '500'"):
         engine.check_alike(plan, [*runs, short])
+
+
+@pytest.mark.parametrize(
+    ("trainer", "several"),
+    [({"devices": 1}, False), ({"devices": "auto"}, True), ({"devices": 8}, True), ({"devices": -1}, True),
+     ({"devices": [0]}, False), ({"devices": [0, 1]}, True), ({"devices": 1, "num_nodes": 2}, True)],
+)  # fmt: skip
+def test_what_may_take_several_devices_is_known_before(trainer: dict[str, Any], several: bool) -> None:
+    assert takes_several({"trainer": trainer}) == several
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_training_on_several_devices_is_a_process_of_its_own(tmp_path: Path) -> None:
+    """Lightning starts the other ranks by the command line: not by that of the comparison."""
+    path = tiny(tmp_path / "two.yaml", tmp_path, kill=False)
+    content = yaml.safe_load(Path(path).read_text())
+    over = {"trainer.accelerator": "cpu", "trainer.devices": 2, "trainer.strategy": "ddp"}
+    over["data.init_args.loader.batch_size"] = 8
+    content["scales"] = {"full": {"overrides": over}}
+    Path(path).write_text(yaml.safe_dump(content, sort_keys=False))
+    out = tmp_path / "out"
+    words = [path, f"--out={out}", f"--cache={tmp_path / 'cache'}", "--arms", "b"]
+    command = [sys.executable, "-m", "scripts.comparison", *words]
+    subprocess.run(command, check=True, timeout=800)
+    (run,) = Record(out / "runs.csv").read()
+    assert (run.facts["steps"], run.facts["samples"]) == ("4", "64"), "steps of twice 8"
+    assert len(run.figures) == 2 and (out / "runs" / "b-0" / "tokenizer").is_dir()
+    assert not list((out / "runs" / "b-0").glob("fit.json"))
 
 
 # -------------------------------------------------------------------------------------------------- committed
