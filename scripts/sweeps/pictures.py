@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -177,5 +178,7 @@ def _label(name: str) -> str:
 
 
 def _short(choice: str) -> str:
+    """Return a choice as it is written at an axis: of a layer its name, of a class that alone."""
     text = choice.removesuffix(".yaml").rpartition("/")[2] if choice.endswith(".yaml") else choice
+    text = text.rpartition(".")[2] if re.fullmatch(r"[a-z_]\w*(\.\w+)+", text) else text
     return text if len(text) <= 24 else f"{text[:23]}…"

@@ -387,9 +387,9 @@ def test_a_study_that_is_damaged_is_named(tmp_path: Path, training: Training) ->
         main([str(path), f"--out={tmp_path}", "--draw"])
 
 
-@pytest.mark.parametrize("name", ["temperature"])
-def test_a_committed_sweep_is_drawn_again(name: str, tmp_path: Path) -> None:
-    committed = ROOT / "results" / name
+@pytest.mark.parametrize(("name", "place"), [("temperature", "temperature"), ("search", "search-tiny")])
+def test_a_committed_sweep_is_drawn_again(name: str, place: str, tmp_path: Path) -> None:
+    committed = ROOT / "results" / place
     shutil.copyfile(committed / "study.journal", tmp_path / "study.journal")
     main([str(ROOT / "configs/sweeps" / f"{name}.yaml"), f"--out={tmp_path}", "--draw"])
     for suffix in ("md", "csv", "tex"):
