@@ -14,7 +14,6 @@ from typing import Any
 
 import optuna
 import pytest
-import yaml
 
 from scripts.comparison.run import Run
 from scripts.resolved_config import resolved_config
@@ -188,24 +187,6 @@ def test_a_run_is_called_by_its_values_at_wandb_and_its_callback_is_one_that_the
     assert os.environ["WANDB_TAGS"] == "mine" and "WANDB_NAME" not in os.environ
     given = ["-c", "configs/pretrain.yaml", f"--trainer.callbacks=[{json.dumps(callback)}]"]
     assert resolved_config("fit", *given)["trainer"]["callbacks"] == [callback]
-
-
-@pytest.mark.slow
-def test_bayes_trains_for_real_in_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(ROOT)
-    sizes = {"train_pairs": 48, "val_pairs": 48, "cache_dir": str(tmp_path), "loader.epoch_size": 48}
-    given = [word for key, value in sizes.items() for word in ("--set", f"data.init_args.{key}={value}")]
-    given += ["--scale=tiny", f"--out={tmp_path / 'out'}"]
-    changed = yaml.safe_load((ROOT / "configs/sweeps/search.yaml").read_text()) | {"run_cap": 4}
-    (tmp_path / "few.yaml").write_text(yaml.safe_dump(changed, sort_keys=False))
-    main([str(tmp_path / "few.yaml"), *given])
-    trials = trials_of(tmp_path / "out")
-    ends = [(trial.state.name, len(trial.intermediate_values)) for trial in trials]
-    assert len(ends) == 4 and {(state, n == 4) for state, n in ends} <= {
-        ("COMPLETE", True),
-        ("PRUNED", False),
-    }
-    assert all(trial.value == list(trial.intermediate_values.values())[-1] for trial in trials)
 
 
 def test_random_rows_are_those_of_the_file(tmp_path: Path, training: Training) -> None:
