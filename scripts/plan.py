@@ -27,6 +27,9 @@ RESULTS = shipped("results")
 ORDER_BYTES = 40
 """Peak memory of the order of an epoch, a pair and a rank: what 10,000,000 pairs in batches of 64 took."""
 
+GENERATED = 64
+"""Side of the images that the generators of `results/generators` draw, px."""
+
 
 @dataclass(frozen=True)
 class Line:
@@ -129,11 +132,11 @@ def _images(args: argparse.Namespace, results: Path) -> tuple[str, float, str]:
             raise ValueError(f"--size={args.size}: pairs were measured at {', '.join(speeds)} px; give one.")
         speed, where = speeds[str(args.size)], "results/bench/throughput.json"
     else:
-        with (results / "generators" / "table.csv").open(newline="") as file:
-            rates = {row["arm"]: float(row["images/s"]) for row in csv.DictReader(file)}
-        speed, where = rates[args.images], "results/generators/table.csv, 128 px"
-        if args.size != 128:
-            raise ValueError(f"--size={args.size}: {args.images} was measured at 128 px; give that.")
+        with (results / "generators" / "summary.csv").open(newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row["metric"] == "images/s"]
+        rates = {row["arm"]: float(row["mean"]) for row in rows}
+        speed = rates[args.images] * (GENERATED / args.size) ** 2
+        where = f"results/generators/summary.csv at {GENERATED} px, by the number of pixels"
     return f"images of {args.images}", 1 / speed, f"{speed:.3g} a second and core ({where})"
 
 

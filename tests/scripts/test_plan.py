@@ -27,7 +27,8 @@ def results(tmp_path: Path) -> Path:
     (tmp_path / "llm" / "section.json").write_text(
         json.dumps({"seconds": 90.0, "threads": 2, "cases": 5, "writer": writer})
     )
-    (tmp_path / "generators" / "table.csv").write_text("arm,images/s\ndiffusion,2\nvariational,400\n")
+    rates = "arm,metric,mean\ndiffusion,recall,1\ndiffusion,images/s,2\nvariational,images/s,400\n"
+    (tmp_path / "generators" / "summary.csv").write_text(rates)
     return tmp_path
 
 
@@ -48,7 +49,7 @@ def test_written_and_diffused_pairs_on_gpus_of_ones_own(results: Path) -> None:
     own = ("--writer=llm", "--images=diffusion", "--gpus=8", "--gflop=10")
     found = planned(results, "--pairs=1000", "--cores=1", *own)
     assert found["reports of a language model, on 1 cores"] == "10.0 h"  # 36 core seconds each
-    assert found["images of diffusion, on 1 cores"] == "8.3 min"
+    assert found["images of diffusion, on 1 cores"] == "33.3 min"  # four times as many pixels
     assert found["training, 1 passes"] == "not known", "no GPU was measured, and none is made up"
     given = ("--peak-tflops=100", "--share=0.5", "--gpu-hour=2", "--passes=144_000_000")
     found = planned(results, "--pairs=1000", "--cores=1", *own, *given)
