@@ -29,7 +29,14 @@ WITH_OTHERS = {
     ("RunCheckpoint", "every_n"),
 }
 # Numbers that a directory holds, which is looked into first; or no numbers of ours.
-LATER = {"AdversarialImageMaker", "VariationalImageMaker", "ImageReports", "LabelledImages", "WeightAverage"}
+LATER = {
+    "AdversarialImageMaker",
+    "VariationalImageMaker",
+    "ImageQuestions",
+    "ImageReports",
+    "LabelledImages",
+    "WeightAverage",
+}
 
 
 def arguments(found: type) -> dict[str, inspect.Parameter]:

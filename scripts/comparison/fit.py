@@ -19,6 +19,7 @@ import torch
 from callbacks.run.generator_export import EXPORT, GeneratorExport, export
 from lightning_modules.checkpoints import load_model
 from main import main as program
+from scripts.command_line.errors import exit_code
 from scripts.comparison.files import read_sealed, write_sealed
 
 _ASKED, _FACTS = "fit.json", "facts.json"
@@ -113,4 +114,4 @@ def main(args: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

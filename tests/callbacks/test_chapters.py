@@ -32,7 +32,7 @@ def test_there_is_no_other_chapter() -> None:
 
 def test_evaluations_do_not_import_each_other() -> None:
     # What a phrase is, for grounding and zero-shot; the base of the maps that ground it, and the usual ones.
-    shared = {"zero_shot_prompts", "phrase_maps", "patch_maps"}
+    shared = {"zero_shot_prompts", "phrase_queries", "phrase_maps", "patch_maps"}
     for path in (CALLBACKS / "evaluations").glob("*.py"):
         nodes = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.ImportFrom)]
         others = {

@@ -27,6 +27,7 @@ LABELS = (
     "chexpert", "covidx", "nih_chestxray14", "nih_chestxray14_official", "padchest", "rsna_pneumonia",
     "siim_pneumothorax", "vindr_cxr",
 )  # fmt: skip
+OF_TASKS = ("chestx_det10", "ms_cxr", "rad_restruct", "vqa_rad")  # questions, and boxes of what is drawn on
 # Every preset with a generator that reads prompts and with one that does not; the others with one of each.
 PAIRS = sorted(
     {(generator, preset) for generator in GENERATORS[1:3] for preset in REPORTS + LABELS}
@@ -87,7 +88,7 @@ def test_every_real_preset_is_tried() -> None:
     presets = {
         path.stem for path in (ROOT / "configs/data").glob("*.yaml") if "\n    origin:" in path.read_text()
     }
-    assert presets == {*REPORTS, *LABELS}
+    assert presets == {*REPORTS, *LABELS, *OF_TASKS}
 
 
 @pytest.mark.parametrize(("generator", "preset"), PAIRS)

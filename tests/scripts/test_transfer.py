@@ -71,7 +71,7 @@ def test_columns_are_strata_and_an_encoder_has_nothing_over_itself(
 
 
 def test_a_comparison_measures_the_same_columns(run: Path, real: Path, tmp_path: Path) -> None:
-    trained: Any = SimpleNamespace(directory=run)
+    trained: Any = SimpleNamespace(directory=run, arm=SimpleNamespace(trained=False))
     measure = TransferMeasure(str(real), options=["--data.init_args.loader.eval_batch_size=64"])
     found = measure.measure(trained, tmp_path)
     for column in ("", "PA/", "AP/", "pneumonia/"):
