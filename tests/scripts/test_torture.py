@@ -38,6 +38,7 @@ def test_the_short_campaigns_are_survived(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.slow
 def test_a_broken_mechanism_is_seen(tmp_path: Path) -> None:
     code, found, said = torture(tmp_path, "hostile", "--short", "--sabotage", "--only=pickle")
     (campaign,) = found["campaigns"]

@@ -180,6 +180,7 @@ print(synthesis.__path__[0], ClinicSynthesizer(*parts, filters=[StandardFilters(
 """
 
 
+@pytest.mark.slow
 def test_a_docstring_or_a_moved_file_leaves_the_fingerprint(tree: Path) -> None:
     place, before = run(tree, FINGERPRINT).split()
     assert place == str(tree / "synthesis"), "the copy is what runs"

@@ -176,7 +176,7 @@ def test_training_has_masks_where_they_are_asked_for(synthesizer: PairSynthesize
     assert data.source("train").masks
 
 
-@pytest.mark.parametrize("frozen", ["true", "false"])
+@pytest.mark.parametrize("frozen", ["true", pytest.param("false", marks=pytest.mark.slow)])
 def test_the_command_line_segments(
     train: Callable[..., Any], weights: str, frozen: str, pretrained: Any
 ) -> None:
