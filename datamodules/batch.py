@@ -42,6 +42,7 @@ TWINS: TwinKey = "twins"
 SWAPPED_TWINS: TwinKey = "swapped_twins"
 MIRRORED_TWINS: TwinKey = "mirrored_twins"
 TWIN_PROMPTS: Final = "twin_prompts"
+SIDES_EXCHANGED: Final = "sides_exchanged"
 LEFT_OUT: Final = "left_out"
 MASKS: Final = "masks"
 MASK_CONCEPTS: Final = "mask_concepts"
@@ -79,6 +80,20 @@ class EncodedTexts(TypedDict, total=False):
     attention_mask: Tensor
     asserted: Tensor
     denied: Tensor
+
+
+class ExchangedTexts(TypedDict):
+    """The texts of a batch with left and right exchanged, row by row.
+
+    Attributes:
+        input_ids: As in `Batch`.
+        attention_mask: As in `Batch`.
+        contradicts: bool ``(batch,)``, whether the text became false: it says that a finding is on one side.
+    """
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    contradicts: Tensor
 
 
 class Twins(TypedDict, total=False):
@@ -144,6 +159,7 @@ class Batch(TypedDict, total=False):
         swapped_twins: Twins with another finding in its place, where asked for.
         mirrored_twins: Twins with it on the other side, where asked for.
         twin_prompts: Where asked for, prompts of the finding that each of ``twins`` lacks.
+        sides_exchanged: In training, where asked for, ``report`` with left and right exchanged.
         masks: A bool tensor ``(finding, height, width)`` for each sample.
         mask_concepts: An int64 tensor ``(finding,)`` for each sample: the concept, in catalogue order, of
             each mask.
@@ -179,6 +195,7 @@ class Batch(TypedDict, total=False):
     swapped_twins: Twins
     mirrored_twins: Twins
     twin_prompts: TwinPrompts
+    sides_exchanged: ExchangedTexts
     masks: list[Tensor]
     mask_concepts: list[Tensor]
     phrases: list[list[str]]

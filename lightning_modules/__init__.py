@@ -37,6 +37,7 @@ from lightning_modules.objectives import (
     MedCLIP,
     MultiViewInfoNCE,
     Objective,
+    SideContrast,
     SigLIP,
     TwinDirection,
 )
@@ -81,6 +82,7 @@ __all__ = [
     "ReportGeneration",
     "ResNetEncoder",
     "Segmentation",
+    "SideContrast",
     "SigLIP",
     "TemporalComparison",
     "TextEncoder",

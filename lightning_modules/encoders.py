@@ -68,6 +68,19 @@ class EncodedPrompts:
     absent: EncoderOutput
 
 
+@dataclass
+class EncodedExchange:
+    """Features of the texts of a batch with left and right exchanged, row by row.
+
+    Attributes:
+        texts: Their features.
+        contradicts: ``(batch,)`` bool, whether the text became false by that.
+    """
+
+    texts: EncoderOutput
+    contradicts: Tensor
+
+
 class Encoder(nn.Module, ABC):
     """A tower with a projection into the space shared by both.
 

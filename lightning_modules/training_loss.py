@@ -12,7 +12,7 @@ from datamodules.batch import IMAGE, INPUT_IDS, OTHER_TEXTS, TEXT_LABELS, TWINS,
 from lightning_modules.chunks import Encode
 from lightning_modules.encoders import EncoderOutput
 from lightning_modules.objectives import Gather, LossTerm, Objective
-from lightning_modules.views import with_twins
+from lightning_modules.views import with_exchanged_sides, with_twins
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,11 @@ class TrainingLoss:
     def with_twins(
         self, image_encoder: Encode, text_encoder: Encode, batch: Mapping[str, Any]
     ) -> Mapping[str, Any]:
-        """Return the batch with its twins encoded, as far as they are compared (see `views.with_twins`)."""
+        """Return the batch with its twins encoded, as far as they are compared (see `views.with_twins`).
+
+        Texts of exchanged sides are encoded, too.
+        """
+        batch = with_exchanged_sides(text_encoder, batch)
         compared = TWINS in self.objective.needs
         if not compared and not any(TWINS in term.needs for term in self.terms):
             return batch

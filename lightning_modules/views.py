@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from datamodules.batch import IMAGE, LEFT_OUT, OTHER_IMAGES, OTHER_TEXTS, TWIN_PROMPTS, TWINS
+from datamodules.batch import IMAGE, LEFT_OUT, OTHER_IMAGES, OTHER_TEXTS, SIDES_EXCHANGED, TWIN_PROMPTS, TWINS
 from lightning_modules.chunks import Encode
-from lightning_modules.encoders import EncodedPrompts, EncodedTwins, EncoderOutput
+from lightning_modules.encoders import EncodedExchange, EncodedPrompts, EncodedTwins, EncoderOutput
 from lightning_modules.tones import EQUALISED
 
 
@@ -63,3 +63,16 @@ def with_twins(
                 text_encoder(prompts["present"]), text_encoder(prompts["absent"])
             )
     return found
+
+
+def with_exchanged_sides(text_encoder: Encode, batch: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the batch with its texts of exchanged sides encoded (`EncodedExchange`), if it has any.
+
+    Args:
+        text_encoder: Tower for reports.
+        batch: The batch.
+    """
+    if SIDES_EXCHANGED not in batch:
+        return batch
+    exchanged = batch[SIDES_EXCHANGED]
+    return {**batch, SIDES_EXCHANGED: EncodedExchange(text_encoder(exchanged), exchanged["contradicts"])}

@@ -24,13 +24,14 @@ from datamodules.batch import (
     OTHER_TEXTS,
     RENDERING,
     REPORT,
+    SIDES_EXCHANGED,
     TEXT_LABELS,
     VIEW,
     Batch,
     subset_of_patients,
 )
 from datamodules.loading.batch_dataset import BatchDataset
-from datamodules.loading.enrichers import Enricher, Images, Texts, UnpairedTexts
+from datamodules.loading.enrichers import Enricher, ExchangedSides, Images, Texts, UnpairedTexts
 from datamodules.loading.epoch_loader import EpochLoader
 from datamodules.loading.loader_options import LoaderOptions
 from datamodules.loading.needs import askers, require
@@ -113,7 +114,7 @@ class BatchDataModule(LightningDataModule):
         reasons = {}
         if split != "train":
             evaluated = "evaluation shows each sample once, as it is"
-            return dict.fromkeys((OTHER_IMAGES, OTHER_TEXTS, TEXT_LABELS), evaluated)
+            return dict.fromkeys((OTHER_IMAGES, OTHER_TEXTS, TEXT_LABELS, SIDES_EXCHANGED), evaluated)
         if self.views.augmentation is None and not self.views.renderings:
             reasons[OTHER_IMAGES] = (
                 "without an augmentation all views of an image are alike: set "
@@ -133,7 +134,7 @@ class BatchDataModule(LightningDataModule):
     def supplied(self, split: str) -> frozenset[str]:
         """Return the keys that batches of a split can hold; a subclass adds its own."""
         keys = _ALWAYS | {OTHER_IMAGES}
-        return keys | _TEXTS | {OTHER_TEXTS, TEXT_LABELS} if self.has_texts else keys
+        return keys | _TEXTS | {OTHER_TEXTS, TEXT_LABELS, SIDES_EXCHANGED} if self.has_texts else keys
 
     @property
     def has_texts(self) -> bool:
@@ -169,7 +170,8 @@ class BatchDataModule(LightningDataModule):
         texts = self.texts(split)
         if texts is None:
             return [images]
-        return [images, UnpairedTexts(texts, source) if TEXT_LABELS in needs else texts]
+        exchanged = [ExchangedSides(texts)] if SIDES_EXCHANGED in needs else []
+        return [images, UnpairedTexts(texts, source) if TEXT_LABELS in needs else texts, *exchanged]
 
     def texts(self, split: str) -> Texts | None:
         """Return what encodes the reports of a split; None for image-only data."""

@@ -9,7 +9,16 @@ from typing import Any
 from lightning.pytorch import LightningDataModule
 from torch.utils.data import DataLoader
 
-from datamodules.batch import BOXES, OTHER_IMAGES, OTHER_TEXTS, RENDERING, SOURCE, TWIN_PROMPTS, Batch
+from datamodules.batch import (
+    BOXES,
+    OTHER_IMAGES,
+    OTHER_TEXTS,
+    RENDERING,
+    SIDES_EXCHANGED,
+    SOURCE,
+    TWIN_PROMPTS,
+    Batch,
+)
 from datamodules.loading.batch_data_module import BatchDataModule
 from datamodules.loading.enrichers import TWIN_KEYS, Enricher, Images, Masks, TwinPairs, TwinPrompts
 from datamodules.loading.enrichers.masks import MASK_KEYS, boxes_left_behind
@@ -23,7 +32,7 @@ from datamodules.made.mixture import Mixture
 from datamodules.texts.tokenizer_options import TokenizerOptions
 from synthesis.identity import json_sha256
 
-_OWN_KEYS = {OTHER_IMAGES, OTHER_TEXTS, SOURCE}  # which no source has a part in
+_OWN_KEYS = {OTHER_IMAGES, OTHER_TEXTS, SIDES_EXCHANGED, SOURCE}  # which no source has a part in
 
 
 class MixedPairs(BatchDataModule):

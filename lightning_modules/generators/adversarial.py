@@ -18,6 +18,7 @@ from lightning_modules.generators.latent_decoder import LatentDecoder, image_reg
 from lightning_modules.generators.report_alignment import ReportAlignment
 from lightning_modules.generators.report_encoder import ReportEncoder
 from synthesis.limits import at_least, within
+from synthesis.reports.sides import with_sides_exchanged
 
 
 class Discriminator(nn.Module):
@@ -60,10 +61,11 @@ class ConditionalGAN(Generator):
     converges locally where hinge or Wasserstein losses cycle. So it needs no batch normalisation, no balance
     of steps and no early stopping, which nobody tunes at small scale.
 
-    A third term has the discriminator tell a real image with its report from the same image with another
-    report (Reed et al. 2016, GAN-CLS, arXiv 1605.05396): what teaches report encoder and discriminator that
-    the report matters. Penalties are computed every `penalty_every` steps, that much stronger (Karras et al.
-    2020, StyleGAN2, arXiv 1912.04958).
+    A third term has the discriminator tell a real image with its report from the same image with a wrong one
+    (Reed et al. 2016, GAN-CLS, arXiv 1605.05396): that of another image, and its own with left and right
+    exchanged. It teaches report encoder and discriminator that the report matters, and its sides. Penalties
+    are computed every `penalty_every` steps, that much stronger (Karras et al. 2020, StyleGAN2, arXiv
+    1912.04958).
 
     Logs ``train/discriminator``, ``train/generator``, ``train/mismatch``, ``train/penalty``,
     ``train/alignment``, and as ``val/loss`` the generator's loss. On several ranks:
@@ -146,11 +148,16 @@ class ConditionalGAN(Generator):
         return {name: value.detach() for name, value in figures.items()}
 
     def _mismatch(self, score: Tensor, features: Tensor, pooled: Tensor, prompts: list[str]) -> Tensor:
-        """Return the loss of telling own reports from the next image's, where these say something else."""
-        other = self.discriminator.rate(features, pooled.roll(1, 0))
-        differs = torch.tensor([a != b for a, b in zip(prompts, [prompts[-1], *prompts], strict=False)])
-        weights = differs.to(score)
-        return (F.softplus(other - score) * weights).sum() / weights.sum().clamp_min(1)
+        """Return the loss of telling own reports from wrong ones, where these say something else."""
+        exchanged = [with_sides_exchanged(prompt) for prompt in prompts]
+        _, other_side = self.report_encoder(exchanged)
+        of_others = [*prompts[-1:], *prompts[:-1]]
+        loss = torch.zeros_like(score.sum())
+        for wrong, encoded in ((of_others, pooled.roll(1, 0)), (exchanged, other_side)):
+            weights = torch.tensor([a != b for a, b in zip(prompts, wrong, strict=True)]).to(score)
+            excess = F.softplus(self.discriminator.rate(features, encoded) - score)
+            loss = loss + (excess * weights).sum() / weights.sum().clamp_min(1)
+        return loss
 
     def _generator_step(
         self, batch: Batch, prompts: list[str], pooled: Tensor, made: Tensor, optimizer: Any

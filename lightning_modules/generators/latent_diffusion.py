@@ -67,8 +67,8 @@ class LatentDiffusion(Generator):
         code: An exact code of images that takes the place of `autoencoder`: no training, no blur.
         flow: Whether a UNet from scratch learns rectified flow, or under a noise schedule.
         prediction: What it predicts under a noise schedule.
-        alignment: What is asked of the clean images that it predicts, where it has read a prompt; wants a
-            code and ``prediction: sample``. None asks nothing.
+        alignment: What is asked of the clean images that follow from what it predicts, where it has read a
+            prompt; wants a code. None asks nothing.
         lora_rank: Train only low-rank updates of the attention of this rank (Hu et al. 2021, arXiv
             2106.09685); None trains all of the UNet. Needs the package `peft`.
         prompt_dropout: Share of empty prompts.
@@ -112,10 +112,10 @@ class LatentDiffusion(Generator):
                 f"LatentDiffusion: lora_rank is {lora_rank}, but there is no pretrained UNet "
                 "to update: give `pretrained`, or set lora_rank to null"
             )
-        if alignment is not None and (code is None or prediction != "sample"):
+        if alignment is not None and code is None:
             raise ValueError(
-                f"LatentDiffusion: alignment looks at the clean images of a code, but prediction is "
-                f"{prediction!r} and code {code}: give a code and prediction: sample, or no alignment"
+                "LatentDiffusion: alignment looks at the clean images of a code, but code is null: give one "
+                "(configs/generator/latents), or no alignment"
             )
         self.alignment = alignment
         parts = diffusion_parts(
@@ -162,21 +162,19 @@ class LatentDiffusion(Generator):
             kept = (torch.rand(len(prompts)) >= self.prompt_dropout).tolist()
             prompts = [prompt if keep else "" for prompt, keep in zip(prompts, kept, strict=True)]
             steps = self._drawn_steps(len(prompts))
-            loss, predicted = self._loss(self._latents(moments), prompts, steps)
+            loss, clean = self._loss(self._latents(moments), prompts, steps)
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(prompts))
         if self.alignment is not None and any(kept):
-            asked = self._asked(self.alignment, batch, prompts, predicted)
+            asked = self._asked(self.alignment, batch, prompts, clean)
             self.log("train/alignment", asked.detach(), batch_size=len(prompts))
             loss = loss + asked
         return loss
 
-    def _asked(
-        self, alignment: ReportAlignment, batch: Batch, prompts: list[str], predicted: Tensor
-    ) -> Tensor:
+    def _asked(self, alignment: ReportAlignment, batch: Batch, prompts: list[str], clean: Tensor) -> Tensor:
         """Return what is asked of the clean images of those that have read a prompt."""
         assert self.code is not None
         rows = [row for row, prompt in enumerate(prompts) if prompt]
-        drawn = self.code.decode(predicted[rows]).clamp(0, 1)
+        drawn = self.code.decode(clean[rows]).clamp(0, 1)
         real = images_of(batch, self.image_size)[rows]
         return alignment(drawn, real, [prompts[row] for row in rows])
 
@@ -222,23 +220,28 @@ class LatentDiffusion(Generator):
         return sampled * self.autoencoder.config.scaling_factor
 
     def _loss(self, latents: Tensor, prompts: list[str], steps: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss, and what was predicted."""
+        """Return the loss, and the clean latents that follow from what was predicted."""
         noise = torch.randn_like(latents)
         tokens, _ = self.report_encoder(prompts)
         if self.flow:
             times = self.scheduler.timesteps.to(steps.device)[steps]
             noisy = self.scheduler.scale_noise(latents, times, noise)
             predicted = self._predicted(noisy, times, tokens)
-            return F.mse_loss(predicted, noise - latents), predicted
+            sigma = self.scheduler.sigmas.to(noisy)[steps].reshape(-1, 1, 1, 1)
+            return F.mse_loss(predicted, noise - latents), noisy - sigma * predicted
         noisy = self.scheduler.add_noise(latents, noise, steps)
         predicted = self._predicted(noisy, steps, tokens)
-        target, kind = noise, self.scheduler.config.prediction_type
+        kind = self.scheduler.config.prediction_type
+        signal = self.scheduler.alphas_cumprod.to(noisy)[steps].sqrt().reshape(-1, 1, 1, 1)
+        spread = (1 - signal.square()).sqrt()
+        target, clean = noise, (noisy - spread * predicted) / signal.clamp_min(1e-4)
         if kind == "v_prediction":
             target = self.scheduler.get_velocity(latents, noise, steps)
+            clean = signal * noisy - spread * predicted
         elif kind == "sample":
-            target = latents
+            target, clean = latents, predicted
         errors = F.mse_loss(predicted, target, reduction="none").mean((1, 2, 3))
-        return (errors * self._weights(steps, kind)).mean(), predicted
+        return (errors * self._weights(steps, kind)).mean(), clean
 
     def _predicted(self, noisy: Tensor, times: Tensor, tokens: Tensor) -> Tensor:
         predicted: Tensor = self.unet(noisy, times, encoder_hidden_states=tokens).sample

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,18 +15,18 @@ from lightning_modules.checkpoints import load_model
 from lightning_modules.generators.images import resized
 from lightning_modules.two_towers import TwoTowers
 from synthesis.limits import above
-
-_OTHER_SIDE = {"left": "right", "right": "left"}
+from synthesis.reports.sides import with_sides_exchanged
 
 
 class ReportAlignment:
-    """A loss that asks a frozen dual encoder which report of the batch a drawn image belongs to.
+    """A loss that asks a frozen dual encoder which report a drawn image belongs to.
 
-    InfoNCE from image to report, where each image's own report with the sides exchanged competes too: reports
-    of a batch seldom differ in a side alone. It is asked as far as the drawn image does worse than the
-    training image of the same report: a generator that goes on once that is reached learns patterns that
-    please this encoder and nobody else. Frozen encoders guide GANs so (Zhang et al. 2021, XMC-GAN, arXiv
-    2101.04702, contrast reports; Sauer et al. 2023, StyleGAN-T, arXiv 2301.09515, a frozen CLIP).
+    It asks twice. Which report of the batch: InfoNCE from image to report. And which side: the image's own
+    report, or the same with left and right exchanged, for reports of a batch seldom differ in a side alone.
+    Both are asked as far as the drawn image does worse than the training image of the same report: a
+    generator that goes on once that is reached learns patterns that please this encoder and nobody else.
+    Frozen encoders guide GANs so (Zhang et al. 2021, XMC-GAN, arXiv 2101.04702, contrast reports; Sauer et
+    al. 2023, StyleGAN-T, arXiv 2301.09515, a frozen CLIP).
 
     Both images are shifted, blurred and covered with noise alike before they are looked at, or faint patterns
     that only an encoder sees would do (Zhao et al. 2020, arXiv 2006.10738, for discriminators).
@@ -68,26 +67,23 @@ class ReportAlignment:
             prompts: What the images are to show. Equal ones do not compete.
         """
         self._model.to(drawn.device)
-        rivals = [*prompts, *(with_sides_exchanged(prompt) for prompt in prompts)]
-        texts, count = self._encoded(rivals), len(prompts)
-        competes = torch.tensor(
-            [
-                [j == i or (rival != own and (j < count or j == count + i)) for j, rival in enumerate(rivals)]
-                for i, own in enumerate(prompts)
-            ],
-            device=drawn.device,
-        )
+        exchanged = [with_sides_exchanged(prompt) for prompt in prompts]
+        texts, count = self._encoded([*prompts, *exchanged]), len(prompts)
         seen = _disturbed(torch.cat([drawn, real.to(drawn)]))
+        found = self._logits(seen[:count], texts)
         with torch.no_grad():
-            bar = self._surprise(seen[count:], texts, competes)
-        return self.weight * (self._surprise(seen[:count], texts, competes) - bar).clamp_min(0).mean()
+            bar = self._logits(seen[count:], texts)
+        asked = torch.zeros((), device=drawn.device)
+        for competes in (_of_the_batch(prompts), _of_either_side(prompts, exchanged)):
+            surprises = (_surprise(logits, competes.to(drawn.device)) for logits in (found, bar))
+            asked = asked + torch.sub(*surprises).clamp_min(0).mean()
+        return self.weight * asked
 
-    def _surprise(self, images: Tensor, texts: Tensor, competes: Tensor) -> Tensor:
-        """Return −log p(own report | image) of each image, nats."""
+    def _logits(self, images: Tensor, texts: Tensor) -> Tensor:
+        """Return how well each image agrees with each text, ``(image, text)``."""
         tower = self._model.image_encoder
         features = tower({IMAGE: resized(images.float(), tower.image_size)}).projected.float()
-        logits = (features @ texts.T / self._model.temperature).masked_fill(~competes, -torch.inf)
-        return F.cross_entropy(logits, torch.arange(len(images), device=images.device), reduction="none")
+        return features @ texts.T / self._model.temperature
 
     def _encoded(self, prompts: Sequence[str]) -> Tensor:
         """Return the features of prompts ``(batch, projection)``; each is encoded once in a run."""
@@ -97,14 +93,22 @@ class ReportAlignment:
         return torch.stack([self._texts[prompt] for prompt in prompts]).to(self._model.device)
 
 
-def with_sides_exchanged(text: str) -> str:
-    """Return a text with left and right exchanged, each in the case of the word it stands for."""
+def _of_the_batch(prompts: Sequence[str]) -> Tensor:
+    """Return which of ``[*prompts, *exchanged]`` compete for each image: its own, and all that differ."""
+    unlike = [[i == j or a != b for j, b in enumerate(prompts)] for i, a in enumerate(prompts)]
+    return F.pad(torch.tensor(unlike), (0, len(prompts)))
 
-    def exchanged(word: re.Match[str]) -> str:
-        other = _OTHER_SIDE[word[0].lower()]
-        return other.upper() if word[0].isupper() else other.title() if word[0][0].isupper() else other
 
-    return re.sub(r"\b(?:left|right)\b", exchanged, text, flags=re.IGNORECASE)
+def _of_either_side(prompts: Sequence[str], exchanged: Sequence[str]) -> Tensor:
+    """Return the same for the own report and that with its sides exchanged, if it names any."""
+    differs = torch.tensor([a != b for a, b in zip(prompts, exchanged, strict=True)])
+    return torch.cat([torch.eye(len(prompts), dtype=torch.bool), differs.diag()], 1)
+
+
+def _surprise(logits: Tensor, competes: Tensor) -> Tensor:
+    """Return −log p(own report | image) among those that compete, of each image, nats."""
+    own = torch.arange(len(logits), device=logits.device)
+    return F.cross_entropy(logits.masked_fill(~competes, -torch.inf), own, reduction="none")
 
 
 def _disturbed(images: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from lightning_modules.objectives.med_clip import MedCLIP
 from lightning_modules.objectives.mgca import MGCA
 from lightning_modules.objectives.multi_view import MultiViewInfoNCE
 from lightning_modules.objectives.objective import Objective
+from lightning_modules.objectives.side_contrast import SideContrast
 from lightning_modules.objectives.siglip import SigLIP
 from lightning_modules.objectives.twin_direction import TwinDirection
 
@@ -32,6 +33,7 @@ __all__ = [
     "MedCLIP",
     "MultiViewInfoNCE",
     "Objective",
+    "SideContrast",
     "SigLIP",
     "TwinDirection",
 ]

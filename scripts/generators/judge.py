@@ -35,6 +35,7 @@ from scripts.generators.metrics import (
     similarity_within_prompts,
 )
 from scripts.generators.sheets import sheet
+from scripts.generators.sides import SideAccuracy
 from scripts.resolved_config import resolved_config
 from synthesis.cases import Case
 from synthesis.files import replaced
@@ -105,7 +106,7 @@ class GeneratorJudge(Measure):
         samples = torch.stack([images[: self.prompts], *again], 1)
         features = ground.space(images)
         told, spread_of_seeds = self._fidelity(run, ground, maker, features, cases)
-        sides = ground.sides.judge(features, cases, least=min(10, len(images) // 6))
+        sides = self._sides(run, ground, maker)
         removed = removals(ground.pairs[: self.counterfactuals], ground.data.synthesizer)
         both = drawn(maker, removed, f"{run.name}: with and without a finding")
         changed = change(both, removed)
@@ -160,6 +161,12 @@ class GeneratorJudge(Measure):
         told = fidelity(ground.probe, torch.cat(known), torch.cat(asked), catalog.names, least, bootstrap)
         return told, float(np.std(each, ddof=1)) if len(each) > 1 else math.nan
 
+    def _sides(self, run: Run, ground: Ground, maker: ImageMaker) -> tuple[SideAccuracy, ...]:
+        if not ground.sided:
+            return ()
+        images, cases = draw(maker, ground.sided, "sides", f"{run.name}: sides", self.workers)
+        return ground.sides.judge(ground.space(images), cases, least=min(10, len(ground.pairs) // 6))
+
     def report(self, directories: Mapping[str, Path], out: Path) -> None:
         """Write AUROC by concept, a sheet of all generators, and two sheets of each."""
         kept = {name: dict(np.load(path / "images.npz")) for name, path in directories.items()}
@@ -200,7 +207,8 @@ def _side_table(directories: Mapping[str, Path], out: Path) -> None:
         rows += [row] if sides else []  # measured before sides were
     note = (
         "Share of images whose finding a linear probe, fitted on simulated images, sees on the side that was "
-        "asked for, among cases with it on one side; in brackets the 95 % interval (Wilson) and the cases. "
+        "asked for, among held-out cases with it on one side; in brackets the 95 % interval (Wilson) and the "
+        "cases. "
         "0.5 is guessing, the simulator's row what the probe can see."
     )
     if rows:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from callbacks.statistics.logistic import Transform, fit_logistic, standardiser
 from synthesis.cases import Case
+from synthesis.pairs import Pair
 
 SIDED = ("pleural_effusion", "consolidation", "pneumothorax")
 """Concepts whose side is judged: frequent, and on one side as often as on the other."""
@@ -90,6 +91,16 @@ def sides_of(cases: Sequence[Case]) -> Tensor:
     rows = [{finding.concept: finding.laterality for finding in case.findings} for case in cases]
     table = [[codes.get(row.get(concept) or "", math.nan) for concept in SIDED] for row in rows]
     return torch.tensor(table, dtype=torch.float64).reshape(len(cases), len(SIDED))
+
+
+def sided(pairs: Sequence[Pair], most: int) -> list[Pair]:
+    """Return the first pairs that have one of `SIDED` on one side, until each has `most`."""
+    known, counts, chosen = ~sides_of([pair.case for pair in pairs]).isnan(), torch.zeros(len(SIDED)), []
+    for pair, of in zip(pairs, known, strict=True):
+        if (of & (counts < most)).any():
+            counts += of
+            chosen.append(pair)
+    return chosen
 
 
 def _accuracy(concept: str, right: int, cases: int, least: int) -> SideAccuracy:

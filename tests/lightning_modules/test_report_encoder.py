@@ -14,13 +14,13 @@ from torch import Tensor
 
 from lightning_modules import ConditionalGAN, LatentDiffusion, ReportAlignment, ReportEncoder
 from lightning_modules.generators import report_alignment
-from lightning_modules.generators.report_alignment import with_sides_exchanged
 from main import main
 from synthesis.cases import BalancedCaseSampler, Case
 from synthesis.images.variational import VariationalImageMaker
 from synthesis.patch_code import PatchCode
 from synthesis.reports.grammar import GrammarWriter
 from synthesis.reports.report import Report
+from synthesis.reports.sides import with_sides_exchanged
 
 ROOT = Path(__file__).resolve().parents[2]
 SPEC = importlib.util.spec_from_file_location("tiny_generators", ROOT / "tests" / "tiny_generators.py")
@@ -155,23 +155,24 @@ def test_drawn_images_are_asked_for_their_report_as_far_as_training_images_show_
     alignment = ReportAlignment(str(path), weight=2.0)
     loss = alignment(drawn, real, REPORTS)
 
-    def surprise(images: Tensor) -> Tensor:
+    def surprises(images: Tensor) -> tuple[Tensor, Tensor]:
         size = (model.image_encoder.image_size,) * 2
         seen = model.encode_image(
             torch.nn.functional.interpolate(images, size, mode="bilinear", antialias=True)
         )
         turned = ["Large right pleural effusion.", "Left apical pneumothorax."]
         likely = (seen @ model.encode_text(REPORTS + turned).T / model.temperature).double().exp()
-        rivals = likely[:, :4].sum(1)
+        own, rivals = likely.diagonal(), likely[:, :4].sum(1)
         rivals[[1, 3]] -= likely[[1, 3], [3, 1]]  # the same words are no rival
-        rivals[[0, 2]] += likely[[0, 2], [4, 5]]  # the other side is, of its own image
-        return -(likely.diagonal() / rivals).log()
+        sided = torch.stack([own[0] / (own[0] + likely[0, 4]), own[2] / (own[2] + likely[2, 5])])
+        return -(own / rivals).log(), -sided.log()  # the other side of its own report alone
 
-    bar = surprise(real)
-    over = (surprise(drawn.detach()) - bar).clamp_min(0)
+    (drawn_of_batch, drawn_side), (bar_of_batch, bar_side) = surprises(drawn.detach()), surprises(real)
+    over, side = (drawn_of_batch - bar_of_batch).clamp_min(0), (drawn_side - bar_side).clamp_min(0)
     assert over.max() > 0, "nothing would be asked"
-    assert loss.item() == pytest.approx(2 * over.mean().item(), rel=1e-3)
+    assert loss.item() == pytest.approx(2 * (over.mean() + side.sum() / 4).item(), rel=1e-3)
     assert alignment(real, real, REPORTS).item() == 0
+    over[[0, 2]] += side
 
     loss.backward()
     assert drawn.grad is not None
@@ -199,6 +200,19 @@ def test_the_gan_s_generator_learns_from_it_and_its_discriminator_does_not(dual:
     assert moved == {"decoder"}
 
 
+def test_the_gan_s_discriminator_is_shown_the_other_side(dual: tuple[Path, Any]) -> None:
+    path, _ = dual
+    encoder = ReportEncoder(pretrained=str(path), frozen=True, max_length=16)
+    gan = ConditionalGAN(encoder, image_size=16, latent_dim=4, width=8)
+    same = ["Large left pleural effusion."] * 2
+    features, pooled = torch.randn(2, gan.discriminator.score.in_features), encoder(same)[1]
+    score = gan.discriminator.rate(features, pooled)
+    other = gan.discriminator.rate(features, encoder(["Large right pleural effusion."] * 2)[1])
+    expected = torch.nn.functional.softplus(other - score).mean()
+    torch.testing.assert_close(gan._mismatch(score, features, pooled, same), expected)
+    assert gan._mismatch(score, features, pooled, ["Cardiomegaly."] * 2) == 0, "no report is a wrong one"
+
+
 def test_a_diffusion_is_asked_for_the_clean_images_of_prompts_that_it_has_read(
     dual: tuple[Path, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,8 +221,8 @@ def test_a_diffusion_is_asked_for_the_clean_images_of_prompts_that_it_has_read(
     encoder = ReportEncoder(pretrained=str(path), frozen=True, max_length=16)
     alignment = ReportAlignment(str(path))
     parts = {"unet": tiny.UNET, "code": code, "image_size": 16, "alignment": alignment}
-    with pytest.raises(ValueError, match="looks at the clean images of a code, but prediction is 'velocity'"):
-        LatentDiffusion(encoder, **parts)
+    with pytest.raises(ValueError, match="looks at the clean images of a code, but code is null"):
+        LatentDiffusion(encoder, **(parts | {"code": None}))
     model = LatentDiffusion(encoder, **parts, prediction="sample")
     images = torch.rand(4, 1, 16, 16, generator=torch.Generator().manual_seed(0))
     monkeypatch.setattr(
@@ -221,6 +235,29 @@ def test_a_diffusion_is_asked_for_the_clean_images_of_prompts_that_it_has_read(
     torch.testing.assert_close(drawn, (1.5 * images[[0, 2]]).clamp(max=1))
     assert torch.equal(real, images[[0, 2]]) and prompts == [REPORTS[0], REPORTS[2]]
     assert torch.equal(asked, drawn.sum())
+
+
+@pytest.mark.parametrize("learns", [{"prediction": "velocity"}, {"prediction": "sample"}, {"flow": True}])
+def test_clean_latents_follow_from_what_is_predicted(
+    dual: tuple[Path, Any], learns: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = ReportEncoder(pretrained=str(dual[0]), frozen=True, max_length=16)
+    model = LatentDiffusion(encoder, unet=tiny.UNET, code=PatchCode(4), image_size=16, **learns)
+    latents, steps = torch.randn(3, 16, 4, 4), torch.tensor([0, 400, 990])
+
+    def perfect(noisy: Tensor, times: Tensor, tokens: Tensor) -> Tensor:
+        """Predict what there is to predict, as it follows from the latents and what was made of them."""
+        if learns.get("prediction") == "sample":
+            return latents
+        if "flow" in learns:
+            return (noisy - latents) / model.scheduler.sigmas[steps].reshape(-1, 1, 1, 1)
+        signal = model.scheduler.alphas_cumprod[steps].reshape(-1, 1, 1, 1).sqrt()
+        return (signal * noisy - latents) / (1 - signal.square()).sqrt()
+
+    monkeypatch.setattr(model, "_predicted", perfect)
+    loss, clean = model._loss(latents, REPORTS[:3], steps)
+    torch.testing.assert_close(clean, latents, rtol=1e-3, atol=1e-3)
+    assert loss.item() == pytest.approx(0, abs=1e-4)
 
 
 def test_drawn_and_training_images_are_disturbed_alike(dual: tuple[Path, Any]) -> None:

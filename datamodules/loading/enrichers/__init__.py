@@ -1,6 +1,7 @@
 """What a batch holds, one file a feature: each adds its keys."""
 
 from datamodules.loading.enrichers.enricher import Enricher
+from datamodules.loading.enrichers.exchanged_sides import ExchangedSides
 from datamodules.loading.enrichers.images import Images
 from datamodules.loading.enrichers.masks import Masks
 from datamodules.loading.enrichers.organs import Organs
@@ -16,6 +17,7 @@ __all__ = [
     "PRIOR_KEYS",
     "TWIN_KEYS",
     "Enricher",
+    "ExchangedSides",
     "Images",
     "Masks",
     "Organs",

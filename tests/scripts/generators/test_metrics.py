@@ -28,7 +28,7 @@ from scripts.generators.metrics import (
     memorisation,
     similarity_within_prompts,
 )
-from scripts.generators.sides import SIDED, fit_sides, sides_of
+from scripts.generators.sides import SIDED, fit_sides, sided, sides_of
 from synthesis.cases import BalancedCaseSampler
 from synthesis.images.simulator import Simulator
 from synthesis.pairs import PairSynthesizer
@@ -133,6 +133,16 @@ def test_sides_are_right_where_the_image_follows_the_request() -> None:
     assert all(np.isnan(side.accuracy) for side in fit_sides(x[:1], cases[:1]).judge(x, cases))
     few = probe.judge(x[:2], cases[:2])
     assert all(np.isnan(side.accuracy) and side.cases < 10 for side in few)
+
+
+def test_sides_are_judged_by_as_many_cases_of_each_finding_as_there_are() -> None:
+    simulator = Simulator(image_size=16)
+    read = PairSynthesizer(BalancedCaseSampler(), GrammarWriter(), simulator).make(range(80), 0, "val")
+    chosen = sided(read, most=3)
+    asked, known = (sides_of([pair.case for pair in of]) for of in (chosen, read))
+    assert ((~asked.isnan()).sum(0) >= (~known.isnan()).sum(0).clamp(max=3)).all(), "each has its cases"
+    assert (~asked.isnan()).any(1).all() and len(chosen) <= 3 * len(SIDED), "and none is drawn in vain"
+    assert [pair.index for pair in chosen] == sorted(pair.index for pair in chosen)
 
 
 def test_a_copied_training_image_is_found() -> None:
