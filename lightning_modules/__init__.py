@@ -13,7 +13,14 @@ from lightning_modules.downstream.segmentation import Segmentation
 from lightning_modules.downstream.temporal_comparison import TemporalComparison
 from lightning_modules.downstream.visual_question_answering import VisualQuestionAnswering
 from lightning_modules.dual_encoder import DualEncoder
-from lightning_modules.encoders import EncodedPrompts, EncodedTwins, EncoderOutput, ImageEncoder, TextEncoder
+from lightning_modules.encoders import (
+    EncodedExchange,
+    EncodedPrompts,
+    EncodedTwins,
+    EncoderOutput,
+    ImageEncoder,
+    TextEncoder,
+)
 from lightning_modules.evaluation_output import EvaluationOutput
 from lightning_modules.generators import (
     ConditionalGAN,
@@ -62,6 +69,7 @@ __all__ = [
     "DenseSupervision",
     "Detection",
     "DualEncoder",
+    "EncodedExchange",
     "EncodedPrompts",
     "EncodedTwins",
     "EncoderOutput",

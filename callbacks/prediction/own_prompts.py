@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from callbacks.evaluations.zero_shot_prompts import Prompts
+from synthesis.strict_yaml import Entry
 
 SEPARATOR = ";"
 AGAINST = "|"
@@ -27,10 +28,8 @@ def own_prompts(texts: Sequence[str], templates: str | Path) -> Prompts:
     Raises:
         ValueError: If a prompt is empty, stands twice, or has more than one ``|``; or of the templates.
     """
-    import yaml
-
-    content = yaml.safe_load(Path(templates).read_text("utf-8"))
-    sides = {side: [str(text) for text in content[side]] for side in ("present", "absent")}
+    entry, _ = Entry.read(Path(templates))
+    sides = {side: entry.texts(side, least=1) for side in ("present", "absent")}
     prompts: Prompts = {}
     for text in (part.strip() for typed in texts for part in typed.split(SEPARATOR)):
         if not text:

@@ -62,6 +62,7 @@ class RunSummary(L.Callback):
         self.supervised = None if path is None or self._supervised_folder else read_supervised(path)
         self._samples, self._seconds, self._started = 0, 0.0, time.monotonic()
         self._written: tuple[Mapping[str, Any], Path | None] | None = None
+        self._went_on = False
 
     # -------------------------------------------------------------------------------------------------- hooks
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
@@ -81,16 +82,18 @@ class RunSummary(L.Callback):
         batch_idx: int,
     ) -> None:
         """Count samples."""
+        self._went_on = True
         self._samples += len(batch[IMAGE]) * trainer.world_size  # training batches are equal on all ranks
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Renew the summary."""
         if not trainer.sanity_checking:
+            self._went_on = True
             self._write(trainer)
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Write the summary."""
-        self._write(trainer)
+        """Write the summary; the figures of a run that was finished before stay."""
+        self._write(trainer, keep=not self._went_on)
 
     def on_test_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Write the summary."""
@@ -111,13 +114,15 @@ class RunSummary(L.Callback):
         self._samples, self._seconds = state_dict["samples"], state_dict["seconds"]
 
     # ------------------------------------------------------------------------------------------------ writing
-    def _write(self, trainer: L.Trainer) -> None:
+    def _write(self, trainer: L.Trainer, keep: bool = False) -> None:
+        """Write the summary, and with `keep` only how the run went beside the figures that lie there."""
         directory = run_directory(trainer)
         if not trainer.is_global_zero:
             return
         summary = self._document(trainer)
         if directory is not None:
             path, stages = directory / "summary.json", _STAGES[_function(trainer)]
+            stages = ("fit",) if keep else stages
             summary = merged(path, summary, stages)
             with written_whole(path) as partial:
                 partial.write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n")

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from scripts.command_line.errors import exit_code
 from synthesis.reports.reading.entities import EntityExtractor
+from synthesis.strict_yaml import read_mapping
 
 SENTENCES = (
     Path(__file__).resolve().parents[2] / "tests" / "synthesis" / "reports" / "reading" / "sentences.yaml"
@@ -96,7 +95,7 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.add_argument("--wrong", action="store_true", help="list the sentences that are read wrongly")
     options = parser.parse_args(args)
     extractor = EntityExtractor()
-    parts = yaml.safe_load(options.sentences.read_text("utf-8"))
+    parts = read_mapping(options.sentences)
     scores = {name: score(extractor, items) for name, items in parts.items()}
     print(*lines(scores), sep="\n")
     for name, part in scores.items() if options.wrong else ():

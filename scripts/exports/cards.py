@@ -13,13 +13,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from callbacks.run.summary_table import Summary, concept_table, figure_table, methods_of, stages_of
 from callbacks.run.table import Table
 from scripts.command_line.errors import exit_code
 from scripts.corpora.data_statistics import DataStatistics, data_module, measured
 from synthesis.files import write_atomically
+from synthesis.strict_yaml import read_mapping
 
 _HEAD = """\
 ---
@@ -223,8 +222,9 @@ def _listed(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{key} {value}" for key, value in values.items() if value is not None)
 
 
-def _yaml(path: Path) -> Any:
-    return yaml.safe_load(_text(path))
+def _yaml(path: Path) -> dict[str, Any]:
+    _text(path)
+    return read_mapping(path)
 
 
 def _json(path: Path) -> Any:

@@ -41,7 +41,7 @@ class EarlyTermination:
         at = f"{where}: early_terminate is {spec}"
         if not isinstance(spec, Mapping) or spec.get("type") != "hyperband":
             raise ValueError(
-                f"{at}; the only type that there is is hyperband: {{type: hyperband, min_iter: 1}}"
+                f"{at}; there is hyperband alone: write {{type: hyperband, min_iter: 1}}, or leave it out"
             )
         if unknown := sorted(spec.keys() - _KEYS):
             raise ValueError(

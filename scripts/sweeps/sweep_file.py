@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from scripts.comparison.definition import Arm, Comparison, Layers, Metric, ScaleSettings
 from scripts.sweeps.early_termination import EarlyTermination
 from scripts.sweeps.parameter import Parameter
 from synthesis.configuration import located, shipped
+from synthesis.strict_yaml import read_mapping
 
 RECIPES = Path("configs/recipes")
 USUAL_RUNS = 20  # of random and bayes without run_cap, which W&B would never end
@@ -61,9 +61,7 @@ class SweepFile:
             ValueError: If it is no sweep of `main.py fit` that can be carried out here; names file, key,
                 value and remedy.
         """
-        sweep = yaml.safe_load(located(path).read_text())
-        if not isinstance(sweep, dict):
-            raise ValueError(f"{path}: holds {sweep!r}; write a sweep, as in configs/sweeps/temperature.yaml")
+        sweep = read_mapping(located(path))
         for key in _NEEDED:
             if key not in sweep:
                 raise ValueError(

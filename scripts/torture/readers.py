@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scripts.torture.samples import hashed
+from scripts.torture.samples import TIMES, hashed
 
 
 def checkpoint(directory: Path) -> Any:
@@ -121,7 +121,7 @@ def record(directory: Path) -> Any:
         [
             run.arm,
             run.seed,
-            dict(run.facts),
+            {name: fact for name, fact in run.facts.items() if name not in TIMES},
             dict(run.figures),
             {k: v.tolist() for k, v in run.draws.values.items()},
         ]

@@ -12,6 +12,7 @@ import torch
 import yaml
 from torch import Tensor
 
+TIMES = ("minutes", "date", "commit", "threads", "check")  # what is not the same twice, and its checksum
 SIZE = 64  # pixels: the smallest that the simulator draws findings at
 CALLBACKS: list[dict[str, Any]] = [
     {"class_path": "callbacks.FeatureCollector"},

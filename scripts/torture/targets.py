@@ -18,6 +18,7 @@ from scripts.torture.samples import (
     LAYERS,
     QUIET,
     SIZE,
+    TIMES,
     command,
     csv_logger,
     options,
@@ -29,7 +30,6 @@ from scripts.torture.samples import (
 )
 
 Words = Callable[[Path], "list[str] | Callable[[], object]"]
-TIMES = ("minutes", "date", "commit", "threads", "check")  # what is not the same twice, and its checksum
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from lightning_modules import (
     MedCLIP,
     MultiViewInfoNCE,
     Objective,
+    SideContrast,
     SigLIP,
     TwinDirection,
 )
@@ -50,7 +51,12 @@ class Dense(DenseSupervision):
         self._channels, self._side = ((0,), (1,)), 4
 
 
-TERMS = {"terms": lambda: [Dense(32, ["a", "b"]), TwinDirection(2.0), ImageAgreement(temperature=0.2)]}
+TERMS = {
+    "terms": lambda: [
+        *(Dense(32, ["a", "b"]), TwinDirection(2.0), ImageAgreement(temperature=0.2)),
+        SideContrast(2.0, temperature=0.2),
+    ]
+}
 OBJECTIVES = {
     "plain": lambda: InfoNCE(0.2, image_weight=0.75),
     "mask": lambda: ConceptAwareInfoNCE("mask", temperature=0.2),
@@ -95,6 +101,7 @@ def add_views(pairs: list[dict[str, Any]], name: str) -> None:
         if name == "terms":
             texts = [{k: one[k] for k in ("input_ids", "attention_mask")} for one in (others[i - 1], other)]
             pair["twin_prompts"] = dict(zip(("present", "absent"), texts, strict=True))
+            pair["sides_exchanged"] = {**texts[1], "contradicts": torch.tensor(i in (1, 2, 6))}
             pair["masks"] = torch.zeros(1, 32, 32, dtype=torch.bool)
             pair["masks"][:, i : 3 * i, 8:20] = True
             pair["mask_concepts"] = torch.tensor([int(i > 5)])  # the first rank shows one of the two alone

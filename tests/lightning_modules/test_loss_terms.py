@@ -16,11 +16,13 @@ from torch import Tensor
 from lightning_modules import (
     DenseSupervision,
     DualEncoder,
+    EncodedExchange,
     EncodedPrompts,
     EncodedTwins,
     EncoderOutput,
     ImageAgreement,
     InfoNCE,
+    SideContrast,
     TwinDirection,
 )
 from lightning_modules.objectives import Gather
@@ -136,6 +138,21 @@ def test_agreement_is_info_nce_among_all_views(features: Make) -> None:
         ImageAgreement()(views[:1], [], [{}], Gather())
 
 
+def test_side_contrast_equals_the_slow_sum(features: Make) -> None:
+    (image, text), (_, other) = features(), features(seed=1)
+    exchanged = EncodedExchange(other, torch.tensor([True, False, True, True, False]))
+    found = SideContrast(temperature=0.3)([image], [text], [{"sides_exchanged": exchanged}], Gather())
+    losses, right = [], 0
+    for i in (0, 2, 3):
+        own, wrong = (float(image.projected[i] @ of.projected[i]) / 0.3 for of in (text, other))
+        losses.append(-math.log(math.exp(own) / (math.exp(own) + math.exp(wrong))))
+        right += own > wrong
+    assert float(found["loss"]) == pytest.approx(sum(losses) / 3, rel=1e-5)
+    assert float(found["accuracy"]) == pytest.approx(right / 3)
+    nothing = EncodedExchange(other, torch.zeros(5).bool())
+    assert float(SideContrast()([image], [text], [{"sides_exchanged": nothing}], Gather())["loss"]) == 0
+
+
 def step(dual: DualEncoder, batch: Any) -> tuple[Tensor, dict[str, float]]:
     dual._trainer = L.Trainer(logger=False, accelerator="cpu", barebones=True)
     logged: dict[str, float] = {}
@@ -155,7 +172,7 @@ def test_the_model_adds_the_terms_and_they_reach_the_image_tower(
 ) -> None:
     """All at once: the second view, the masks, the twins and their prompts, each through both towers."""
     dense = DenseSupervision(32, NAMES, weight=0.5)
-    terms = [dense, TwinDirection(weight=2.0), ImageAgreement(weight=0.25)]
+    terms = [dense, TwinDirection(weight=2.0), ImageAgreement(weight=0.25), SideContrast(weight=0.5)]
     dual = model(InfoNCE(), terms=terms)
     dense.prepare(dual.image_encoder, facts())
     others = {key: batch[key].flip(0) for key in ("input_ids", "attention_mask")}
@@ -168,6 +185,7 @@ def test_the_model_adds_the_terms_and_they_reach_the_image_tower(
         "mask_concepts": [torch.tensor([i % 3]) for i in range(6)],
         "twins": {**others, "image": batch["image"].roll(1, 0), "left_out": torch.arange(-1, 5)},
         "twin_prompts": {"present": others, "absent": {k: batch[k] for k in others}},
+        "sides_exchanged": {**others, "contradicts": torch.arange(6) > 2},
     }
     loss, logged = step(dual, whole)
     terms_sum = sum(t.weight * logged[f"train/{t.name}_loss"] for t in terms)
@@ -178,7 +196,8 @@ def test_the_model_adds_the_terms_and_they_reach_the_image_tower(
         weight, term.weight = term.weight, 0.0
         assert (gradient(dual, whole) - with_all).norm() > 1e-3 * with_all.norm(), term.name
         term.weight = weight
-    assert {"masks", "mask_concepts", "twins", "twin_prompts", "other_images"} <= dual.needs("train")
+    asked = {"masks", "mask_concepts", "twins", "twin_prompts", "other_images", "sides_exchanged"}
+    assert asked <= dual.needs("train")
     assert dual.needs("val") == frozenset()
 
 

@@ -88,6 +88,17 @@ def test_a_missing_checkpoint_is_named(run: Path, capsys: pytest.CaptureFixture[
         export.main(["--run", str(run), "--checkpoint", "bset"])
 
 
+def test_a_damaged_configuration_is_named(run: Path, tmp_path: Path) -> None:
+    text = (run / "config.yaml").read_text()
+    for damaged, said in (
+        (text[: len(text) // 2] + "\n learn", "not valid YAML"),
+        ("learn", "not a mapping"),
+    ):
+        (tmp_path / "config.yaml").write_text(damaged)
+        with pytest.raises(ValueError, match=rf"config\.yaml: .*{said}"):
+            cards.model_card(tmp_path)
+
+
 def test_cards_say_what_was_measured(run: Path) -> None:
     cards.main(["--run", str(run), "--samples", "20"])
     card = (run / "model_card.md").read_text()

@@ -330,6 +330,6 @@ def _yaml_of(module: str, content: dict[str, Any]) -> Callable[[Path, Path], lis
     def words(own: Path, shared: Path) -> list[str]:
         kept = {key: value for key, value in content.items() if value is not None}
         (own / "bad.yaml").write_text(yaml.safe_dump(kept, sort_keys=False))
-        return [module, str(own / "bad.yaml"), f"--out={own / 'out'}", f"--cache={own / 'cache'}"]
+        return [module, str(own / "bad.yaml"), f"--out={own / 'out'}"]
 
     return words

@@ -13,10 +13,12 @@ from torch import Tensor
 from datamodules import Augmentation, SyntheticPairs, Views
 from datamodules.batch import VIEWS, Batch, data_facts
 from datamodules.loading.draws import Draws
+from datamodules.loading.enrichers import ExchangedSides
 from datamodules.loading.needs import UnmetNeedError
 from synthesis.corruption import ClinicSynthesizer
 from synthesis.pairs import PairSynthesizer
 from synthesis.renderings import RenderingSynthesizer
+from synthesis.reports.sides import names_a_side, with_sides_exchanged
 from synthesis.store import StaleStoreError, StorePlan, cache_directory
 from tests.datamodules.conftest import options
 
@@ -227,6 +229,44 @@ def test_prompts_ask_for_what_the_twin_lacks(ready: Any) -> None:
                 assert read(row) in [read(prompt) for prompt in prompts]
                 seen.add((side, concept, read(row)))
     assert len(seen) > len({kind[:2] for kind in seen}), "one finding is asked for in several ways"
+
+
+def test_reports_come_with_their_sides_exchanged(ready: Any) -> None:
+    data = ready({"train": {"sides_exchanged"}}, texts=None)
+
+    def read(text: Any) -> str:
+        ids = data.tokenizer(text)["input_ids"] if isinstance(text, str) else text
+        return str(data.tokenizer.decode(ids, skip_special_tokens=True))
+
+    told = set()
+    for batch in epoch(data, 0):
+        found = batch["sides_exchanged"]
+        for text, ids, false in zip(
+            batch["report"], found["input_ids"], found["contradicts"].tolist(), strict=True
+        ):
+            assert read(ids) == read(with_sides_exchanged(text))
+            assert not false or names_a_side(text)
+            told.add(false)
+    assert told == {True, False}
+
+
+@pytest.mark.parametrize(
+    ("text", "false"),
+    [
+        ("Small left pleural effusion.", True),
+        ("The heart is enlarged. Large LEFT effusion, right apical pneumothorax.", True),
+        ("No left pleural effusion.", False),
+        ("Possible left pleural effusion.", False),
+        ("Left pleural effusion. Right pleural effusion.", False),
+        ("Bilateral pleural effusions, left more than right.", False),
+        ("The left lung is clear.", False),
+        ("The lungs are clear.", False),
+    ],
+)
+def test_only_a_finding_on_one_side_becomes_false(ready: Any, text: str, false: bool) -> None:
+    data = ready({"train": {"sides_exchanged"}})
+    enricher = next(e for e in data.enrichers("train", data.source("train")) if isinstance(e, ExchangedSides))
+    assert enricher.becomes_false(text) is false
 
 
 def test_unpaired_texts_come_with_their_own_labels(ready: Any, synthesizer: PairSynthesizer) -> None:

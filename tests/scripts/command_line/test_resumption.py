@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import stat
@@ -90,6 +91,11 @@ def assert_same_run(directory: Path, straight: Path) -> None:
     assert [path.name for path in directory.parent.iterdir() if path.is_dir()] == ["fit"]
 
 
+def figures(directory: Path) -> dict[str, Any]:
+    summary = json.loads((directory / "summary.json").read_text())
+    return {name: value for name, value in summary.items() if name != "details"}
+
+
 def interrupted(words: list[str], monkeypatch: pytest.MonkeyPatch, callback: L.Callback) -> Any:
     """Run with a callback that the command line does not know, and return how it ended."""
     from scripts.command_line import command_line
@@ -153,13 +159,18 @@ def test_a_run_that_is_killed_after_its_training_is_summed_up(
             raise MemoryError("killed")
 
     directory = tmp_path / "fit"
-    interrupted(fit(directory), monkeypatch, DiesAtTheEnd())
+    callbacks = SIZES["trainer.callbacks"].replace("}]", "}, {class_path: callbacks.RunSummary}]")
+    words = fit(directory, trainer__callbacks=callbacks)
+    interrupted(words, monkeypatch, DiesAtTheEnd())
     assert read_checkpoint(directory / "checkpoints" / "last.ckpt")["global_step"] == STEPS
-    line = main(fit(directory, "--resume"))
+    line = main([*words, "--resume"])
     assert line.resumption is not None and line.resumption.step == STEPS // 2
     assert_same_run(directory, straight)
+    summed_up = figures(directory)
+    assert "val/loss" in summed_up
     with pytest.warns(UserWarning, match=f"nothing was trained.*step {STEPS}"):
-        main(fit(directory, "--resume"))
+        main([*words, "--resume"])
+    assert figures(directory) == summed_up, "what was measured stays"
 
 
 def test_slurm_puts_the_job_back_and_it_goes_on(
