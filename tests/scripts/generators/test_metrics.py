@@ -136,7 +136,7 @@ def test_sides_are_right_where_the_image_follows_the_request() -> None:
 
 
 def test_sides_are_judged_by_as_many_cases_of_each_finding_as_there_are() -> None:
-    simulator = Simulator(image_size=16)
+    simulator = Simulator(image_size=64)
     read = PairSynthesizer(BalancedCaseSampler(), GrammarWriter(), simulator).make(range(80), 0, "val")
     chosen = sided(read, most=3)
     asked, known = (sides_of([pair.case for pair in of]) for of in (chosen, read))
