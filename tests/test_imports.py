@@ -33,6 +33,7 @@ NEUTRAL = tuple(
         "prompt_length",  # and on where a prompt is cut
         "reports.headings",
         "reports.sentences",
+        "reports.sides",
         "strict_yaml",
     )
 )
