@@ -124,6 +124,11 @@ class BatchDataModule(LightningDataModule):
             reasons[OTHER_TEXTS] = (
                 "a report is read as one text: give data.init_args.views.texts two entries or more"
             )
+        if TEXT_LABELS in self.needs(split):
+            reasons[SIDES_EXCHANGED] = (
+                "the texts are of other patients (text_labels), whose sides say nothing about the image: "
+                "leave configs/terms/sides.yaml out"
+            )
         if RENDERING not in self.supplied(split):
             reasons[RENDERING] = (
                 f"{type(self).__name__} cannot draw its patients once more: set it to false, or train on "

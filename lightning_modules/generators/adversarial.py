@@ -149,15 +149,18 @@ class ConditionalGAN(Generator):
 
     def _mismatch(self, score: Tensor, features: Tensor, pooled: Tensor, prompts: list[str]) -> Tensor:
         """Return the loss of telling own reports from wrong ones, where these say something else."""
+        of_others = _differing(prompts, [*prompts[-1:], *prompts[:-1]])
+        loss = self._excess(score, features, of_others, pooled.roll(1, 0)[of_others])
         exchanged = [with_sides_exchanged(prompt) for prompt in prompts]
-        _, other_side = self.report_encoder(exchanged)
-        of_others = [*prompts[-1:], *prompts[:-1]]
-        loss = torch.zeros_like(score.sum())
-        for wrong, encoded in ((of_others, pooled.roll(1, 0)), (exchanged, other_side)):
-            weights = torch.tensor([a != b for a, b in zip(prompts, wrong, strict=True)]).to(score)
-            excess = F.softplus(self.discriminator.rate(features, encoded) - score)
-            loss = loss + (excess * weights).sum() / weights.sum().clamp_min(1)
+        if sided := _differing(prompts, exchanged):
+            _, encoded = self.report_encoder([exchanged[row] for row in sided])
+            loss = loss + self._excess(score, features, sided, encoded)
         return loss
+
+    def _excess(self, score: Tensor, features: Tensor, rows: list[int], wrong: Tensor) -> Tensor:
+        """Return the mean loss of telling own reports from wrong ones, given for some rows."""
+        other = self.discriminator.rate(features[rows], wrong)
+        return F.softplus(other - score[rows]).sum() / max(1, len(rows))
 
     def _generator_step(
         self, batch: Batch, prompts: list[str], pooled: Tensor, made: Tensor, optimizer: Any
@@ -209,6 +212,11 @@ class ConditionalGAN(Generator):
         """Write the generator and the text encoder: see `Generator.export`."""
         self.decoder.save(directory, kind="adversarial", section=self.section)
         self.report_encoder.save(directory)
+
+
+def _differing(prompts: list[str], others: list[str]) -> list[int]:
+    """Return the rows in which two lists of texts say something else."""
+    return [row for row, (a, b) in enumerate(zip(prompts, others, strict=True)) if a != b]
 
 
 def squared_gradient(score: Tensor, image: Tensor) -> Tensor:

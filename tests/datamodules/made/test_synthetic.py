@@ -250,6 +250,11 @@ def test_reports_come_with_their_sides_exchanged(ready: Any) -> None:
     assert told == {True, False}
 
 
+def test_sides_of_other_patients_are_refused(ready: Any) -> None:
+    with pytest.raises(UnmetNeedError, match=r"texts are of other patients.*sides\.yaml out"):
+        ready({"train": {"sides_exchanged", "text_labels"}}, texts=None)
+
+
 @pytest.mark.parametrize(
     ("text", "false"),
     [
