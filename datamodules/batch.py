@@ -32,6 +32,7 @@ INDEX: Final = "index"
 GROUP: Final = "group"
 VIEW: Final = "view"
 REPORT: Final = "report"
+CLAIMS: Final = "claims"
 OTHER_TEXTS: Final = "other_texts"
 ASSERTED: Final = "asserted"
 DENIED: Final = "denied"
@@ -202,6 +203,7 @@ class Batch(TypedDict, total=False):
     organs: Tensor
     boxes: list[Tensor]
     box_concepts: list[Tensor]
+    claims: list[str]
     question: list[str]
     question_kind: list[str]
     answer: Tensor

@@ -31,6 +31,7 @@ NEUTRAL = tuple(
         "patch_code",  # a generator and the image maker that opens it agree on the code of an image
         "progress",
         "prompt_length",  # and on where a prompt is cut
+        "reports.claim_phrases",
         "reports.headings",
         "reports.sentences",
         "reports.sides",

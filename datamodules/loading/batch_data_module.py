@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from datamodules.batch import (
+    CLAIMS,
     ATTENTION_MASK,
     GROUP,
     IMAGE,
@@ -31,7 +32,7 @@ from datamodules.batch import (
     subset_of_patients,
 )
 from datamodules.loading.batch_dataset import BatchDataset
-from datamodules.loading.enrichers import Enricher, ExchangedSides, Images, Texts, UnpairedTexts
+from datamodules.loading.enrichers import Claims, Enricher, ExchangedSides, Images, Texts, UnpairedTexts
 from datamodules.loading.epoch_loader import EpochLoader
 from datamodules.loading.loader_options import LoaderOptions
 from datamodules.loading.needs import askers, require
@@ -139,7 +140,7 @@ class BatchDataModule(LightningDataModule):
     def supplied(self, split: str) -> frozenset[str]:
         """Return the keys that batches of a split can hold; a subclass adds its own."""
         keys = _ALWAYS | {OTHER_IMAGES}
-        return keys | _TEXTS | {OTHER_TEXTS, TEXT_LABELS, SIDES_EXCHANGED} if self.has_texts else keys
+        return keys | _TEXTS | {CLAIMS, OTHER_TEXTS, TEXT_LABELS, SIDES_EXCHANGED} if self.has_texts else keys
 
     @property
     def has_texts(self) -> bool:
@@ -175,8 +176,12 @@ class BatchDataModule(LightningDataModule):
         texts = self.texts(split)
         if texts is None:
             return [images]
-        exchanged = [ExchangedSides(texts)] if SIDES_EXCHANGED in needs else []
-        return [images, UnpairedTexts(texts, source) if TEXT_LABELS in needs else texts, *exchanged]
+        found: list[Enricher] = [images, UnpairedTexts(texts, source) if TEXT_LABELS in needs else texts]
+        if SIDES_EXCHANGED in needs:
+            found.append(ExchangedSides(texts))
+        if CLAIMS in needs:
+            found.append(Claims(texts.catalog))
+        return found
 
     def texts(self, split: str) -> Texts | None:
         """Return what encodes the reports of a split; None for image-only data."""

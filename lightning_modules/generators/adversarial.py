@@ -125,7 +125,7 @@ class ConditionalGAN(Generator):
             _, pooled = self.report_encoder(prompts)
             made = self._draw(pooled.detach())  # once: both players look at the same images
             figures = self._discriminator_step(batch, prompts, pooled, made.detach(), discriminator)
-            figures |= self._generator_step(batch, prompts, pooled.detach(), made, generator)
+            figures |= self._generator_step(batch, pooled.detach(), made, generator)
         for schedule in self.lr_schedulers():  # type: ignore[union-attr]
             schedule.step()
         for name, value in figures.items():
@@ -163,24 +163,22 @@ class ConditionalGAN(Generator):
         return F.softplus(other - score[rows]).sum() / max(1, len(rows))
 
     def _generator_step(
-        self, batch: Batch, prompts: list[str], pooled: Tensor, made: Tensor, optimizer: Any
+        self, batch: Batch, pooled: Tensor, made: Tensor, optimizer: Any
     ) -> dict[str, Tensor]:
         self.toggle_optimizer(optimizer)  # no gradient for the discriminator
-        losses = self._generator_losses(batch, prompts, pooled, made)
+        losses = self._generator_losses(batch, pooled, made)
         self._step(torch.stack(list(losses.values())).sum(), optimizer)
         self.untoggle_optimizer(optimizer)
         return {name: loss.detach() for name, loss in losses.items()}
 
-    def _generator_losses(
-        self, batch: Batch, prompts: list[str], pooled: Tensor, made: Tensor
-    ) -> dict[str, Tensor]:
+    def _generator_losses(self, batch: Batch, pooled: Tensor, made: Tensor) -> dict[str, Tensor]:
         real = images_of(batch, self.decoder.image_size)
         with torch.no_grad():
             real_score, _ = self.discriminator(real, pooled)
         made_score, _ = self.discriminator(made, pooled)
         losses = {"generator": F.softplus(real_score - made_score).mean()}
         if self.alignment is not None:
-            losses["alignment"] = self.alignment(made, real, prompts)
+            losses["alignment"] = self.alignment(made, real, self.sentences(batch))
         return losses
 
     def _draw(self, pooled: Tensor) -> Tensor:
@@ -195,9 +193,8 @@ class ConditionalGAN(Generator):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Log the generator's loss, the same noise in every epoch: for trends only."""
         with seeded(self.device, self.seed, self.global_rank, batch_idx):
-            prompts = self.prompts(batch)
-            _, pooled = self.report_encoder(prompts)
-            loss = self._generator_losses(batch, prompts, pooled, self._draw(pooled))["generator"]
+            _, pooled = self.report_encoder(self.prompts(batch))
+            loss = self._generator_losses(batch, pooled, self._draw(pooled))["generator"]
         self.log("val/loss", loss, batch_size=len(batch[IMAGE]), sync_dist=True)
 
     test_step = validation_step

@@ -14,13 +14,14 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import nn
 from torch.optim import AdamW
 
-from datamodules.batch import INDEX, LABELS, REPORT, Batch, data_facts
+from datamodules.batch import CLAIMS, INDEX, LABELS, REPORT, Batch, data_facts
 from lightning_modules.checkpoints import require_same_architecture, restore_tokenizer, tokenizer_to_text
-from lightning_modules.generators.report_encoder import ReportEncoder, word_tokenizer
+from lightning_modules.generators.report_encoder import ReportEncoder, phrase_tokenizer, word_tokenizer
 from lightning_modules.optimization import parameter_groups
 from synthesis.limits import at_least, below
+from synthesis.reports.claim_phrases import claim_phrases
 
-Section = Literal["impression", "findings", "report", "concepts"]
+Section = Literal["impression", "findings", "report", "concepts", "claims"]
 
 
 class Generator(LightningModule):
@@ -33,7 +34,9 @@ class Generator(LightningModule):
     Args:
         report_encoder: Encodes the prompts.
         section: What the prompt is: ``findings``, ``impression``, both (``report``), or ``concepts``: the
-            names of the concepts whose label is 1, for data that has labels and no reports.
+            names of the concepts whose label is 1, for data that has labels and no reports; or ``claims``:
+            what the report claims, in phrases that hold one fact each (`claims_prompt`). Its own tokenizer
+            has a piece for each phrase.
         learning_rate: Learning rate.
         weight_decay: Decay of kernels; norms, biases and embeddings have none.
         betas: AdamW's averaging coefficients.
@@ -74,6 +77,10 @@ class Generator(LightningModule):
             directory: Where it goes; made if it does not exist.
         """
 
+    def needs(self, stage: str) -> frozenset[str]:
+        """Return the keys that batches must hold beside images and reports: the claims, if they are read."""
+        return frozenset({CLAIMS}) if self.section == "claims" else frozenset()
+
     def prompts(self, batch: Batch) -> list[str]:
         """Return the prompt of each sample of a batch.
 
@@ -90,6 +97,8 @@ class Generator(LightningModule):
                     f"{len(self.concept_names)} concepts: train on data with labels and concept_names"
                 )
             return [concepts_prompt(self.concept_names, row.tolist()) for row in batch[LABELS]]
+        if self.section == "claims":
+            return batch[CLAIMS]
         if REPORT not in batch:
             raise ValueError(
                 f"section is {self.section!r}, but a batch has no {REPORT!r}, only {sorted(batch)}: train on "
@@ -105,6 +114,12 @@ class Generator(LightningModule):
             )
         return found
 
+    def sentences(self, batch: Batch) -> list[str]:
+        """Return the prompts as a dual encoder reads them: of claims the FINDINGS that they were read from."""
+        if self.section == "claims":
+            return [section_of(text, "findings") for text in batch[REPORT]]
+        return self.prompts(batch)
+
     def setup(self, stage: str) -> None:
         """Take tokenizer and concept names from the datamodule.
 
@@ -113,7 +128,10 @@ class Generator(LightningModule):
         """
         facts = data_facts(self.trainer)
         self.concept_names = facts.concept_names or self.concept_names
-        if facts.tokenizer is not None:
+        if self.section == "claims":
+            if facts.catalog is not None and self.report_encoder.tokenizer is None:
+                self.report_encoder.take_tokenizer(phrase_tokenizer(claim_phrases(facts.catalog)))
+        elif facts.tokenizer is not None:
             self.report_encoder.take_tokenizer(facts.tokenizer)
 
     def on_fit_start(self) -> None:

@@ -176,7 +176,8 @@ class LatentDiffusion(Generator):
         rows = [row for row, prompt in enumerate(prompts) if prompt]
         drawn = self.code.decode(clean[rows]).clamp(0, 1)
         real = images_of(batch, self.image_size)[rows]
-        return alignment(drawn, real, [prompts[row] for row in rows])
+        sentences = self.sentences(batch)
+        return alignment(drawn, real, [sentences[row] for row in rows])
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Log the loss of steps that are spread evenly over the schedule."""

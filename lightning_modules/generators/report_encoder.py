@@ -16,6 +16,7 @@ from lightning_modules.checkpoints import load_model
 from synthesis.limits import at_least
 from synthesis.model_files import check_directory, model_directory, open_pretrained
 from synthesis.prompt_length import PromptLength
+from synthesis.reports.claim_phrases import SEPARATOR
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -160,6 +161,21 @@ def word_tokenizer(text: str) -> PreTrainedTokenizerBase:
     words = sorted({word for word, _ in split(normalize(text))})
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
     return BertTokenizerFast(vocab={piece: i for i, piece in enumerate(pieces)})
+
+
+def phrase_tokenizer(phrases: Sequence[str]) -> PreTrainedTokenizerBase:
+    """Return a tokenizer with one piece for each of some phrases, which `SEPARATOR` stands between."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    vocabulary = {piece: number for number, piece in enumerate([*special, *phrases])}
+    backend = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    backend.pre_tokenizer = pre_tokenizers.Split(SEPARATOR, "removed")
+    marks = [(mark, vocabulary[mark]) for mark in ("[CLS]", "[SEP]")]
+    backend.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=marks)
+    names = {f"{piece.strip('[]').lower()}_token": piece for piece in special}
+    return PreTrainedTokenizerFast(tokenizer_object=backend, **names)
 
 
 def _clip_text_model(vocab_size: int, width: int, layers: int, heads: int, max_length: int) -> Any:

@@ -90,7 +90,7 @@ class ConditionalVAE(Generator):
         bound = 0.5 * mse.clamp_min(1e-8).log() + kl.clamp_min(self.free_bits).sum() / image[0].numel()
         figures = {"kl": kl.sum(), "mse": mse}
         if self.alignment is not None:
-            figures["alignment"] = self.alignment(self._drawn(pooled), image, prompts)
+            figures["alignment"] = self.alignment(self._drawn(pooled), image, self.sentences(batch))
             bound = bound + figures["alignment"]
         return self._logged(stage, len(image), loss=bound, **figures)["loss"]
 

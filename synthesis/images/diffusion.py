@@ -121,7 +121,7 @@ class DiffusionImageMaker:
         asked += ["negative_prompt", "section", "scheduler", "scheduler_arguments", "dtype"]
         return {
             "sha256": self.directory.sha256,
-            "catalog": self.catalog.sha256 if self.section == "concepts" else None,
+            "catalog": self.catalog.sha256 if self.section in ("concepts", "claims") else None,
             **{name: getattr(self, name) for name in asked},
         }
 

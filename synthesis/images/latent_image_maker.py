@@ -89,7 +89,7 @@ class LatentImageMaker(ABC):
             "sha256": self.directory.sha256,
             "image_size": self.image_size,
             "section": self.section,
-            "catalog": self.catalog.sha256 if self.section == "concepts" else None,
+            "catalog": self.catalog.sha256 if self.section in ("concepts", "claims") else None,
         }
 
     def make(

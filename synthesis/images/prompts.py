@@ -7,9 +7,10 @@ from typing import Literal, get_args
 
 from synthesis.cases import Case
 from synthesis.concepts import ConceptCatalog
+from synthesis.reports.reading.claims import claims_prompt
 from synthesis.reports.report import Report
 
-Section = Literal["impression", "findings", "report", "concepts"]
+Section = Literal["impression", "findings", "report", "concepts", "claims"]
 
 
 def prompts(
@@ -19,10 +20,10 @@ def prompts(
 
     Args:
         section: A section of the report, ``report`` for all of it, ``concepts`` for the names of what is
-            present, in catalogue order.
+            present, in catalogue order, ``claims`` for what all of the report claims, see `claims_prompt`.
         cases: What to show.
         reports: Their reports.
-        catalog: The concepts; only for ``concepts``.
+        catalog: The concepts; only for ``concepts`` and ``claims``.
 
     Raises:
         ValueError: If the section is unknown, reports are needed and there are none, or one says nothing; one
@@ -41,7 +42,7 @@ def prompts(
                 f"report {number} of {len(found)} is blank ({report!r}): there is no prompt to draw; leave "
                 "its case out, or have it written"
             )
-    return found
+    return [claims_prompt(text, catalog) for text in found] if section == "claims" else found
 
 
 def _present(case: Case, catalog: ConceptCatalog) -> list[str]:

@@ -1,5 +1,6 @@
 """What a batch holds, one file a feature: each adds its keys."""
 
+from datamodules.loading.enrichers.claims import Claims
 from datamodules.loading.enrichers.enricher import Enricher
 from datamodules.loading.enrichers.exchanged_sides import ExchangedSides
 from datamodules.loading.enrichers.images import Images
@@ -16,6 +17,7 @@ from datamodules.loading.enrichers.unpaired_texts import UnpairedTexts
 __all__ = [
     "PRIOR_KEYS",
     "TWIN_KEYS",
+    "Claims",
     "Enricher",
     "ExchangedSides",
     "Images",
