@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from datamodules.batch import (
-    CLAIMS,
     ATTENTION_MASK,
+    CLAIMS,
     GROUP,
     IMAGE,
     INDEX,

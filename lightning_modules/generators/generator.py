@@ -97,12 +97,12 @@ class Generator(LightningModule):
                     f"{len(self.concept_names)} concepts: train on data with labels and concept_names"
                 )
             return [concepts_prompt(self.concept_names, row.tolist()) for row in batch[LABELS]]
-        if self.section == "claims":
-            return batch[CLAIMS]
-        if REPORT not in batch:
+        reads_claims = self.section == "claims"
+        if REPORT not in batch or (reads_claims and CLAIMS not in batch):
             raise ValueError(
-                f"section is {self.section!r}, but a batch has no {REPORT!r}, only {sorted(batch)}: train on "
-                "pairs, or set section to 'concepts' for data with labels alone"
+                f"section is {self.section!r}, but a batch has no {CLAIMS if REPORT in batch else REPORT!r}, "
+                f"only {sorted(batch)}: train on pairs, or set section to 'concepts' for data with labels "
+                "alone"
             )
         found = [section_of(text, self.section) for text in batch[REPORT]]
         if "" in found:
@@ -112,10 +112,10 @@ class Generator(LightningModule):
                 f"the report at {where} is empty, and so is its prompt (section {self.section!r}): fill it, "
                 "or take the sample out of the data"
             )
-        return found
+        return list(batch[CLAIMS]) if reads_claims else found
 
     def sentences(self, batch: Batch) -> list[str]:
-        """Return the prompts as a dual encoder reads them: of claims the FINDINGS that they were read from."""
+        """Return the prompts as a dual encoder reads them: in place of claims the FINDINGS."""
         if self.section == "claims":
             return [section_of(text, "findings") for text in batch[REPORT]]
         return self.prompts(batch)

@@ -17,7 +17,7 @@ from synthesis.concepts import ConceptCatalog
 from synthesis.devices import named_device, require_device
 from synthesis.images.image_maker import MadeImages
 from synthesis.images.model_directory import ModelDirectory
-from synthesis.images.prompts import Section, prompts
+from synthesis.images.prompts import Section, prompt_rules, prompts
 from synthesis.limits import above, at_least, within
 from synthesis.model_files import open_pretrained
 from synthesis.patch_code import PatchCode
@@ -52,7 +52,7 @@ class DiffusionImageMaker:
         scheduler: Class of `diffusers` to use in place of the pipeline's: ``DPMSolverMultistepScheduler`` …
         scheduler_arguments: What differs from the configuration of the pipeline's scheduler.
         native_size: Height and width at which the pipeline draws; None takes that of its UNet.
-        catalog: Concept catalogue file, for the section ``concepts``; the shipped one by default.
+        catalog: Concept catalogue file, for ``concepts`` and ``claims``; the shipped one by default.
         batch_size: Images a pass.
         device: Where to draw: a GPU only where the cache is filled by one process (``num_workers: 0``).
         dtype: Precision of the weights; half precision only on a GPU.
@@ -121,7 +121,7 @@ class DiffusionImageMaker:
         asked += ["negative_prompt", "section", "scheduler", "scheduler_arguments", "dtype"]
         return {
             "sha256": self.directory.sha256,
-            "catalog": self.catalog.sha256 if self.section in ("concepts", "claims") else None,
+            "catalog": prompt_rules(self.section, self.catalog),
             **{name: getattr(self, name) for name in asked},
         }
 

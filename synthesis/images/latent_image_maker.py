@@ -18,7 +18,7 @@ from synthesis.concepts import ConceptCatalog
 from synthesis.devices import named_device, require_device
 from synthesis.images.image_maker import MadeImages
 from synthesis.images.model_directory import ModelDirectory
-from synthesis.images.prompts import Section, prompts
+from synthesis.images.prompts import Section, prompt_rules, prompts
 from synthesis.model_files import open_pretrained
 from synthesis.prompt_length import PromptLength
 from synthesis.reports.report import Report
@@ -38,7 +38,7 @@ class LatentImageMaker(ABC):
         image_size: Height and width of the images; drawn at the network's own size and resized. None keeps
             that.
         section: What of the report is the prompt; None takes what the network was trained with.
-        catalog: Concept catalogue file, for the section ``concepts``; the shipped one by default.
+        catalog: Concept catalogue file, for ``concepts`` and ``claims``; the shipped one by default.
         batch_size: Images a pass.
         device: Where to draw.
 
@@ -89,7 +89,7 @@ class LatentImageMaker(ABC):
             "sha256": self.directory.sha256,
             "image_size": self.image_size,
             "section": self.section,
-            "catalog": self.catalog.sha256 if self.section in ("concepts", "claims") else None,
+            "catalog": prompt_rules(self.section, self.catalog),
         }
 
     def make(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from synthesis.cases import Case
 from synthesis.concepts import ConceptCatalog
 from synthesis.reports.reading.claims import claims_prompt
+from synthesis.reports.reading.entities import EntityExtractor
 from synthesis.reports.report import Report
 
 Section = Literal["impression", "findings", "report", "concepts", "claims"]
@@ -43,6 +44,19 @@ def prompts(
                 "its case out, or have it written"
             )
     return [claims_prompt(text, catalog) for text in found] if section == "claims" else found
+
+
+def prompt_rules(section: Section, catalog: ConceptCatalog) -> Any:
+    """Return what prompts depend on beside the report and the section, for fingerprints; JSON-able.
+
+    Args:
+        section: See `prompts`.
+        catalog: The concepts.
+    """
+    if section == "claims":
+        reader = EntityExtractor.load(catalog.path)
+        return {"reader": reader.version, **reader.describe()}
+    return catalog.sha256 if section == "concepts" else None
 
 
 def _present(case: Case, catalog: ConceptCatalog) -> list[str]:

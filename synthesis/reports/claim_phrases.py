@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from synthesis.concepts import Concept
+from typing import Any
 
 SEPARATOR = ", "
 """Between two phrases of a prompt; no phrase holds it."""
@@ -15,11 +12,11 @@ NO_CLAIMS = "no finding"
 """The prompt of a report that claims nothing: the empty one stands for a report that was not read."""
 
 
-def phrases_of(concept: Concept, side: str | None, grade: str | None, place: str | None) -> Iterator[str]:
+def phrases_of(concept: Any, side: str | None, grade: str | None, place: str | None) -> Iterator[str]:
     """Yield what is said of a concept on one side: that it is there, how severe it is, and where it lies.
 
     Args:
-        concept: The concept.
+        concept: A `synthesis.concepts.Concept`.
         side: "left", "right", or None for a concept without sides or a report that gives none.
         grade: One of the concept's grades; any other is left out.
         place: One of its places; any other is left out.
@@ -32,7 +29,7 @@ def phrases_of(concept: Concept, side: str | None, grade: str | None, place: str
         yield f"{name} ({place})"
 
 
-def claim_phrases(catalog: Iterable[Concept]) -> tuple[str, ...]:
+def claim_phrases(catalog: Iterable[Any]) -> tuple[str, ...]:
     """Return all phrases that the concepts of a catalogue can have, each once: the words of a tokenizer."""
     found: dict[str, None] = {NO_CLAIMS: None}
     for concept in catalog:
@@ -44,6 +41,6 @@ def claim_phrases(catalog: Iterable[Concept]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _places(concept: Concept) -> tuple[str, ...]:
+def _places(concept: Any) -> tuple[str, ...]:
     sides = concept.lateralities or (None,)
     return tuple(dict.fromkeys(place for side in sides for place in concept.places(side)))

@@ -17,6 +17,8 @@ from synthesis.images.adversarial import AdversarialImageMaker
 from synthesis.images.diffusion import DiffusionImageMaker
 from synthesis.images.variational import VariationalImageMaker
 from synthesis.reports.grammar import GrammarWriter
+from synthesis.reports.reading.entities import EntityExtractor
+from synthesis.reports.report import Report
 from tests.datamodules.tables import fake_data_sets
 from tests.nih_table import nih_rows, write_image, write_table
 
@@ -145,3 +147,29 @@ def test_reports_train_a_generator(tmp_path: Path) -> None:
     assert line.datamodule.tokenizer.get_vocab() == line.model.report_encoder.tokenizer.get_vocab()
     maker = AdversarialImageMaker(directory=tmp_path / "adversarial" / "export")
     assert maker.section == "impression" and drawn(maker).shape == (2, 1, 16, 16)
+
+
+def test_claims_of_reports_train_a_generator(tmp_path: Path) -> None:
+    fake_data_sets.open_i(tmp_path / "open_i")
+    sizes = [f"model.init_args.{size}" for size in ("width=8", "discriminator_width=8", "latent_dim=4")]
+    few = "data.init_args.splits={train: 0.5, val: 0.25, test: 0.25}"
+    over = "config=configs/generator/prompts/claims.yaml"
+    line = fit("adversarial", "open_i", tmp_path / "open_i", tmp_path, over, *sizes, few)
+    read = line.model.report_encoder.tokenizer.tokenize("left pleural effusion, large left pleural effusion")
+    assert read == ["left pleural effusion", "large left pleural effusion"]
+    maker = AdversarialImageMaker(directory=tmp_path / "adversarial" / "export")
+    texts = (
+        "There is a large left effusion.",
+        "Large pleural effusion on the left.",
+        "Large right effusion.",
+    )
+    cases = [BalancedCaseSampler().sample(0, "test", 0)] * 3
+    left, reworded, right = maker.make(cases, [Report(text, "") for text in texts], [0] * 3).images
+    assert maker.section == "claims" and torch.equal(left, reworded) and not torch.equal(left, right)
+    rules = maker.describe()["catalog"]
+    assert rules["reader"] == EntityExtractor.version and rules["cues_sha256"]
+    batch = {"report": ["Clear.", ""], "claims": ["no finding"] * 2, "index": torch.tensor([3, 17])}
+    with pytest.raises(ValueError, match="the report at index 17 is empty"):
+        line.model.prompts(batch)
+    with pytest.raises(ValueError, match="a batch has no 'claims'"):
+        line.model.prompts({"report": ["Clear."]})

@@ -193,7 +193,7 @@ def test_the_gan_s_generator_learns_from_it_and_its_discriminator_does_not(dual:
     draw = torch.Generator().manual_seed(0)
     batch = {"image": torch.rand(4, 1, 16, 16, generator=draw), "report": REPORTS}
     pooled = gan.report_encoder(REPORTS)[1]
-    losses = gan._generator_losses(batch, REPORTS, pooled, gan._draw(pooled))
+    losses = gan._generator_losses(batch, pooled, gan._draw(pooled))
     assert set(losses) == {"generator", "alignment"} and losses["alignment"] > 0
     losses["alignment"].backward()
     moved = {name.partition(".")[0] for name, value in gan.named_parameters() if value.grad is not None}
@@ -229,7 +229,10 @@ def test_a_diffusion_is_asked_for_the_clean_images_of_prompts_that_it_has_read(
         model, "alignment", lambda drawn, real, prompts: looked.append((drawn, real, prompts)) or drawn.sum()
     )
     asked = model._asked(
-        model.alignment, {"image": images}, [REPORTS[0], "", REPORTS[2], ""], code.encode(1.5 * images)
+        model.alignment,
+        {"image": images, "report": REPORTS},
+        [REPORTS[0], "", REPORTS[2], ""],
+        code.encode(1.5 * images),
     )
     drawn, real, prompts = looked[0]
     torch.testing.assert_close(drawn, (1.5 * images[[0, 2]]).clamp(max=1))
