@@ -7,7 +7,7 @@ import itertools
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,6 +20,7 @@ import datamodules  # noqa: F401
 import lightning_modules  # noqa: F401
 from scripts.command_line.errors import debugging
 from scripts.command_line.layers import GIVEN, LAST, LayerError, check_layer, layers
+from scripts.command_line.memo import memo_key
 from scripts.command_line.refusal import refusal, unresolved
 from synthesis.configuration import located_layers, located_values
 
@@ -44,6 +45,7 @@ class Parser(LightningArgumentParser):
         super().__init__(*args, **options)
         self.help_text = help_text
         self.layers: list[Path] = []  # the files that were named last
+        self._remembered: dict[Hashable, Any] = {}  # of the parser of one class
 
     def format_help(self, *formatter: Any) -> str:
         """Return what `--help` prints."""
@@ -72,6 +74,28 @@ class Parser(LightningArgumentParser):
             self.refuse(unresolved(error, words))
         finally:
             GIVEN.reset(token)
+
+    def parse_object(
+        self, obj: Any, namespace: Any = None, env: Any = None, defaults: bool = True, **options: Any
+    ) -> Any:
+        """Parse the arguments of a class; the same ones again give what they gave the first time."""
+        key = None if self.exit_on_error else memo_key("parse", obj, namespace, env, defaults, options)
+        if key is None:
+            return super().parse_object(obj, namespace, env, defaults, **options)
+        if key not in self._remembered:
+            self._remembered[key] = super().parse_object(obj, namespace, env, defaults, **options)
+        return self._remembered[key].clone()
+
+    def dump(self, *args: Any, **options: Any) -> str:
+        """Return a configuration as YAML; that of the arguments of a class is made once."""
+        if "skip_none" in options:  # Lightning: the name of before jsonargparse 4.49, of which it warns
+            options["skip_unset"] = options.pop("skip_none")
+        key = None if self.exit_on_error else memo_key("dump", args, options)
+        if key is None:
+            return str(super().dump(*args, **options))
+        if key not in self._remembered:
+            self._remembered[key] = super().dump(*args, **options)
+        return str(self._remembered[key])
 
     def instantiate_classes(self, cfg: Any, **options: Any) -> Any:
         """Build everything that a configuration names."""
