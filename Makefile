@@ -174,7 +174,7 @@ atlas: install ## An atlas for the simulator from chest CTs (NIfTI, DICOM) and l
 	$(PYTHON) -m scripts.simulator.build_atlas $(ARGS)
 
 # --------------------------------------------------------------------------------------------------- habits
-# A process a core, up to four for their memory, each with whole files: what a file sets up is set up once.
+# A process a core, up to four for their memory. One that is done takes over from another; tests/conftest.py says in which order.
 PYTEST = OMP_NUM_THREADS=1 $(PYTHON) -m pytest -n $(shell env -u OMP_NUM_THREADS nproc 2>/dev/null || echo 2) --maxprocesses=4 --dist=worksteal
 
 .PHONY: test

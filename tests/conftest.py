@@ -23,6 +23,8 @@ from synthesis.pairs import PairSynthesizer
 from synthesis.reports.grammar import GrammarWriter
 
 IMAGE_SIZE = 64
+# Tests of half a minute, or that set up as much for a whole file.
+LONG = {f"test_{name}.py" for name in ("tour", "engine", "torture", "installed", "cli", "resume")}
 
 
 @pytest.hookimpl(wrapper=True)
@@ -35,6 +37,14 @@ def pytest_collection() -> Iterator[None]:
         gc.collect()
         gc.freeze()
         gc.enable()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long and end with what does not, or all processes wait for the last test of one.
+
+    Those that have nothing left take over from the end of the list, so no file there should set up much.
+    """
+    items.sort(key=lambda item: (item.path.name not in LONG, "synthesis" in item.path.parts))
 
 
 @pytest.fixture(autouse=True, scope="session")
