@@ -40,7 +40,7 @@ class Ended:
     @property
     def last(self) -> str:
         """Its last lines, in one."""
-        return " ".join(" ".join(self.output.strip().splitlines()[-3:]).split())[-400:]
+        return " ".join(" ".join(self.output.strip().splitlines()[-3:]).split())
 
 
 def fork(

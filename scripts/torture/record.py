@@ -15,6 +15,8 @@ from synthesis.files import write_atomically, write_json
 
 OUTCOMES = "outcomes.jsonl"
 
+_KEPT = 400  # letters of what a program said last
+
 
 class Record:
     """The outcomes of a work directory, by campaign and attempt.
@@ -46,7 +48,7 @@ class Record:
         detail, places = outcome.detail, {self.path.parent.absolute(): "WORK", Path.cwd(): "ROOT"}
         for place, name in (places | {Path(sys.base_prefix): "PYTHON"}).items():
             detail = detail.replace(str(place), name)
-        outcome = replace(outcome, detail=detail)
+        outcome = replace(outcome, detail=detail[-_KEPT:])  # a path that was cut would not be known
         self.outcomes.setdefault(campaign, {})[case] = outcome
         self._append({"campaign": campaign, "case": case, **asdict(outcome)})
 

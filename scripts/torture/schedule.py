@@ -143,7 +143,7 @@ class Schedule:
         if job.case is None:
             if status or late:
                 print(f"{job.name}: FAILED\n{log[-3000:]}", flush=True)
-                self.record.add(job.campaign.name, "preparing", Outcome("not prepared", log[-400:]))
+                self.record.add(job.campaign.name, "preparing", Outcome("not prepared", log))
             else:
                 write_json(job.directory / _PREPARED, {"seconds": time.monotonic() - job.begun})
                 self._add_cases(job.campaign)
@@ -154,7 +154,7 @@ class Schedule:
         elif path.exists():
             outcome = Outcome(**json.loads(path.read_bytes()))
         else:
-            outcome = Outcome("not judged", log[-400:])
+            outcome = Outcome("not judged", log)
         self.record.add(job.campaign.name, job.case.name, outcome)
         if outcome.verdict in job.campaign.survives:
             shutil.rmtree(job.directory, ignore_errors=True)
